@@ -1,0 +1,2 @@
+//! The checks that every change passes.
+fn main() {}

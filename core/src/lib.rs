@@ -1,0 +1,1 @@
+//! Luge's WebAssembly engine.

@@ -1,0 +1,1 @@
+//! HTTP front of Luge.

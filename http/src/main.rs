@@ -1,0 +1,2 @@
+//! The program `luge`.
+fn main() {}
