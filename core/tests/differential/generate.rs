@@ -19,14 +19,16 @@ impl Case {
     /// The module of a seed: the same for ever, as long as wasm-smith's version stays.
     pub(crate) fn generate(seed: u64) -> Case {
         let mut random = Random::new(seed);
-        // Small and large modules alike: 1 to 32 KiB of choices.
-        let length = 1 << (10 + random.below(6));
+        // Small and large modules alike: 4 to 128 KiB of choices.
+        let length = 1 << (12 + random.below(6));
+        // Random code traps early; two of three modules are guarded against it, so that they compute something.
+        let guarded = random.below(3) > 0;
         let bytes: Vec<u8> = std::iter::repeat_with(|| random.next().to_le_bytes())
             .take(length / 8)
             .flatten()
             .collect();
         let mut module =
-            Module::new(config(), &mut Unstructured::new(&bytes)).expect("any bytes make a module");
+            Module::new(config(guarded), &mut Unstructured::new(&bytes)).expect("any bytes make a module");
         module.ensure_termination(FUEL).expect("all code was generated");
         Case {
             seed,
@@ -41,8 +43,9 @@ impl Case {
 }
 
 /// WebAssembly 2.0 without vectors, and small state that can be compared whole.
-fn config() -> Config {
+fn config(guarded: bool) -> Config {
     Config {
+        disallow_traps: guarded,
         max_imports: 0,
         export_everything: true,
         max_memory32_bytes: 16 << 16,
@@ -51,9 +54,10 @@ fn config() -> Config {
         max_tables: 4,
         max_table_elements: 1_000,
         table_max_size_required: true,
-        min_funcs: 1,
+        min_types: 5,
+        min_funcs: 5,
         max_funcs: 20,
-        max_instructions: 250,
+        max_instructions: 400,
         canonicalize_nans: true,
         bulk_memory_enabled: true,
         multi_value_enabled: true,

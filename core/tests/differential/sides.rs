@@ -214,16 +214,16 @@ impl Wasmi {
     }
 
     fn to_val(&mut self, value: &Observed) -> wasmi::Val {
-        use wasmi::{ExternRef, F32, F64, Nullable, Val};
+        use wasmi::{ExternRef, F32, F64, Ref, Val};
         match *value {
             Observed::I32(bits) => Val::I32(bits as i32),
             Observed::I64(bits) => Val::I64(bits as i64),
             Observed::F32(bits) => Val::F32(F32::from_bits(bits)),
             Observed::F64(bits) => Val::F64(F64::from_bits(bits)),
-            Observed::FuncRef { .. } => Val::FuncRef(Nullable::Null),
-            Observed::ExternRef(None) => Val::ExternRef(Nullable::Null),
+            Observed::FuncRef { .. } => Val::FuncRef(Ref::Null),
+            Observed::ExternRef(None) => Val::ExternRef(Ref::Null),
             Observed::ExternRef(Some(number)) => {
-                Val::ExternRef(Nullable::Val(ExternRef::new(&mut self.store, number)))
+                Val::ExternRef(Ref::Val(ExternRef::new(&mut self.store, number)))
             }
         }
     }
@@ -256,11 +256,7 @@ impl Side for Wasmi {
             .ok_or("no such function there")?;
         let arguments: Vec<_> = arguments.iter().map(|value| self.to_val(value)).collect();
         let ty = func.ty(&self.store);
-        let mut results: Vec<_> = ty
-            .results()
-            .iter()
-            .map(|ty| wasmi::Val::default_for_ty(*ty))
-            .collect();
+        let mut results: Vec<_> = ty.results().iter().map(|ty| wasmi::Val::default(*ty)).collect();
         match func.call(&mut self.store, &arguments, &mut results) {
             Ok(()) => Ok(Ended::Returned(
                 results.iter().map(|value| self.from_val(value)).collect(),
