@@ -5,8 +5,8 @@
 //! Stop::Block   HostError::Block                Stop::Fault   HostError::Trap, the fault kept in the context
 //! ```
 //!
-//! The specification has no trap for a host that ends a run. The guest ends as if it had run into `unreachable`, with its
-//! backtrace, and [`WasiCtx::fault`] says what it really was.
+//! A host that ends a run does so with a trap of its own, so that there is a backtrace; [`WasiCtx::fault`] says what the
+//! matter was.
 
 use super::ctx::WasiCtx;
 use super::function::{MODULE, SlotType, WasiFunction};
@@ -44,7 +44,7 @@ fn host_error(ctx: &mut WasiCtx, stop: Stop) -> HostError {
         Stop::Block { until } => HostError::Block { until },
         Stop::Fault(fault) => {
             ctx.fault = Some(fault);
-            HostError::Trap(Trap::Unreachable)
+            HostError::Trap(Trap::HostAborted)
         }
     }
 }
