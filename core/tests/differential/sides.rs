@@ -282,6 +282,11 @@ impl Side for Wasmi {
 
 fn their_end(error: &wasmi::Error) -> Result<Ended, String> {
     use wasmi::TrapCode;
+    use wasmi::errors::{ErrorKind, InstantiationError};
+    // By the standard an active segment that does not fit is a trap of `table.init`; there it is an error of its own.
+    if let ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) = error.kind() {
+        return Ok(Ended::Trapped(Kind::Table));
+    }
     let code = error
         .as_trap_code()
         .ok_or_else(|| format!("failed there other than by a trap: {error}"))?;
