@@ -19,7 +19,7 @@ use hyper::{HeaderMap, Method, StatusCode};
 use super::guard::Refusal;
 use super::limits::Limits;
 use super::message::{Body, BodyError, BodyLength, BodyStream, Head, Request, Response};
-use super::service::Service;
+use super::service::{Admission, Service};
 use super::wire::{Phase, Shared};
 
 /// A body's memory is reserved up to here on the word of its head; beyond, as the bytes come.
@@ -89,10 +89,9 @@ impl<S: Service> Exchanges<S> {
             peer: self.peer,
             received: self.shared.now.get(),
         };
-        let admission = match catch_unwind(AssertUnwindSafe(|| self.service.admit(&head))) {
-            Ok(Ok(admission)) => admission,
-            Ok(Err(response)) => return self.answered_on_head(length, response),
-            Err(_) => return self.answered_on_head(length, self.refused(PANICKED)),
+        let admission = match self.admit(&head) {
+            Ok(admission) => admission,
+            Err(response) => return self.answered_on_head(length, response),
         };
         let limit = admission.body_limit.min(self.limits.body_bytes);
         let body = match length {
@@ -117,7 +116,25 @@ impl<S: Service> Exchanges<S> {
             .unwrap_or_else(|| self.refused(PANICKED)))
     }
 
+    /// The service's decision on the head, or the answer to its panic.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the error is the answer itself, moved once on its way out"
+    )]
+    fn admit(&self, head: &Head) -> Result<Admission<S::Admitted>, Response> {
+        let mut decision = None;
+        let decided = catch_unwind(AssertUnwindSafe(|| decision = Some(self.service.admit(head))));
+        decided
+            .ok()
+            .and(decision)
+            .unwrap_or_else(|| Err(self.refused(PANICKED)))
+    }
+
     /// An answer given on the head alone; it costs the connection if there is a body that nobody reads.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the error is the answer itself, moved once on its way out"
+    )]
     fn answered_on_head(&self, length: BodyLength, response: Response) -> Result<Response, Response> {
         if length == BodyLength::Declared(0) {
             return Ok(response);

@@ -152,6 +152,11 @@ impl<T: Transport> Wire<T> {
         !self.eof && (pending || refused || self.guard.position() != Position::Between)
     }
 
+    /// Whether the client has shut its writing side and everything from it was read.
+    pub(super) fn at_end(&self) -> bool {
+        self.eof
+    }
+
     /// Reads while nobody asks, to learn that the connection broke. Bytes that come are kept for later; the end of
     /// the client's writing side is no break.
     pub(super) fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -205,6 +210,7 @@ impl<T: Transport> Wire<T> {
             }
             if self.ahead.is_empty() {
                 if self.eof {
+                    self.shared.cut.set(self.guard.position() != Position::Between);
                     return Poll::Ready(Ok(()));
                 }
                 ready!(self.poll_fill(cx, cursor))?;
@@ -248,7 +254,6 @@ impl<T: Transport> Wire<T> {
             self.active = self.shared.now.get();
             if count == 0 {
                 self.eof = true;
-                self.shared.cut.set(self.guard.position() != Position::Between);
             } else {
                 self.admit(&scratch[..count], cursor);
             }
