@@ -71,7 +71,7 @@ impl Service for Functions {
                 std::future::pending::<()>().await;
             }
             "/nap" => {
-                let until = Instant::now() + Duration::from_millis(200);
+                let until = Instant::now() + Duration::from_millis(250);
                 // Busy, like a function that computes in slices.
                 poll_fn(|cx| {
                     cx.waker().wake_by_ref();
