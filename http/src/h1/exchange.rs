@@ -64,7 +64,7 @@ impl<S: Service> Exchanges<S> {
             },
         };
         self.shared.phase.set(Phase::Waiting);
-        Ok(finish(response, close, to_head, &self.shared))
+        Ok(finish(response, close, to_head))
     }
 
     /// The refusal that this call answers, if it stands in for a head that the guard kept back.
@@ -201,7 +201,7 @@ async fn unless_panicked<F: Future>(future: F) -> Option<F::Output> {
 }
 
 /// The response as hyper sends it: framing and connection fields are the connection's own.
-fn finish(response: Response, close: bool, to_head: bool, shared: &Rc<Shared>) -> hyper::Response<Outgoing> {
+fn finish(response: Response, close: bool, to_head: bool) -> hyper::Response<Outgoing> {
     let Response {
         mut status,
         mut headers,
@@ -234,13 +234,7 @@ fn finish(response: Response, close: bool, to_head: bool, shared: &Rc<Shared>) -
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let outgoing = match body {
         Body::Full(bytes) if !bodiless => Outgoing::Full(bytes),
-        Body::Stream(stream) if !bodiless && !to_head => {
-            shared.phase.set(Phase::Streaming);
-            Outgoing::Stream {
-                stream,
-                _streaming: Streaming(shared.clone()),
-            }
-        }
+        Body::Stream(stream) if !bodiless && !to_head => Outgoing::Stream(stream),
         _ => Outgoing::Full(Bytes::new()),
     };
     let mut answer = hyper::Response::new(outgoing);
@@ -261,19 +255,7 @@ fn asks_close(headers: &HeaderMap) -> bool {
 /// A response's body on its way to hyper.
 pub(super) enum Outgoing {
     Full(Bytes),
-    Stream {
-        stream: BodyStream,
-        _streaming: Streaming,
-    },
-}
-
-/// Lives as long as a streamed body is being produced, during which the connection is not idle.
-pub(super) struct Streaming(Rc<Shared>);
-
-impl Drop for Streaming {
-    fn drop(&mut self) {
-        self.0.phase.set(Phase::Waiting);
-    }
+    Stream(BodyStream),
 }
 
 impl HttpBody for Outgoing {
@@ -287,7 +269,7 @@ impl HttpBody for Outgoing {
         match self.get_mut() {
             Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(mem::take(bytes))))),
-            Self::Stream { stream, .. } => catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll_frame(cx)))
+            Self::Stream(stream) => catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll_frame(cx)))
                 .unwrap_or_else(|_| Poll::Ready(Some(Err("the body panicked".into())))),
         }
     }
@@ -295,14 +277,14 @@ impl HttpBody for Outgoing {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(bytes) => bytes.is_empty(),
-            Self::Stream { stream, .. } => stream.is_end_stream(),
+            Self::Stream(stream) => stream.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream { stream, .. } => stream.size_hint(),
+            Self::Stream(stream) => stream.size_hint(),
         }
     }
 }

@@ -36,14 +36,12 @@ thread_local! {
 /// What a call is doing, as far as time is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// No call: the connection waits for a request or writes an answer that is complete.
+    /// No call: the connection waits for a request or sends an answer.
     Waiting,
     /// The body is being read since then.
     Body(Instant),
     /// The service works since then.
     Calling(Instant),
-    /// The answer's body is being produced.
-    Streaming,
 }
 
 /// What the byte path, the calls and the driver of one connection know in common.

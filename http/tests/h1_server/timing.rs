@@ -45,6 +45,11 @@ fn a_trickling_head_gets_408() {
             break;
         }
     }
+    assert_eq!(
+        server.log().refused,
+        [(408, "head too slow")],
+        "not while the bytes came"
+    );
     assert_eq!(client.answer().status, 408);
     client.assert_closed();
 }
@@ -161,4 +166,15 @@ fn lingering_has_an_end() {
     assert_eq!(client.answer().status, 400);
     // The client neither closes nor sends.
     assert_eq!(server.end(), ConnectionEnd::Refused);
+}
+
+#[test]
+fn a_slow_stream_is_waited_for() {
+    let server = Server::start(Limits {
+        idle_timeout: SHORT,
+        head_timeout: SHORT,
+        ..Limits::default()
+    });
+    let mut client = server.connect();
+    assert_eq!(client.ask(get("/stream-slow")).text(), "onetwo");
 }

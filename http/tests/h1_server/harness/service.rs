@@ -85,6 +85,11 @@ impl Service for Functions {
             }
             "/big" => response.body = Body::Full(vec![b'b'; 32 << 20].into()),
             "/stream" => response.body = Body::stream(Pieces::new(&["one", "", "two", "three"], None)),
+            "/stream-slow" => {
+                let mut pieces = Pieces::new(&["one", "two"], None);
+                pieces.rest = Duration::from_millis(150);
+                response.body = Body::stream(pieces);
+            }
             "/stream-cut" => response.body = Body::stream(Pieces::new(&["one"], Some(false))),
             "/stream-panic" => response.body = Body::stream(Pieces::new(&["one"], Some(true))),
             "/empty" => response = Response::new(StatusCode::NO_CONTENT),
@@ -127,7 +132,9 @@ impl Service for Functions {
 struct Pieces {
     pieces: std::slice::Iter<'static, &'static str>,
     failure: Option<bool>,
-    pause: bool,
+    /// How long each pause is, at least.
+    rest: Duration,
+    pause: Option<Instant>,
 }
 
 impl Pieces {
@@ -135,7 +142,8 @@ impl Pieces {
         Self {
             pieces: pieces.iter(),
             failure,
-            pause: false,
+            rest: Duration::ZERO,
+            pause: None,
         }
     }
 }
@@ -148,11 +156,13 @@ impl hyper::body::Body for Pieces {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.pause = !self.pause;
-        if self.pause {
+        let rested = self.pause.is_some_and(|since| since.elapsed() >= self.rest);
+        if !rested {
+            self.pause.get_or_insert_with(Instant::now);
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
+        self.pause = None;
         match (self.pieces.next(), self.failure) {
             (Some(piece), _) => Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(piece.as_bytes()))))),
             (None, Some(true)) => panic!("the body panics, as the test wants"),
