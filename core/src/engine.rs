@@ -1,0 +1,107 @@
+//! The engine: what all modules of a process share, and the limits that bound every guest.
+
+use crate::types::FuncType;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The version of WebAssembly that modules are validated against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum WasmLevel {
+    /// WebAssembly 1.0 (2019) with mutable globals that can be imported and exported.
+    V1,
+    /// WebAssembly 2.0 (2022), all but the vector instructions.
+    #[default]
+    V2,
+}
+
+impl WasmLevel {
+    pub(crate) fn features(self) -> wasmparser::WasmFeatures {
+        use wasmparser::WasmFeatures;
+        match self {
+            Self::V1 => WasmFeatures::WASM1,
+            Self::V2 => WasmFeatures::WASM2.difference(WasmFeatures::SIMD),
+        }
+    }
+}
+
+/// Bounds on what one guest may use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Pages of 64 KiB that a linear memory may have; at most 65,536.
+    pub memory_pages: u32,
+    /// Elements that a table may have.
+    pub table_elements: u32,
+    /// Bytes of value stack, which all active calls of a run share.
+    pub stack_bytes: usize,
+    /// Calls that may be active at once.
+    pub call_depth: usize,
+}
+
+impl Default for Limits {
+    /// 4 GiB of memory, ten million table elements, 1 MiB of stack and 20,000 calls: bounds for a command line. A server
+    /// sets its own.
+    fn default() -> Self {
+        Self {
+            memory_pages: 65536,
+            table_elements: 10_000_000,
+            stack_bytes: 1 << 20,
+            call_depth: 20_000,
+        }
+    }
+}
+
+/// How an engine is made.
+#[derive(Debug, Clone, Default)]
+pub struct EngineConfig {
+    /// The version of WebAssembly.
+    pub level: WasmLevel,
+    /// Limits of stores that are made without any of their own.
+    pub limits: Limits,
+}
+
+/// What all modules of a process share. Cheap to clone; clones are the same engine.
+#[derive(Debug, Clone, Default)]
+pub struct Engine(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    config: EngineConfig,
+    signatures: Mutex<HashMap<FuncType, Signature>>,
+}
+
+/// A function type by number: equal types have equal numbers throughout an engine, so that an indirect call compares two
+/// integers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Signature(u32);
+
+impl Engine {
+    /// An engine of this configuration.
+    pub fn new(config: EngineConfig) -> Self {
+        Self(Arc::new(Inner {
+            config,
+            signatures: Mutex::default(),
+        }))
+    }
+
+    /// The configuration that it was made with.
+    pub fn config(&self) -> &EngineConfig {
+        &self.0.config
+    }
+
+    /// The number of a function type. Taken when modules are compiled and hosts are defined, never while guests run.
+    pub(crate) fn signature(&self, ty: &FuncType) -> Signature {
+        let mut signatures = self.0.signatures.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&signature) = signatures.get(ty) {
+            return signature;
+        }
+        let next =
+            u32::try_from(signatures.len()).expect("fewer than 2^32 types, each of several bytes of module");
+        signatures.insert(ty.clone(), Signature(next));
+        Signature(next)
+    }
+
+    pub(crate) fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}

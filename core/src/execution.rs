@@ -1,0 +1,366 @@
+//! A run of one function, which can be left and taken up again.
+//!
+//! The embedder gives a run fuel and gets it back when the guest has finished, failed, used the fuel up, or waits. Nothing
+//! of a run lies on the host's stack meanwhile, so a shard can keep thousands of them and choose which one goes on.
+
+use crate::error::{CallError, RunError};
+use crate::interp::{Exit, Machine};
+use crate::linker::{Caller, HostError};
+use crate::store::{Func, FuncEntity, Store};
+use crate::trap::{Trap, TrapReport};
+use crate::types::{FuncType, Value};
+use std::time::Instant;
+
+/// How far a run has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// The function has returned; [`Execution::results`] has what.
+    Finished,
+    /// The fuel is used up; the run can go on.
+    Preempted,
+    /// A host call waits; the run can go on from then.
+    Blocked {
+        /// When there is something to look at.
+        until: Instant,
+    },
+    /// The guest trapped. The run is over.
+    Trapped(TrapReport),
+    /// The guest exited. The run is over.
+    Exited(u32),
+}
+
+/// A run of one function.
+#[derive(Debug)]
+pub struct Execution {
+    machine: Machine,
+    state: State,
+    ty: FuncType,
+    results: Vec<Value>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// In wasm code.
+    Wasm,
+    /// Before a call of a host function, its slots from `base` on. `instance` called it, or the embedder.
+    Host {
+        func: u32,
+        base: usize,
+        instance: Option<u32>,
+    },
+    /// Over; how it ended is given again.
+    Ended(Step),
+}
+
+/// What a host call costs in fuel, beside what it does.
+const HOST_CALL_COST: i64 = 64;
+
+/// The least number of slots that a host function may use.
+const HOST_SLOTS: usize = 16;
+
+impl Execution {
+    /// Prepares a call; nothing runs yet.
+    ///
+    /// # Errors
+    /// [`CallError::Arguments`] where `arguments` are not what the function takes.
+    pub fn new<T>(store: &mut Store<T>, func: Func, arguments: &[Value]) -> Result<Self, CallError> {
+        let ty = func.ty(store);
+        if !arguments.iter().map(Value::ty).eq(ty.params().iter().copied()) {
+            return Err(CallError::Arguments { wanted: ty });
+        }
+        let inner = &store.inner;
+        let mut machine = Machine::new(
+            inner.limits.stack_bytes / size_of::<u64>(),
+            inner.limits.call_depth,
+        );
+        let slots = machine.slots_mut(0);
+        for (slot, &argument) in slots.iter_mut().zip(arguments) {
+            *slot = inner.slot_of(argument);
+        }
+        let number = func.index(inner) as u32;
+        let state = match inner.funcs[number as usize] {
+            FuncEntity::Host { .. } => State::Host {
+                func: number,
+                base: 0,
+                instance: None,
+            },
+            FuncEntity::Wasm { instance, func, .. } => match machine.enter(inner, instance, func) {
+                Ok(()) => State::Wasm,
+                Err(trap) => State::Ended(Step::Trapped(TrapReport {
+                    trap,
+                    backtrace: Vec::new(),
+                })),
+            },
+        };
+        Ok(Self {
+            machine,
+            state,
+            ty,
+            results: Vec::new(),
+        })
+    }
+
+    /// Goes on until the run is over, waits, or has used up `fuel`. A unit of fuel is about one instruction of the
+    /// interpreter; it is looked at when code jumps backwards or calls. After the run is over, says again how it ended.
+    ///
+    /// # Panics
+    /// If `store` is not the one that the run began in.
+    pub fn resume<T>(&mut self, store: &mut Store<T>, fuel: u64) -> Step {
+        let mut fuel = i64::try_from(fuel).unwrap_or(i64::MAX);
+        loop {
+            match self.state {
+                State::Ended(ref step) => return step.clone(),
+                State::Wasm => match self.machine.run(&mut store.inner, fuel) {
+                    Exit::Finished => return self.finish(store),
+                    Exit::Preempted => return Step::Preempted,
+                    Exit::Trapped(report) => return self.end(Step::Trapped(report)),
+                    Exit::Host { func, base, instance } => {
+                        fuel = self.machine.fuel_left();
+                        self.state = State::Host {
+                            func,
+                            base,
+                            instance: Some(instance),
+                        };
+                    }
+                },
+                State::Host { func, base, instance } => {
+                    match self.call_host(store, func, base, instance) {
+                        Ok(()) => {}
+                        Err(HostError::Block { until }) => return Step::Blocked { until },
+                        Err(HostError::Exit(code)) => return self.end(Step::Exited(code)),
+                        Err(HostError::Trap(trap)) => {
+                            let report = self.machine.report(&store.inner, trap);
+                            return self.end(Step::Trapped(report));
+                        }
+                    }
+                    if instance.is_none() {
+                        return self.finish(store);
+                    }
+                    self.machine.host_returned();
+                    self.state = State::Wasm;
+                    fuel -= HOST_CALL_COST;
+                    if fuel < 0 {
+                        return Step::Preempted;
+                    }
+                }
+            }
+        }
+    }
+
+    /// What the function returned; empty until [`Step::Finished`].
+    pub fn results(&self) -> &[Value] {
+        &self.results
+    }
+
+    fn call_host<T>(
+        &mut self,
+        store: &mut Store<T>,
+        func: u32,
+        base: usize,
+        instance: Option<u32>,
+    ) -> Result<(), HostError> {
+        let FuncEntity::Host { host, .. } = store.inner.funcs[func as usize] else {
+            unreachable!("only host functions are called here")
+        };
+        let host = &store.hosts[host as usize];
+        let wanted = host
+            .ty
+            .params()
+            .len()
+            .max(host.ty.results().len())
+            .max(HOST_SLOTS);
+        let slots = self
+            .machine
+            .host_slots(base, wanted)
+            .ok_or(HostError::Trap(Trap::StackExhausted))?;
+        let mut caller = Caller {
+            store: &mut store.inner,
+            data: &mut store.data,
+            instance,
+        };
+        (host.call)(&mut caller, slots)
+    }
+
+    fn finish<T>(&mut self, store: &Store<T>) -> Step {
+        let results = self.ty.results();
+        let slots = self.machine.slots_mut(0);
+        self.results = results
+            .iter()
+            .zip(slots)
+            .map(|(&ty, slot)| store.inner.value_of(ty, *slot))
+            .collect();
+        self.end(Step::Finished)
+    }
+
+    fn end(&mut self, step: Step) -> Step {
+        self.state = State::Ended(step.clone());
+        step
+    }
+}
+
+impl Func {
+    /// Calls the function and runs it to its end, however long that takes, sleeping where it waits.
+    ///
+    /// # Errors
+    /// [`RunError`] where it does not return.
+    pub fn call<T>(&self, store: &mut Store<T>, arguments: &[Value]) -> Result<Vec<Value>, RunError> {
+        let mut execution = Execution::new(store, *self, arguments)?;
+        loop {
+            match execution.resume(store, u64::MAX) {
+                Step::Finished => return Ok(execution.results),
+                Step::Preempted => {}
+                Step::Blocked { until } => {
+                    std::thread::sleep(until.saturating_duration_since(Instant::now()));
+                }
+                Step::Trapped(report) => return Err(report.into()),
+                Step::Exited(code) => return Err(RunError::Exit(code)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Engine, Limits, Linker, Module, RunError, ValType};
+    use std::time::Duration;
+
+    fn instance(wat: &str) -> (Store<u32>, crate::Instance) {
+        let engine = Engine::default();
+        let module = Module::new(&engine, &wat::parse_str(wat).expect("wat")).expect("module");
+        let mut store = Store::new(&engine, &Limits::default(), 0);
+        let mut linker = Linker::new(&engine);
+        linker.func(
+            "host",
+            "wait",
+            FuncType::new([ValType::I32], [ValType::I32]),
+            |caller, slots| {
+                *caller.data_mut() += 1;
+                if *caller.data() < 3 {
+                    return Err(HostError::Block {
+                        until: Instant::now() + Duration::from_millis(1),
+                    });
+                }
+                slots[0] += 1;
+                Ok(())
+            },
+        );
+        let instance = linker.instantiate(&mut store, &module).expect("instance");
+        (store, instance)
+    }
+
+    const SUM: &str = r#"(module (func (export "sum") (param $n i32) (result i64) (local $s i64)
+        (loop $l
+          (local.set $s (i64.add (local.get $s) (i64.extend_i32_u (local.get $n))))
+          (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+        (local.get $s)))"#;
+
+    #[test]
+    fn a_preempted_run_goes_on_where_it_was() {
+        let (mut store, instance) = instance(SUM);
+        let sum = instance.func(&store, "sum").expect("export");
+        let mut run = Execution::new(&mut store, sum, &[Value::I32(10_000)]).expect("arguments");
+        let mut slices = 0;
+        while run.resume(&mut store, 100) == Step::Preempted {
+            slices += 1;
+        }
+        assert_eq!(run.results(), [Value::I64(50_005_000)]);
+        assert!(slices > 100, "{slices}");
+        assert_eq!(run.resume(&mut store, 1), Step::Finished);
+    }
+
+    #[test]
+    fn an_endless_loop_gives_the_core_back() {
+        let (mut store, instance) = instance(r#"(module (func (export "spin") (loop (br 0))))"#);
+        let spin = instance.func(&store, "spin").expect("export");
+        let mut run = Execution::new(&mut store, spin, &[]).expect("arguments");
+        for _ in 0..10 {
+            assert_eq!(run.resume(&mut store, 1000), Step::Preempted);
+        }
+    }
+
+    #[test]
+    fn a_waiting_host_call_is_made_again_with_its_arguments() {
+        let (mut store, instance) = instance(
+            r#"(module (import "host" "wait" (func $wait (param i32) (result i32)))
+                 (func (export "f") (result i32) (i32.mul (call $wait (i32.const 20)) (i32.const 2))))"#,
+        );
+        let f = instance.func(&store, "f").expect("export");
+        let mut run = Execution::new(&mut store, f, &[]).expect("arguments");
+        assert!(matches!(run.resume(&mut store, 1000), Step::Blocked { .. }));
+        assert!(matches!(run.resume(&mut store, 1000), Step::Blocked { .. }));
+        assert_eq!(run.resume(&mut store, 1000), Step::Finished);
+        assert_eq!(run.results(), [Value::I32(42)]);
+    }
+
+    #[test]
+    fn a_trap_names_the_functions_that_were_active() {
+        let (mut store, instance) = instance(
+            r#"(module (func $inner (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0)))
+                 (func $outer (export "outer") (result i32) (call $inner (i32.const 0))))"#,
+        );
+        let outer = instance.func(&store, "outer").expect("export");
+        let Err(RunError::Trap(report)) = outer.call(&mut store, &[]) else {
+            panic!("a trap")
+        };
+        assert_eq!(report.to_string(), "integer divide by zero in `inner`");
+        let names: Vec<_> = report
+            .backtrace
+            .iter()
+            .map(|frame| frame.name.as_deref())
+            .collect();
+        assert_eq!(names, [Some("inner"), Some("outer")]);
+    }
+
+    #[test]
+    fn endless_recursion_is_a_trap() {
+        let (mut store, instance) = instance(r#"(module (func $f (export "f") (call $f)))"#);
+        let f = instance.func(&store, "f").expect("export");
+        let Err(RunError::Trap(report)) = f.call(&mut store, &[]) else {
+            panic!("a trap")
+        };
+        assert_eq!(report.trap, Trap::StackExhausted);
+        assert_eq!(report.backtrace.len(), TrapReport::MAX_FRAMES);
+    }
+
+    #[test]
+    fn locals_start_as_zero_on_a_used_stack() {
+        let (mut store, instance) = instance(
+            r#"(module
+                 (func $dirty (result i64) (local i64 i64) (local.set 0 (i64.const -1)) (local.set 1 (i64.const -1)) (local.get 0))
+                 (func $clean (result i64) (local i64 i64) (i64.or (local.get 0) (local.get 1)))
+                 (func (export "f") (result i64) (drop (call $dirty)) (call $clean)))"#,
+        );
+        let f = instance.func(&store, "f").expect("export");
+        assert_eq!(f.call(&mut store, &[]).expect("a result"), [Value::I64(0)]);
+    }
+
+    #[test]
+    fn bulk_copies_go_on_after_preemption() {
+        let (mut store, instance) = instance(
+            r#"(module (memory (export "m") 8)
+                 (func (export "up") (memory.copy (i32.const 1) (i32.const 0) (i32.const 300000)))
+                 (func (export "down") (memory.copy (i32.const 0) (i32.const 1) (i32.const 300000))))"#,
+        );
+        let Some(crate::Extern::Memory(memory)) = instance.export(&store, "m") else {
+            panic!("a memory")
+        };
+        for (i, byte) in memory.data_mut(&mut store).iter_mut().enumerate() {
+            *byte = (i % 251) as u8;
+        }
+        let before = memory.data(&store).to_vec();
+        for name in ["up", "down"] {
+            let func = instance.func(&store, name).expect("export");
+            let mut run = Execution::new(&mut store, func, &[]).expect("arguments");
+            let mut slices = 0;
+            while run.resume(&mut store, 10) == Step::Preempted {
+                slices += 1;
+            }
+            assert!(slices >= 3, "{slices}");
+            if name == "up" {
+                assert_eq!(memory.data(&store)[1..300_001], before[..300_000]);
+            }
+        }
+        assert_eq!(memory.data(&store)[..300_000], before[..300_000]);
+    }
+}

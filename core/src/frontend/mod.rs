@@ -1,0 +1,81 @@
+//! The front end: reads a function body once, validates it, and tells a tier what it means.
+//!
+//! There is exactly one `VisitOperator` in the tree, [`Visitor`]. For each operator it first asks the validator, then,
+//! if the code can be reached, hands the operator to the [`Sink`] by class. What it owns itself is the control stack:
+//! which constructs are open, whether the current point can be reached, and whether anything branches to a label. Code
+//! that cannot be reached is validated and then forgotten.
+//!
+//! Time and memory are linear in the size of the body.
+
+mod sink;
+mod visitor;
+
+pub use sink::{Control, ControlKind, MemoryAccess, Sink};
+
+use crate::error::ModuleError;
+use crate::module::ModuleTypes;
+use crate::types::ValType;
+use visitor::Visitor;
+use wasmparser::{FuncValidator, FunctionBody, ValidatorResources};
+
+/// Reads, validates and translates one function body.
+///
+/// # Errors
+/// [`ModuleError::Invalid`] where the body is malformed or invalid, with the byte offset.
+pub(crate) fn translate<S: Sink>(
+    types: &ModuleTypes,
+    validator: &mut FuncValidator<ValidatorResources>,
+    body: &FunctionBody<'_>,
+    sink: &mut S,
+    locals: Vec<ValType>,
+    body_label: S::Label,
+) -> Result<(), ModuleError> {
+    let mut reader = body.get_binary_reader();
+    validator.read_locals(&mut reader).map_err(ModuleError::invalid)?;
+    let ty = types.func_type(validator.index());
+    let results = u32::try_from(ty.results().len()).expect("the validator bounds the number of results");
+    let mut visitor = Visitor::new(types, validator, sink, locals, results, body_label);
+    let mut operators = wasmparser::OperatorsReader::new(reader);
+    while !operators.eof() {
+        visitor.offset = operators.original_position();
+        operators
+            .visit_operator(&mut visitor)
+            .map_err(ModuleError::invalid)??;
+        if visitor.is_exhausted()? {
+            return Ok(());
+        }
+    }
+    operators.finish().map_err(ModuleError::invalid)?;
+    Ok(())
+}
+
+/// The types of a function's locals, parameters first.
+///
+/// # Errors
+/// [`ModuleError::Invalid`] where the declaration is malformed, declares too many, or uses a type of a proposal
+/// that the engine does not implement.
+pub(crate) fn local_types(
+    types: &ModuleTypes,
+    func: u32,
+    body: &FunctionBody<'_>,
+) -> Result<Vec<ValType>, ModuleError> {
+    /// The bound that all engines share (JavaScript embedding, "Implementation limits").
+    const MAX_LOCALS: usize = 50_000;
+    let mut locals = types.func_type(func).params().to_vec();
+    for entry in body.get_locals_reader().map_err(ModuleError::invalid)? {
+        let (count, ty) = entry.map_err(ModuleError::invalid)?;
+        let total = locals
+            .len()
+            .saturating_add(usize::try_from(count).unwrap_or(usize::MAX));
+        if total > MAX_LOCALS {
+            return Err(ModuleError::TooLarge {
+                what: "the locals of a function",
+                have: total as u64,
+                limit: MAX_LOCALS as u64,
+            });
+        }
+        let ty = ValType::from_wasm(ty).ok_or_else(|| ModuleError::unsupported_type(&ty))?;
+        locals.resize(total, ty);
+    }
+    Ok(locals)
+}

@@ -1,0 +1,138 @@
+//! What a tier has to understand of a function body, once the front end has read it.
+//!
+//! A [`Sink`] keeps an abstract value stack of its own: for the interpreter an entry is a register, a constant or a
+//! local not yet copied; for a machine-code tier it is also a machine register or a spill slot. The front end keeps
+//! everything else: the control stack, what is reachable, types, and validity. It calls the sink only for code that
+//! can be reached, so a sink never sees a polymorphic stack.
+//!
+//! Each control construct has a [`Control`] entry. Its [`Control::label`] is the sink's own note of the branch target
+//! (for instance the list of jumps to patch). The protocol, for values on the abstract stack:
+//!
+//! | call | before | after |
+//! |---|---|---|
+//! | `block`, `loop_` | parameters on top | the same, canonical |
+//! | `if_` | parameters, then the condition | parameters, canonical |
+//! | `else_` | the then-arm's results if `reachable` | parameters, canonical |
+//! | `end` | results if `reachable` | results, canonical; the construct is closed |
+//! | `br_if` | results, then the condition | the results stay |
+//! | `br`, `br_table`, `return_`, `unreachable` | what they take | nothing is asked: dead code follows |
+//!
+//! *Canonical* means: in the place that every path to the label agrees on.
+
+use crate::operator::{BinaryOp, CompareOp, Libcall, LoadOp, StoreOp, UnaryOp};
+use crate::types::{FuncType, ValType};
+
+/// What kind of construct a control entry stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ControlKind {
+    /// The function body itself: a branch to it returns.
+    Body,
+    /// `block`: a branch to it goes to its end.
+    Block,
+    /// `loop`: a branch to it goes back to its start.
+    Loop,
+    /// `if` before its `else`; a branch goes to its end.
+    If,
+    /// `if` after its `else`.
+    Else,
+}
+
+/// An open control construct.
+#[derive(Debug)]
+pub struct Control<L> {
+    /// Its kind.
+    pub kind: ControlKind,
+    /// How many values it takes from the stack.
+    pub params: u32,
+    /// How many values it leaves.
+    pub results: u32,
+    /// The sink's own note of this branch target.
+    pub label: L,
+}
+
+impl<L> Control<L> {
+    /// How many values a branch to this construct carries.
+    pub fn branch_arity(&self) -> u32 {
+        if self.kind == ControlKind::Loop {
+            self.params
+        } else {
+            self.results
+        }
+    }
+}
+
+/// The immediate of a load or store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryAccess {
+    /// Which linear memory.
+    pub memory: u32,
+    /// Constant part of the address, in bytes. It is added in 64 bits: the sum never wraps.
+    pub offset: u64,
+}
+
+/// A tier's half of a translation: see the module's documentation for the protocol.
+pub trait Sink {
+    /// The tier's own note of a branch target.
+    type Label;
+
+    /// A constant is pushed, as the bits of its slot.
+    fn constant(&mut self, ty: ValType, bits: u64);
+    /// A local is pushed.
+    fn local_get(&mut self, local: u32, ty: ValType);
+    /// A value is popped into a local.
+    fn local_set(&mut self, local: u32, ty: ValType);
+    /// The top value is copied into a local.
+    fn local_tee(&mut self, local: u32, ty: ValType);
+    /// A global is pushed.
+    fn global_get(&mut self, global: u32, ty: ValType);
+    /// A value is popped into a global.
+    fn global_set(&mut self, global: u32, ty: ValType);
+    /// A value is popped and forgotten.
+    fn drop_value(&mut self);
+    /// Pops a condition and two values; pushes the first if the condition is not zero, else the second.
+    fn select(&mut self);
+    /// One value in, one out.
+    fn unary(&mut self, op: UnaryOp);
+    /// Two values in, one out.
+    fn binary(&mut self, op: BinaryOp);
+    /// Two values in, 0 or 1 out.
+    fn compare(&mut self, op: CompareOp);
+    /// An address in, a value out.
+    fn load(&mut self, op: LoadOp, access: MemoryAccess);
+    /// An address and a value in.
+    fn store(&mut self, op: StoreOp, access: MemoryAccess);
+    /// An operator that the runtime carries out; immediates as [`Libcall`] says, unused ones 0.
+    fn libcall(&mut self, libcall: Libcall, immediates: [u32; 2]);
+    /// A direct call; `func` in the module's function index space.
+    fn call(&mut self, func: u32, ty: &FuncType);
+    /// A call through a table; the element's index is on top of the arguments.
+    fn call_indirect(&mut self, table: u32, type_index: u32, ty: &FuncType);
+
+    /// Opens a block.
+    fn block(&mut self, params: u32, results: u32) -> Self::Label;
+    /// Opens a loop.
+    fn loop_(&mut self, params: u32, results: u32) -> Self::Label;
+    /// Opens an if; the condition is on top.
+    fn if_(&mut self, params: u32, results: u32) -> Self::Label;
+    /// Ends the first arm, whose end is reached if `reachable`, and begins the second.
+    fn else_(&mut self, control: &mut Control<Self::Label>, reachable: bool);
+    /// Closes a construct. `reachable` says whether the end is reached by falling through; for an `if` without an
+    /// `else` the sink also binds the missing arm.
+    fn end(&mut self, control: Control<Self::Label>, reachable: bool);
+
+    /// Branches.
+    fn br(&mut self, target: &mut Control<Self::Label>);
+    /// Pops a condition and branches if it is not zero.
+    fn br_if(&mut self, target: &mut Control<Self::Label>);
+    /// Pops an index and branches to the target of that number, or to the last. `depths` index `controls` from its end
+    /// (0 is the innermost) and are all of the same arity.
+    fn br_table(&mut self, controls: &mut [Control<Self::Label>], depths: &[u32]);
+    /// Returns from the function.
+    fn return_(&mut self);
+    /// Traps.
+    fn unreachable(&mut self);
+
+    /// Whether the function has outgrown what the tier can represent. The front end looks after every operator
+    /// and stops; the tier says why when it is asked for its result.
+    fn is_exhausted(&self) -> bool;
+}

@@ -1,0 +1,286 @@
+//! The dispatch loop: one `match` over the instructions of one instance.
+//!
+//! Two facts make it quick without any unchecked access. The frame is a `&mut [u64; 65536]` and a register is a `u16`,
+//! so no register access has a bounds check. And the arms of the numeric operators call `eval` on a constant operator, so
+//! that the compiler folds the operator table into straight code.
+//!
+//! Fuel. A jump backwards costs the number of instructions that it jumps over, and a call the number of
+//! instructions of its callee (at most [`CALL_COST_MAX`]), so that fuel is an upper bound of the instructions executed,
+//! up to a function's own straight length. When it is used up the loop is left with everything in its place.
+
+use super::inst::{Inst, Pc};
+use super::machine::{Frame, Machine, WINDOW};
+use crate::operator::{BinaryOp, CompareOp, Libcall, Slot, UnaryOp, for_each_operator};
+use crate::store::{FuncEntity, StoreInner};
+use crate::trap::Trap;
+
+/// What has to be done outside of the loop. `pc` still points at the instruction that asks for it, except after
+/// `SwitchInstance`, `Finished` and `Preempted`.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// The first function has returned.
+    Finished,
+    /// Fuel is used up.
+    Preempted,
+    /// The guest trapped.
+    Trap(Trap),
+    /// A return has led into another instance.
+    SwitchInstance,
+    /// A function that is a host's or another instance's is to be called; its number in the store.
+    Call { func: u32, base: usize },
+    /// The runtime has to carry out an operator.
+    Libcall {
+        base: usize,
+        call: Libcall,
+        a: u32,
+        b: u32,
+    },
+}
+
+/// The most that a call costs: a callee of any length returns at its first instruction if it likes.
+const CALL_COST_MAX: u32 = 64;
+
+/// Reads `N` bytes at `address + offset`. The sum is taken in 64 bits, where it cannot wrap.
+#[inline(always)]
+fn load<const N: usize>(memory: &[u8], address: u64, offset: u64) -> Option<[u8; N]> {
+    let start = usize::try_from(address + offset).ok()?;
+    memory.get(start..start + N)?.try_into().ok()
+}
+
+/// Writes `N` bytes at `address + offset`.
+#[inline(always)]
+fn store<const N: usize>(memory: &mut [u8], address: u64, offset: u64, bytes: [u8; N]) -> Option<()> {
+    let start = usize::try_from(address + offset).ok()?;
+    memory.get_mut(start..start + N)?.copy_from_slice(&bytes);
+    Some(())
+}
+
+macro_rules! define_dispatch {
+    (
+        unary { $($un:ident ($ua:ident: $uat:ty) -> $ur:ty { $ue:expr })* }
+        binary { $($bin:ident $bin_imm:ident ($ba:ident: $bat:ty, $bb:ident: $bbt:ty) -> $br:ty { $be:expr })* }
+        compare { $($cmp:ident $cmp_imm:ident $cmp_br:ident $cmp_br_imm:ident
+                    ($ca:ident: $cat:ty, $cb:ident: $cbt:ty) -> bool { $ce:expr })* }
+        load { $($load:ident ($lm:ty) -> $lv:ty)* }
+        store { $($store:ident ($sm:ty))* }
+    ) => {
+        /// Runs the machine's current instance until an [`Action`] is due.
+        #[expect(clippy::too_many_lines, reason = "one arm per instruction, in one function, is what a dispatch loop is")]
+        pub(super) fn run(store_inner: &mut StoreInner, machine: &mut Machine) -> Action {
+            let StoreInner { instances, memories, globals, tables, funcs, .. } = store_inner;
+            let current = machine.instance;
+            let instance = &instances[current as usize];
+            let code = instance.module.code();
+            let insts: &[Inst] = &code.insts;
+            let memory: &mut [u8] = match instance.memories.first() {
+                Some(&memory) => memories[memory as usize].bytes_mut(),
+                None => &mut [],
+            };
+            let mut pc = machine.pc as usize;
+            let mut base = machine.base;
+            let mut fuel = machine.fuel;
+
+            // Leaves the loop with the machine's state written back.
+            macro_rules! leave {
+                ($action:expr) => {{
+                    machine.pc = pc as Pc;
+                    machine.base = base;
+                    machine.fuel = fuel;
+                    return $action;
+                }};
+            }
+            macro_rules! trap {
+                ($trap:expr) => {
+                    leave!(Action::Trap($trap))
+                };
+            }
+            // Jumps; a jump backwards pays for what it will run again.
+            macro_rules! jump {
+                ($target:expr) => {{
+                    let target = $target as usize;
+                    if target <= pc {
+                        fuel -= (pc - target + 1) as i64;
+                        if fuel < 0 {
+                            pc = target;
+                            leave!(Action::Preempted);
+                        }
+                    }
+                    pc = target;
+                    continue;
+                }};
+            }
+
+            'frame: loop {
+                let regs: &mut [u64; WINDOW] = (&mut machine.stack[base..base + WINDOW])
+                    .try_into()
+                    .expect("the window has its length");
+                // A callee of this module, as `Call` and `CallIndirect` enter it.
+                macro_rules! enter {
+                    ($callee_base:expr, $func:expr) => {{
+                        let callee = &code.funcs[$func as usize];
+                        let callee_base: u16 = $callee_base;
+                        let new_base = base + usize::from(callee_base);
+                        if new_base + usize::from(callee.frame) > machine.limit
+                            || machine.frames.len() >= machine.max_depth
+                        {
+                            trap!(Trap::StackExhausted);
+                        }
+                        machine.frames.push(Frame { pc: pc as Pc + 1, instance: current, base });
+                        let first = usize::from(callee_base) + usize::from(callee.params);
+                        let last = usize::from(callee_base) + usize::from(callee.locals);
+                        // The callee's locals may reach past this window, so they are cleared through the stack.
+                        if first < last {
+                            machine.stack[base + first..base + last].fill(0);
+                        }
+                        base = new_base;
+                        pc = callee.entry as usize;
+                        fuel -= i64::from((callee.end - callee.entry).min(CALL_COST_MAX))
+                            + i64::from(callee.locals - callee.params);
+                        if fuel < 0 {
+                            leave!(Action::Preempted);
+                        }
+                        continue 'frame;
+                    }};
+                }
+                macro_rules! leave_frame {
+                    () => {{
+                        let caller = machine.frames.pop().expect("a returning function has its frame");
+                        base = caller.base;
+                        pc = caller.pc as usize;
+                        if caller.pc == Frame::ENTRY {
+                            leave!(Action::Finished);
+                        }
+                        if caller.instance != current {
+                            machine.instance = caller.instance;
+                            leave!(Action::SwitchInstance);
+                        }
+                        continue 'frame;
+                    }};
+                }
+
+                loop {
+                    match insts[pc] {
+                        Inst::Unreachable => trap!(Trap::Unreachable),
+                        Inst::Const { dst, value } => regs[usize::from(dst)] = value,
+                        Inst::Copy { dst, src } => regs[usize::from(dst)] = regs[usize::from(src)],
+                        Inst::Select { dst, cond, a, b } => {
+                            let chosen = if regs[usize::from(cond)] != 0 { a } else { b };
+                            regs[usize::from(dst)] = regs[usize::from(chosen)];
+                        }
+                        Inst::GlobalGet { dst, global } => {
+                            regs[usize::from(dst)] = globals[instance.globals[global as usize] as usize].slot;
+                        }
+                        Inst::GlobalSet { src, global } => {
+                            globals[instance.globals[global as usize] as usize].slot = regs[usize::from(src)];
+                        }
+                        Inst::Br { target } => jump!(target),
+                        Inst::BrIf { cond, target } => {
+                            if regs[usize::from(cond)] != 0 {
+                                jump!(target);
+                            }
+                        }
+                        Inst::BrIfNot { cond, target } => {
+                            if regs[usize::from(cond)] == 0 {
+                                jump!(target);
+                            }
+                        }
+                        Inst::BrTable { index, last } => {
+                            // The entry is a `Br`, which pays where it leads backwards.
+                            let index = regs[usize::from(index)].min(u64::from(last));
+                            pc += 1 + index as usize;
+                            continue;
+                        }
+                        Inst::Return => leave_frame!(),
+                        Inst::ReturnOne { src } => {
+                            regs[0] = regs[usize::from(src)];
+                            leave_frame!();
+                        }
+                        Inst::ReturnMany { first, count } => {
+                            let first = usize::from(first);
+                            regs.copy_within(first..first + usize::from(count), 0);
+                            leave_frame!();
+                        }
+                        Inst::Call { base: callee_base, func } => enter!(callee_base, func),
+                        Inst::CallImport { base: callee_base, func } => {
+                            let func = instance.funcs[func as usize];
+                            leave!(Action::Call { func, base: base + usize::from(callee_base) });
+                        }
+                        Inst::CallIndirect { base: callee_base, index, table, ty } => {
+                            let table = &tables[instance.tables[table as usize] as usize];
+                            let index = regs[usize::from(index)];
+                            let Some(reference) = table.get(index) else {
+                                trap!(Trap::UndefinedElement)
+                            };
+                            let Some(func) = reference.checked_sub(1) else {
+                                trap!(Trap::UninitializedElement)
+                            };
+                            let wanted = instance.module.signature(ty);
+                            match funcs[func as usize] {
+                                entity if entity.signature() != wanted => {
+                                    trap!(Trap::IndirectCallTypeMismatch)
+                                }
+                                FuncEntity::Wasm { instance, func, .. } if instance == current => {
+                                    enter!(callee_base, func)
+                                }
+                                _ => leave!(Action::Call {
+                                    func: func as u32,
+                                    base: base + usize::from(callee_base),
+                                }),
+                            }
+                        }
+                        Inst::Libcall { base: first, call, a, b } => {
+                            leave!(Action::Libcall { base: base + usize::from(first), call, a, b })
+                        }
+
+                        $(Inst::$un { dst, a } => match UnaryOp::$un.eval(regs[usize::from(a)]) {
+                            Ok(value) => regs[usize::from(dst)] = value,
+                            Err(trap) => trap!(trap),
+                        },)*
+                        $(Inst::$bin { dst, a, b } => {
+                            match BinaryOp::$bin.eval(regs[usize::from(a)], regs[usize::from(b)]) {
+                                Ok(value) => regs[usize::from(dst)] = value,
+                                Err(trap) => trap!(trap),
+                            }
+                        }
+                        Inst::$bin_imm { dst, a, b } => match BinaryOp::$bin.eval(regs[usize::from(a)], b) {
+                            Ok(value) => regs[usize::from(dst)] = value,
+                            Err(trap) => trap!(trap),
+                        },)*
+                        $(Inst::$cmp { dst, a, b } => {
+                            let holds = CompareOp::$cmp.eval(regs[usize::from(a)], regs[usize::from(b)]);
+                            regs[usize::from(dst)] = u64::from(holds);
+                        }
+                        Inst::$cmp_imm { dst, a, b } => {
+                            regs[usize::from(dst)] = u64::from(CompareOp::$cmp.eval(regs[usize::from(a)], b));
+                        }
+                        Inst::$cmp_br { a, b, target } => {
+                            if CompareOp::$cmp.eval(regs[usize::from(a)], regs[usize::from(b)]) {
+                                jump!(target);
+                            }
+                        }
+                        Inst::$cmp_br_imm { a, target, b } => {
+                            if CompareOp::$cmp.eval(regs[usize::from(a)], b) {
+                                jump!(target);
+                            }
+                        })*
+                        $(Inst::$load { dst, addr, offset } => {
+                            let Some(bytes) = load(memory, regs[usize::from(addr)], offset) else {
+                                trap!(Trap::MemoryOutOfBounds)
+                            };
+                            regs[usize::from(dst)] = <$lv>::from(<$lm>::from_le_bytes(bytes)).into_slot();
+                        })*
+                        $(Inst::$store { addr, src, offset } => {
+                            // Keeping the low bytes is the meaning of a narrow store.
+                            let bytes = (regs[usize::from(src)] as $sm).to_le_bytes();
+                            if store(memory, regs[usize::from(addr)], offset, bytes).is_none() {
+                                trap!(Trap::MemoryOutOfBounds);
+                            }
+                        })*
+                    }
+                    pc += 1;
+                }
+            }
+        }
+    };
+}
+for_each_operator!(define_dispatch);

@@ -1,0 +1,177 @@
+//! What generated code leaves to the runtime: operators on tables, and on memory in bulk.
+//!
+//! Operands lie in consecutive slots from `base` on. Bulk operators check their whole range first, as the
+//! specification asks, and then work in pieces of [`PIECE`] bytes: after each piece the operands are rewritten to say what
+//! is left, so that the same instruction can be taken up again after a preemption. No other operand of the
+//! function lies in those slots, because the translator settles them there for this purpose.
+
+use super::machine::Machine;
+use crate::operator::Libcall;
+use crate::store::StoreInner;
+use crate::table::bounds;
+use crate::trap::Trap;
+
+/// How far an operator has come.
+pub(super) enum Progress {
+    /// To its end.
+    Done,
+    /// The operands say what is left.
+    Partial,
+}
+
+/// Bytes, or table elements, that are moved between two looks at the fuel.
+const PIECE: u64 = 64 << 10;
+
+/// Bytes of bulk work that cost one unit of fuel.
+const BYTES_PER_FUEL: u64 = 16;
+
+/// Carries out `call`.
+///
+/// # Errors
+/// The trap that the specification asks for.
+pub(super) fn perform(
+    store: &mut StoreInner,
+    machine: &mut Machine,
+    base: usize,
+    call: Libcall,
+    a: u32,
+    b: u32,
+) -> Result<Progress, Trap> {
+    let instance = machine.instance as usize;
+    let slots = &mut machine.stack[base..base + 3];
+    match call {
+        Libcall::MemorySize => slots[0] = u64::from(store.memory_of(instance, a).pages()),
+        Libcall::MemoryGrow => {
+            let before = store.memory_of(instance, a).grow(slots[0] as u32);
+            slots[0] = u64::from(before.unwrap_or(u32::MAX));
+            // Committing pages is a system call.
+            machine.fuel -= 1000;
+        }
+        Libcall::MemoryFill | Libcall::MemoryCopy | Libcall::MemoryInit => {
+            let (done, moved) = memory_bulk(store, instance, call, slots, a, b)?;
+            machine.fuel -= (moved / BYTES_PER_FUEL) as i64;
+            return Ok(done);
+        }
+        Libcall::DataDrop => store.instances[instance].dropped_data[a as usize] = true,
+        Libcall::ElemDrop => store.instances[instance].elements[a as usize] = Box::default(),
+        Libcall::RefFunc => slots[0] = u64::from(store.instances[instance].funcs[a as usize]) + 1,
+        Libcall::TableGet | Libcall::TableSet | Libcall::TableSize | Libcall::TableGrow => {
+            machine.fuel -= table_single(store, instance, call, slots, a)?;
+        }
+        Libcall::TableFill | Libcall::TableCopy | Libcall::TableInit => {
+            let len = slots[2] as u32;
+            table_bulk(store, instance, call, slots, a, b)?;
+            // Bounded by the limit on table elements, a few milliseconds at most.
+            machine.fuel -= i64::from(len / 2);
+        }
+    }
+    Ok(Progress::Done)
+}
+
+/// One piece of a bulk operator on memory, and how many bytes it moved.
+fn memory_bulk(
+    store: &mut StoreInner,
+    instance: usize,
+    call: Libcall,
+    slots: &mut [u64],
+    a: u32,
+    b: u32,
+) -> Result<(Progress, u64), Trap> {
+    let (dst, src, len) = (slots[0], slots[1], slots[2]);
+    let piece = len.min(PIECE);
+    match call {
+        Libcall::MemoryFill => {
+            let memory = store.memory_of(instance, a).bytes_mut();
+            let (start, _) = bounds(dst, len, memory.len()).ok_or(Trap::MemoryOutOfBounds)?;
+            memory[start..start + piece as usize].fill(src as u8);
+            slots[0] += piece;
+        }
+        Libcall::MemoryCopy => {
+            let memory = store.memory_of(instance, a).bytes_mut();
+            let (from, _) = bounds(src, len, memory.len()).ok_or(Trap::MemoryOutOfBounds)?;
+            let (to, _) = bounds(dst, len, memory.len()).ok_or(Trap::MemoryOutOfBounds)?;
+            if to <= from {
+                memory.copy_within(from..from + piece as usize, to);
+                slots[0] += piece;
+                slots[1] += piece;
+            } else {
+                // The destination lies above: the last piece goes first, lest it be overwritten.
+                let rest = (len - piece) as usize;
+                memory.copy_within(from + rest..from + len as usize, to + rest);
+            }
+        }
+        _ => {
+            let module = store.instances[instance].module.clone();
+            let dropped = store.instances[instance].dropped_data[b as usize];
+            let data: &[u8] = if dropped { &[] } else { module.data_segment(b) };
+            let memory = store.memory_of(instance, a).bytes_mut();
+            let (from, _) = bounds(src, len, data.len()).ok_or(Trap::MemoryOutOfBounds)?;
+            let (to, _) = bounds(dst, len, memory.len()).ok_or(Trap::MemoryOutOfBounds)?;
+            memory[to..to + piece as usize].copy_from_slice(&data[from..from + piece as usize]);
+            slots[0] += piece;
+            slots[1] += piece;
+        }
+    }
+    slots[2] -= piece;
+    Ok((
+        if slots[2] == 0 {
+            Progress::Done
+        } else {
+            Progress::Partial
+        },
+        piece,
+    ))
+}
+
+/// Operators on single elements; gives their cost in fuel.
+fn table_single(
+    store: &mut StoreInner,
+    instance: usize,
+    call: Libcall,
+    slots: &mut [u64],
+    table: u32,
+) -> Result<i64, Trap> {
+    let table = store.table_of(instance, table);
+    match call {
+        Libcall::TableGet => slots[0] = table.get(slots[0]).ok_or(Trap::TableOutOfBounds)?,
+        Libcall::TableSet => table.set(slots[0], slots[1])?,
+        Libcall::TableSize => slots[0] = u64::from(table.size()),
+        _ => {
+            let (init, delta) = (slots[0], slots[1] as u32);
+            let before = table.grow(delta, init);
+            slots[0] = u64::from(before.unwrap_or(u32::MAX));
+            return Ok(before.map_or(1, |_| i64::from(delta / 2)));
+        }
+    }
+    Ok(1)
+}
+
+/// Operators on ranges of elements.
+fn table_bulk(
+    store: &mut StoreInner,
+    instance: usize,
+    call: Libcall,
+    slots: &[u64],
+    a: u32,
+    b: u32,
+) -> Result<(), Trap> {
+    let (dst, src, len) = (slots[0], slots[1], slots[2]);
+    match call {
+        Libcall::TableFill => store.table_of(instance, a).range_mut(dst, len)?.fill(src),
+        Libcall::TableCopy => {
+            let tables = &store.instances[instance].tables;
+            let (to, from) = (tables[a as usize] as usize, tables[b as usize] as usize);
+            if to == from {
+                store.tables[to].copy_within(dst, src, len)?;
+            } else {
+                let [to, from] = store
+                    .tables
+                    .get_disjoint_mut([to, from])
+                    .expect("two tables of the store");
+                to.range_mut(dst, len)?.copy_from_slice(from.range_mut(src, len)?);
+            }
+        }
+        _ => store.init_table(instance, a, b, dst, src, len)?,
+    }
+    Ok(())
+}

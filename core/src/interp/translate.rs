@@ -1,0 +1,767 @@
+//! From a function body to register bytecode, in one pass: the interpreter's [`Sink`].
+//!
+//! The abstract value stack holds, for each operand, where its value is ([`Operand`]):
+//!
+//! * `Temp`: in its own register, the *canonical* one: `locals + position on the stack`;
+//! * `Local`: still in the local that it was read from, nothing was emitted;
+//! * `Const`: nowhere yet.
+//!
+//! Reading a local or a constant thus costs no instruction; the operator that consumes it names the local's register or
+//! takes an immediate. Three rules keep this sound:
+//!
+//! 1. Before a local is written, operands that still lie in it move to their own registers ([`Translator::preserve`]).
+//!    Entries of one local are chained, so this costs the number of such operands, not the height of the stack.
+//! 2. At every label all operands are canonical: constructs make them so when they open ([`Translator::flush`]), and
+//!    branches move their results into place.
+//! 3. A register above the current height holds nothing that anybody reads.
+//!
+//! Two peepholes look at the last instruction, if no label was bound since: a result that goes straight to a local is
+//! written there, and a comparison whose result is only branched on becomes part of the jump.
+
+use super::code::{FunctionCode, ModuleCode};
+use super::inst::{Inst, Pc, Reg};
+use crate::error::ModuleError;
+use crate::frontend::{Control, ControlKind, MemoryAccess, Sink};
+use crate::operator::{BinaryOp, CompareOp, Libcall, LoadOp, StoreOp, UnaryOp};
+use crate::types::{FuncType, ValType};
+
+/// Where an operand's value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operand {
+    Temp,
+    /// In a local; `previous` is the stack position of the next older operand in the same local, plus one.
+    Local {
+        local: Reg,
+        previous: u32,
+    },
+    Const(u64),
+}
+
+/// A branch target.
+#[derive(Debug)]
+pub(crate) struct Label {
+    /// Stack height below the construct's parameters.
+    height: usize,
+    /// Where a loop begins.
+    start: Pc,
+    /// Jumps to the end, waiting for it.
+    pending: Vec<Pc>,
+    /// The jump of an `if` around its first arm.
+    otherwise: Option<Pc>,
+}
+
+/// The translation of one function; `code` is its module's, which grows at the end.
+pub(crate) struct Translator<'m> {
+    code: &'m mut Vec<Inst>,
+    imported_funcs: u32,
+    entry: Pc,
+    params: usize,
+    results: usize,
+    locals: usize,
+    stack: Vec<Operand>,
+    /// Operands below this position are `Temp`.
+    flushed: usize,
+    /// For each local, the newest operand that lies in it: stack position plus one, 0 for none.
+    newest: Vec<u32>,
+    max_height: usize,
+    /// Instructions before this one may be jumped over or into: peepholes must not look there.
+    barrier: usize,
+    /// Length of the module's code beyond which this function is refused.
+    code_limit: usize,
+}
+
+/// Instructions that a function may become for each byte of its body, and in any case. Ordinary code needs less than one;
+/// only branches that carry many results around need more, and a hostile body could ask for thousands.
+const INSTRUCTIONS_PER_BYTE: usize = 64;
+const INSTRUCTIONS_FREE: usize = 4096;
+
+impl<'m> Translator<'m> {
+    /// Begins a function of this type, with so many locals (parameters included) and bytes of body.
+    pub(crate) fn new(
+        code: &'m mut ModuleCode,
+        imported_funcs: u32,
+        ty: &FuncType,
+        locals: usize,
+        body_bytes: usize,
+    ) -> Self {
+        let code = &mut code.insts;
+        let entry = position(code);
+        let barrier = code.len();
+        Self {
+            code,
+            imported_funcs,
+            entry,
+            params: ty.params().len(),
+            results: ty.results().len(),
+            locals,
+            stack: Vec::new(),
+            flushed: 0,
+            newest: vec![0; locals],
+            max_height: ty.results().len(),
+            barrier,
+            code_limit: barrier + body_bytes.saturating_mul(INSTRUCTIONS_PER_BYTE) + INSTRUCTIONS_FREE,
+        }
+    }
+
+    /// The label of the function's body.
+    pub(crate) fn body_label() -> Label {
+        Label {
+            height: 0,
+            start: 0,
+            pending: Vec::new(),
+            otherwise: None,
+        }
+    }
+
+    /// What the runtime has to know of the function.
+    ///
+    /// # Errors
+    /// [`ModuleError::TooLarge`] where a frame would need more registers than an instruction can name, or the
+    /// code would be out of proportion to the body.
+    pub(crate) fn finish(self) -> Result<FunctionCode, ModuleError> {
+        let frame = self.locals + self.max_height;
+        if self.code.len() > self.code_limit {
+            return Err(ModuleError::TooLarge {
+                what: "the instructions that a function's branches carry values with",
+                have: self.code.len() as u64,
+                limit: self.code_limit as u64,
+            });
+        }
+        if frame > usize::from(Reg::MAX) {
+            return Err(ModuleError::TooLarge {
+                what: "the locals and operands of a function",
+                have: frame as u64,
+                limit: u64::from(Reg::MAX),
+            });
+        }
+        Ok(FunctionCode {
+            entry: self.entry,
+            end: position(self.code),
+            params: narrow(self.params),
+            locals: narrow(self.locals),
+            frame: narrow(frame),
+        })
+    }
+
+    // --- Emission -----------------------------------------------------------------------------------------------
+
+    fn emit(&mut self, inst: Inst) -> Pc {
+        let at = position(self.code);
+        self.code.push(inst);
+        at
+    }
+
+    /// Binds the current position: whatever was emitted before may have been jumped over.
+    fn bind(&mut self, jumps: Vec<Pc>) {
+        let here = position(self.code);
+        for jump in jumps {
+            *self.code[jump as usize]
+                .target_mut()
+                .expect("only jumps wait for a label") = here;
+        }
+        self.barrier = self.code.len();
+    }
+
+    /// The last instruction, where a peephole may change it.
+    fn last(&mut self) -> Option<&mut Inst> {
+        if self.code.len() > self.barrier {
+            self.code.last_mut()
+        } else {
+            None
+        }
+    }
+
+    // --- The abstract stack -------------------------------------------------------------------------------------
+
+    /// The canonical register of a stack position. Too large a frame is found in `finish`; until then registers may
+    /// wrap, and the code is thrown away.
+    fn temp(&self, position: usize) -> Reg {
+        narrow(self.locals + position)
+    }
+
+    fn push(&mut self, operand: Operand) {
+        self.stack.push(operand);
+        self.max_height = self.max_height.max(self.stack.len());
+    }
+
+    fn push_local(&mut self, local: u32) {
+        let newest = &mut self.newest[local as usize];
+        let previous = std::mem::replace(newest, self.stack.len() as u32 + 1);
+        self.push(Operand::Local {
+            local: local as Reg,
+            previous,
+        });
+    }
+
+    /// Pops an operand. Operands leave in the opposite order of their coming, so one that lies in a local is the newest
+    /// of its chain.
+    fn pop(&mut self) -> (Operand, usize) {
+        let operand = self.stack.pop().expect("validated: the stack holds the operand");
+        let position = self.stack.len();
+        self.flushed = self.flushed.min(position);
+        if let Operand::Local { local, previous } = operand {
+            self.newest[usize::from(local)] = previous;
+        }
+        (operand, position)
+    }
+
+    /// Pops an operand into a register: its local's or its own.
+    fn pop_reg(&mut self) -> Reg {
+        let (operand, position) = self.pop();
+        match operand {
+            Operand::Temp => self.temp(position),
+            Operand::Local { local, .. } => local,
+            Operand::Const(value) => {
+                let dst = self.temp(position);
+                self.emit(Inst::Const { dst, value });
+                dst
+            }
+        }
+    }
+
+    /// Pushes a result and says which register it belongs in.
+    fn push_temp(&mut self) -> Reg {
+        self.push(Operand::Temp);
+        self.temp(self.stack.len() - 1)
+    }
+
+    /// Puts the value of an operand into its canonical register.
+    fn settle(&mut self, position: usize) {
+        let dst = self.temp(position);
+        match self.stack[position] {
+            Operand::Temp => return,
+            Operand::Local { local, .. } => self.emit(Inst::Copy { dst, src: local }),
+            Operand::Const(value) => self.emit(Inst::Const { dst, value }),
+        };
+        self.stack[position] = Operand::Temp;
+    }
+
+    /// Puts all operands into their canonical registers.
+    fn flush(&mut self) {
+        for position in self.flushed..self.stack.len() {
+            if let Operand::Local { local, .. } = self.stack[position] {
+                self.newest[usize::from(local)] = 0;
+            }
+            self.settle(position);
+        }
+        self.flushed = self.stack.len();
+        // A result must not be redirected past the copies.
+        self.barrier = self.code.len();
+    }
+
+    /// Moves operands that lie in `local` out of it, because it is about to be written.
+    fn preserve(&mut self, local: u32) {
+        let mut next = std::mem::take(&mut self.newest[local as usize]);
+        while next != 0 {
+            let position = next as usize - 1;
+            let Operand::Local { previous, .. } = self.stack[position] else {
+                unreachable!("the chain of a local holds operands in that local")
+            };
+            self.settle(position);
+            next = previous;
+        }
+    }
+
+    /// Puts the top `count` operands into their canonical registers, for callees; gives the first register.
+    fn settle_top(&mut self, count: usize) -> Reg {
+        let first = self.stack.len() - count;
+        for position in first..self.stack.len() {
+            if let Operand::Local { local, previous } = self.stack[position] {
+                // Newer entries of the chain settle in this same loop; what stays is what was there before.
+                if self.newest[usize::from(local)] as usize > position {
+                    self.newest[usize::from(local)] = previous.min(first as u32);
+                }
+            }
+            self.settle(position);
+        }
+        self.temp(first)
+    }
+
+    /// Pops `count` operands that are settled and pushes `results` that appear in their place.
+    fn replace_top(&mut self, count: usize, results: usize) {
+        self.stack.truncate(self.stack.len() - count);
+        self.flushed = self.flushed.min(self.stack.len());
+        for _ in 0..results {
+            self.push(Operand::Temp);
+        }
+    }
+
+    /// Forgets the operands above `height` and those chains that lead there.
+    fn truncate(&mut self, height: usize) {
+        while self.stack.len() > height {
+            self.pop();
+        }
+    }
+
+    // --- Branches -----------------------------------------------------------------------------------------------
+
+    /// Whether the top `arity` operands are where a branch to a label at `height` wants them.
+    fn in_place(&self, height: usize, arity: usize) -> bool {
+        let first = self.stack.len() - arity;
+        first == height
+            && self.stack[first..]
+                .iter()
+                .all(|operand| *operand == Operand::Temp)
+    }
+
+    /// Copies the top `arity` operands to the canonical registers at `height`, leaving the abstract stack as it is.
+    /// Each source lies at or above its destination, so copying upwards overwrites nothing that is still needed.
+    fn move_results(&mut self, height: usize, arity: usize) {
+        let first = self.stack.len() - arity;
+        if self.code.len() > self.code_limit {
+            return;
+        }
+        for i in 0..arity {
+            let dst = self.temp(height + i);
+            match self.stack[first + i] {
+                Operand::Temp if first == height => {}
+                Operand::Temp => {
+                    let src = self.temp(first + i);
+                    self.emit(Inst::Copy { dst, src });
+                }
+                Operand::Local { local, .. } => {
+                    self.emit(Inst::Copy { dst, src: local });
+                }
+                Operand::Const(value) => {
+                    self.emit(Inst::Const { dst, value });
+                }
+            }
+        }
+    }
+
+    /// Jumps to a construct's branch target.
+    fn jump(&mut self, inst: Inst, target: &mut Control<Label>) {
+        let at = self.emit(inst);
+        if target.kind == ControlKind::Loop {
+            *self.code[at as usize].target_mut().expect("a jump") = target.label.start;
+        } else {
+            target.label.pending.push(at);
+        }
+    }
+
+    /// Pops the condition and gives the jump that is taken when it is not zero (`when`) or zero: fused with the
+    /// comparison that made it where possible.
+    fn conditional(&mut self, when: bool) -> Inst {
+        let (operand, position) = self.pop();
+        let own = self.temp(position);
+        let mut when = when;
+        if operand == Operand::Temp {
+            // `i32.eqz` of what the instruction before it made only turns the jump around.
+            while let Some(&mut Inst::I32Eqz { dst, a }) = self.last() {
+                if dst != own || a != own {
+                    break;
+                }
+                self.code.pop();
+                when = !when;
+            }
+            if let Some(last) = self.last() {
+                let fused = last.as_branch(when);
+                if let (Some(&mut dst), Some(fused)) = (last.dst_mut(), fused)
+                    && dst == own
+                {
+                    self.code.pop();
+                    return fused;
+                }
+            }
+        }
+        let cond = match operand {
+            Operand::Temp => own,
+            Operand::Local { local, .. } => local,
+            Operand::Const(value) => {
+                self.emit(Inst::Const { dst: own, value });
+                own
+            }
+        };
+        if when {
+            Inst::BrIf { cond, target: 0 }
+        } else {
+            Inst::BrIfNot { cond, target: 0 }
+        }
+    }
+
+    fn emit_return(&mut self) {
+        let results = self.results;
+        match results {
+            0 => {
+                self.emit(Inst::Return);
+            }
+            1 => {
+                let src = self.pop_reg();
+                self.emit(Inst::ReturnOne { src });
+            }
+            _ => {
+                let first = self.settle_top(results);
+                self.emit(Inst::ReturnMany {
+                    first,
+                    count: narrow(results),
+                });
+            }
+        }
+    }
+
+    fn open(&mut self, params: u32) -> Label {
+        Label {
+            height: self.stack.len() - params as usize,
+            start: 0,
+            pending: Vec::new(),
+            otherwise: None,
+        }
+    }
+
+    fn call_arguments(&mut self, ty: &FuncType) -> Reg {
+        self.settle_top(ty.params().len())
+    }
+}
+
+impl Sink for Translator<'_> {
+    type Label = Label;
+
+    fn constant(&mut self, _ty: ValType, bits: u64) {
+        self.push(Operand::Const(bits));
+    }
+
+    fn local_get(&mut self, local: u32, _ty: ValType) {
+        self.push_local(local);
+    }
+
+    fn local_set(&mut self, local: u32, _ty: ValType) {
+        let (operand, position) = self.pop();
+        let own = self.temp(position);
+        let dst = local as Reg;
+        let untouched = self.newest[local as usize] == 0;
+        if operand == Operand::Temp
+            && untouched
+            && let Some(written) = self.last().and_then(Inst::dst_mut)
+            && *written == own
+        {
+            *written = dst;
+            return;
+        }
+        self.preserve(local);
+        match operand {
+            Operand::Temp => self.emit(Inst::Copy { dst, src: own }),
+            Operand::Local { local: src, .. } => self.emit(Inst::Copy { dst, src }),
+            Operand::Const(value) => self.emit(Inst::Const { dst, value }),
+        };
+    }
+
+    fn local_tee(&mut self, local: u32, ty: ValType) {
+        let constant = match self.stack.last() {
+            Some(&Operand::Const(value)) => Some(value),
+            _ => None,
+        };
+        self.local_set(local, ty);
+        match constant {
+            Some(value) => self.push(Operand::Const(value)),
+            None => self.push_local(local),
+        }
+    }
+
+    fn global_get(&mut self, global: u32, _ty: ValType) {
+        let dst = self.push_temp();
+        self.emit(Inst::GlobalGet { dst, global });
+    }
+
+    fn global_set(&mut self, global: u32, _ty: ValType) {
+        let src = self.pop_reg();
+        self.emit(Inst::GlobalSet { src, global });
+    }
+
+    fn drop_value(&mut self) {
+        self.pop();
+    }
+
+    fn select(&mut self) {
+        let cond = self.pop_reg();
+        let b = self.pop_reg();
+        let a = self.pop_reg();
+        let dst = self.push_temp();
+        self.emit(Inst::Select { dst, cond, a, b });
+    }
+
+    fn unary(&mut self, op: UnaryOp) {
+        let a = self.pop_reg();
+        let dst = self.push_temp();
+        self.emit(op.inst(dst, a));
+    }
+
+    fn binary(&mut self, op: BinaryOp) {
+        let len = self.stack.len();
+        if op.is_commutative() && matches!(self.stack[len - 2], Operand::Const(_)) {
+            self.swap_top();
+        }
+        let inst = if let Some(&Operand::Const(b)) = self.stack.last() {
+            self.pop();
+            let a = self.pop_reg();
+            op.inst_imm(self.push_temp(), a, b)
+        } else {
+            let b = self.pop_reg();
+            let a = self.pop_reg();
+            op.inst(self.push_temp(), a, b)
+        };
+        self.emit(inst);
+    }
+
+    fn compare(&mut self, op: CompareOp) {
+        let len = self.stack.len();
+        let swap = matches!(self.stack[len - 2], Operand::Const(_)) && self.swap_top();
+        let op = if swap { op.swapped() } else { op };
+        let inst = if let Some(&Operand::Const(b)) = self.stack.last() {
+            self.pop();
+            let a = self.pop_reg();
+            op.inst_imm(self.push_temp(), a, b)
+        } else {
+            let b = self.pop_reg();
+            let a = self.pop_reg();
+            op.inst(self.push_temp(), a, b)
+        };
+        self.emit(inst);
+    }
+
+    fn load(&mut self, op: LoadOp, access: MemoryAccess) {
+        debug_assert_eq!(access.memory, 0, "validated: there is one memory");
+        let addr = self.pop_reg();
+        let dst = self.push_temp();
+        self.emit(op.inst(dst, addr, access.offset));
+    }
+
+    fn store(&mut self, op: StoreOp, access: MemoryAccess) {
+        debug_assert_eq!(access.memory, 0, "validated: there is one memory");
+        let src = self.pop_reg();
+        let addr = self.pop_reg();
+        self.emit(op.inst(addr, src, access.offset));
+    }
+
+    fn libcall(&mut self, call: Libcall, [a, b]: [u32; 2]) {
+        let (params, results) = call.arity();
+        let base = self.settle_top(usize::from(params));
+        self.emit(Inst::Libcall { base, call, a, b });
+        self.replace_top(usize::from(params), usize::from(results));
+    }
+
+    fn call(&mut self, func: u32, ty: &FuncType) {
+        let base = self.call_arguments(ty);
+        self.emit(match func.checked_sub(self.imported_funcs) {
+            Some(func) => Inst::Call { base, func },
+            None => Inst::CallImport { base, func },
+        });
+        self.replace_top(ty.params().len(), ty.results().len());
+    }
+
+    fn call_indirect(&mut self, table: u32, type_index: u32, ty: &FuncType) {
+        let index = self.pop_reg();
+        let base = self.call_arguments(ty);
+        self.emit(Inst::CallIndirect {
+            base,
+            index,
+            table,
+            ty: type_index,
+        });
+        self.replace_top(ty.params().len(), ty.results().len());
+    }
+
+    fn block(&mut self, params: u32, _results: u32) -> Label {
+        self.flush();
+        self.open(params)
+    }
+
+    fn loop_(&mut self, params: u32, _results: u32) -> Label {
+        self.flush();
+        let mut label = self.open(params);
+        label.start = position(self.code);
+        label
+    }
+
+    fn if_(&mut self, params: u32, _results: u32) -> Label {
+        // The condition stays out of the flush: it is often a comparison that the jump can swallow, so everything
+        // beneath it has to be settled before the comparison is. Where that would need code between the two, the
+        // condition settles as well.
+        let below_settled = self.flushed >= self.stack.len() - 1
+            || self.stack[self.flushed..self.stack.len() - 1]
+                .iter()
+                .all(|operand| *operand == Operand::Temp);
+        if !below_settled {
+            self.flush();
+        }
+        let jump = self.conditional(false);
+        let jump = self.emit(jump);
+        self.flushed = self.stack.len();
+        self.barrier = self.code.len();
+        let mut label = self.open(params);
+        label.otherwise = Some(jump);
+        label
+    }
+
+    fn else_(&mut self, control: &mut Control<Label>, reachable: bool) {
+        if reachable {
+            self.move_results(control.label.height, control.results as usize);
+            let jump = self.emit(Inst::Br { target: 0 });
+            control.label.pending.push(jump);
+        }
+        let otherwise = control
+            .label
+            .otherwise
+            .take()
+            .expect("an if has a jump around its first arm");
+        self.bind(vec![otherwise]);
+        self.truncate(control.label.height);
+        self.replace_top(0, control.params as usize);
+        self.flushed = self.stack.len();
+    }
+
+    fn end(&mut self, control: Control<Label>, reachable: bool) {
+        let Control {
+            kind,
+            params: _,
+            results,
+            label,
+        } = control;
+        let results = results as usize;
+        if kind == ControlKind::Body && label.pending.is_empty() {
+            if reachable {
+                self.emit_return();
+            }
+            return;
+        }
+        if reachable {
+            self.move_results(label.height, results);
+        }
+        let mut jumps = label.pending;
+        // An if without an else has as many parameters as results, canonical when it opened.
+        jumps.extend(label.otherwise);
+        self.bind(jumps);
+        self.truncate(label.height);
+        self.replace_top(0, results);
+        self.flushed = self.stack.len();
+        if kind == ControlKind::Body {
+            self.emit_return();
+        }
+    }
+
+    fn br(&mut self, target: &mut Control<Label>) {
+        if target.kind == ControlKind::Body {
+            self.emit_return();
+            return;
+        }
+        self.move_results(target.label.height, target.branch_arity() as usize);
+        self.jump(Inst::Br { target: 0 }, target);
+    }
+
+    fn br_if(&mut self, target: &mut Control<Label>) {
+        let arity = target.branch_arity() as usize;
+        let condition = self.stack.len() - 1;
+        // Seen without the condition: are the results where the label wants them?
+        let top = self.stack.pop().expect("validated: a condition");
+        let in_place = arity == 0 || self.in_place(target.label.height, arity);
+        self.stack.push(top);
+        debug_assert_eq!(self.stack.len() - 1, condition);
+        if in_place {
+            let jump = self.conditional(true);
+            self.jump(jump, target);
+        } else {
+            let skip = self.conditional(false);
+            let skip = self.emit(skip);
+            self.move_results(target.label.height, arity);
+            self.jump(Inst::Br { target: 0 }, target);
+            self.bind(vec![skip]);
+        }
+        self.barrier = self.code.len();
+    }
+
+    fn br_table(&mut self, controls: &mut [Control<Label>], depths: &[u32]) {
+        let index = self.pop_reg();
+        let innermost = controls.len() - 1;
+        let arity = controls[innermost - *depths.last().expect("a default") as usize].branch_arity() as usize;
+        // The results settle once, before the jump; where a target wants them lower, a stub moves them there.
+        self.settle_top(arity);
+        let last = depths.len() as u32 - 1;
+        self.emit(Inst::BrTable { index, last });
+        let first_entry = self.code.len();
+        self.code
+            .resize(first_entry + depths.len(), Inst::Br { target: 0 });
+        // One stub for each distinct target that needs one, found by depth.
+        let mut stubs: std::collections::HashMap<u32, Pc> = std::collections::HashMap::new();
+        for (i, &depth) in depths.iter().enumerate() {
+            let entry = (first_entry + i) as Pc;
+            let target = &mut controls[innermost - depth as usize];
+            if arity == 0 || self.in_place(target.label.height, arity) {
+                if target.kind == ControlKind::Loop {
+                    self.code[entry as usize] = Inst::Br {
+                        target: target.label.start,
+                    };
+                } else {
+                    target.label.pending.push(entry);
+                }
+                continue;
+            }
+            let here = position(self.code);
+            let stub = *stubs.entry(depth).or_insert(here);
+            if stub == here {
+                self.move_results(target.label.height, arity);
+                self.jump(Inst::Br { target: 0 }, target);
+            }
+            self.code[entry as usize] = Inst::Br { target: stub };
+        }
+        self.barrier = self.code.len();
+    }
+
+    fn return_(&mut self) {
+        self.emit_return();
+    }
+
+    fn unreachable(&mut self) {
+        self.emit(Inst::Unreachable);
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.max_height > usize::from(Reg::MAX) || self.code.len() > self.code_limit
+    }
+}
+
+impl Translator<'_> {
+    /// Exchanges the top two operands where neither has a register of its own to keep; says whether it did. The lower
+    /// one is a constant, so nothing but its entry moves; the upper one may not be `Temp`, whose register is its place.
+    fn swap_top(&mut self) -> bool {
+        let len = self.stack.len();
+        match self.stack[len - 1] {
+            Operand::Temp => {
+                // Its value lies one register above the place that it would take: copy it down, the constant needs none.
+                let (dst, src) = (self.temp(len - 2), self.temp(len - 1));
+                let redirected = match self.last().and_then(Inst::dst_mut) {
+                    Some(written) if *written == src => {
+                        *written = dst;
+                        true
+                    }
+                    _ => false,
+                };
+                if !redirected {
+                    return false;
+                }
+                self.stack.swap(len - 1, len - 2);
+                true
+            }
+            Operand::Local { .. } => {
+                let (operand, _) = self.pop();
+                let (constant, _) = self.pop();
+                let Operand::Local { local, .. } = operand else {
+                    unreachable!("matched above")
+                };
+                self.push_local(u32::from(local));
+                self.push(constant);
+                true
+            }
+            Operand::Const(_) => false,
+        }
+    }
+}
+
+/// The number of the next instruction.
+fn position(code: &[Inst]) -> Pc {
+    // A module's bytes are bounded far below 2^32, and an operator makes a bounded number of instructions.
+    code.len() as Pc
+}
+
+/// A count as a register number; what does not fit is found in [`Translator::finish`].
+fn narrow(count: usize) -> u16 {
+    count as u16
+}

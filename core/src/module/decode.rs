@@ -1,0 +1,368 @@
+//! From bytes to a [`ModuleInner`]: one pass over the sections, each validated as it is read, then one pass over the
+//! function bodies.
+//!
+//! Nothing here trusts a count from the file: vectors grow with what is really there.
+
+use super::{
+    ConstExpr, DataSegment, ElementSegment, Export, Import, Item, ModuleInner, ModuleTypes, Names,
+    SegmentMode,
+};
+use crate::engine::Engine;
+use crate::error::ModuleError;
+use crate::frontend;
+use crate::interp::{ModuleCode, Translator};
+use crate::types::{FuncType, GlobalType, MemoryType, TableType, ValType};
+use std::collections::HashMap;
+use wasmparser::{
+    DataKind, ElementItems, ElementKind, ExternalKind, FuncToValidate, FuncValidatorAllocations,
+    FunctionBody, KnownCustom, Operator, Parser, Payload, TypeRef, ValidPayload, Validator,
+    ValidatorResources,
+};
+
+type Body<'w> = (FuncToValidate<ValidatorResources>, FunctionBody<'w>);
+
+/// The largest module that is taken. Offsets into it fit 32 bits with room to spare.
+const MAX_MODULE_BYTES: usize = 1 << 30;
+
+/// Reads a whole module.
+pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, ModuleError> {
+    if wasm.len() > MAX_MODULE_BYTES {
+        return Err(ModuleError::TooLarge {
+            what: "the bytes of a module",
+            have: wasm.len() as u64,
+            limit: MAX_MODULE_BYTES as u64,
+        });
+    }
+    let features = engine.config().level.features();
+    let mut validator = Validator::new_with_features(features);
+    let mut parser = Parser::new(0);
+    parser.set_features(features);
+    let mut sections = Sections::default();
+    let mut bodies: Vec<Body<'_>> = Vec::new();
+    for payload in parser.parse_all(wasm) {
+        let payload = payload.map_err(ModuleError::invalid)?;
+        match validator.payload(&payload).map_err(ModuleError::invalid)? {
+            ValidPayload::Func(func, body) => bodies.push((func, body)),
+            ValidPayload::Parser(_) => return Err(component()),
+            ValidPayload::Ok | ValidPayload::End(_) => {}
+        }
+        sections.read(payload)?;
+    }
+    let code = translate(&sections.types, bodies)?;
+    Ok(sections.finish(engine, code))
+}
+
+fn component() -> ModuleError {
+    ModuleError::Invalid {
+        message: "this is a component, not a core module".to_owned(),
+        offset: 0,
+    }
+}
+
+/// Translates all function bodies.
+fn translate(types: &ModuleTypes, bodies: Vec<Body<'_>>) -> Result<ModuleCode, ModuleError> {
+    let mut code = ModuleCode::default();
+    let mut allocations = FuncValidatorAllocations::default();
+    for (func, body) in bodies {
+        let index = func.index;
+        let mut validator = func.into_validator(allocations);
+        let locals = frontend::local_types(types, index, &body)?;
+        let body_bytes = body.range().end.saturating_sub(body.range().start);
+        let mut sink = Translator::new(
+            &mut code,
+            types.imported_funcs,
+            types.func_type(index),
+            locals.len(),
+            usize::try_from(body_bytes).unwrap_or(usize::MAX),
+        );
+        let label = Translator::body_label();
+        frontend::translate(types, &mut validator, &body, &mut sink, locals, label)?;
+        let func = sink.finish()?;
+        code.push(func);
+        allocations = validator.into_allocations();
+    }
+    code.shrink();
+    Ok(code)
+}
+
+/// What the sections have given so far.
+#[derive(Default)]
+struct Sections {
+    types: ModuleTypes,
+    imports: Vec<Import>,
+    exports: Vec<Export>,
+    globals: Vec<ConstExpr>,
+    start: Option<u32>,
+    elements: Vec<ElementSegment>,
+    data: Vec<DataSegment>,
+    names: Names,
+}
+
+impl Sections {
+    /// Takes in one section, which the validator has passed.
+    fn read(&mut self, payload: Payload<'_>) -> Result<(), ModuleError> {
+        let invalid = ModuleError::invalid;
+        match payload {
+            Payload::TypeSection(types) => {
+                for ty in types.into_iter_err_on_gc_types() {
+                    let ty = ty.map_err(invalid)?;
+                    self.types.types.push(func_type(&ty)?);
+                }
+            }
+            Payload::ImportSection(imports) => {
+                for import in imports.into_imports() {
+                    self.import(&import.map_err(invalid)?)?;
+                }
+            }
+            Payload::FunctionSection(funcs) => {
+                for ty in funcs {
+                    self.types.funcs.push(ty.map_err(invalid)?);
+                }
+            }
+            Payload::TableSection(tables) => {
+                for table in tables {
+                    self.types.tables.push(table_type(&table.map_err(invalid)?.ty)?);
+                }
+            }
+            Payload::MemorySection(memories) => {
+                for memory in memories {
+                    self.types.memories.push(memory_type(&memory.map_err(invalid)?));
+                }
+            }
+            Payload::GlobalSection(globals) => {
+                for global in globals {
+                    let global = global.map_err(invalid)?;
+                    self.types.globals.push(global_type(&global.ty)?);
+                    self.globals.push(const_expr(&global.init_expr)?);
+                }
+            }
+            Payload::ExportSection(exports) => {
+                for export in exports {
+                    let export = export.map_err(invalid)?;
+                    let item = item(export.kind, export.index)?;
+                    self.exports.push(Export {
+                        name: export.name.into(),
+                        item,
+                    });
+                }
+            }
+            Payload::StartSection { func, .. } => self.start = Some(func),
+            Payload::ElementSection(elements) => {
+                for element in elements {
+                    let segment = element_segment(element.map_err(invalid)?)?;
+                    self.elements.push(segment);
+                }
+            }
+            Payload::DataSection(segments) => {
+                for segment in segments {
+                    self.data.push(data_segment(&segment.map_err(invalid)?)?);
+                }
+            }
+            Payload::CustomSection(section) => {
+                // Names are for people: a malformed name section is no error, it only names less.
+                if let KnownCustom::Name(names) = section.as_known() {
+                    self.names.read(names);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn import(&mut self, import: &wasmparser::Import<'_>) -> Result<(), ModuleError> {
+        let types = &mut self.types;
+        let item = match import.ty {
+            TypeRef::Func(ty) => {
+                types.funcs.push(ty);
+                types.imported_funcs += 1;
+                Item::Func(types.imported_funcs - 1)
+            }
+            TypeRef::Table(ty) => {
+                types.tables.push(table_type(&ty)?);
+                types.imported_tables += 1;
+                Item::Table(types.imported_tables - 1)
+            }
+            TypeRef::Memory(ty) => {
+                types.memories.push(memory_type(&ty));
+                types.imported_memories += 1;
+                Item::Memory(types.imported_memories - 1)
+            }
+            TypeRef::Global(ty) => {
+                types.globals.push(global_type(&ty)?);
+                types.imported_globals += 1;
+                Item::Global(types.imported_globals - 1)
+            }
+            TypeRef::Tag(_) | TypeRef::FuncExact(_) => {
+                return Err(ModuleError::unsupported_type(&"of an import"));
+            }
+        };
+        self.imports.push(Import {
+            module: import.module.into(),
+            name: import.name.into(),
+            item,
+        });
+        Ok(())
+    }
+
+    fn finish(self, engine: &Engine, code: ModuleCode) -> ModuleInner {
+        let signatures = self.types.types.iter().map(|ty| engine.signature(ty)).collect();
+        let export_index: HashMap<Box<str>, u32> = self
+            .exports
+            .iter()
+            .zip(0..)
+            .map(|(export, index)| (export.name.clone(), index))
+            .collect();
+        ModuleInner {
+            engine: engine.clone(),
+            types: self.types,
+            signatures,
+            imports: self.imports,
+            exports: self.exports,
+            export_index,
+            globals: self.globals,
+            start: self.start,
+            elements: self.elements,
+            data: self.data,
+            names: self.names,
+            code,
+        }
+    }
+}
+
+impl Names {
+    /// Takes what can be read of a name section.
+    fn read(&mut self, reader: wasmparser::NameSectionReader<'_>) {
+        /// Bytes of one name that are kept.
+        const MAX_NAME: usize = 256;
+        let cut = |name: &str| -> Box<str> {
+            let end = (0..=MAX_NAME.min(name.len()))
+                .rev()
+                .find(|&i| name.is_char_boundary(i));
+            name[..end.unwrap_or(0)].into()
+        };
+        for subsection in reader.into_iter().map_while(Result::ok) {
+            match subsection {
+                wasmparser::Name::Module { name, .. } => self.module = Some(cut(name)),
+                wasmparser::Name::Function(map) => {
+                    let named = map.into_iter().map_while(Result::ok);
+                    self.funcs
+                        .extend(named.map(|naming| (naming.index, cut(naming.name))));
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+fn func_type(ty: &wasmparser::FuncType) -> Result<FuncType, ModuleError> {
+    FuncType::from_wasm(ty).ok_or_else(|| ModuleError::unsupported_type(&"of a function"))
+}
+
+fn val_type(ty: wasmparser::ValType) -> Result<ValType, ModuleError> {
+    ValType::from_wasm(ty).ok_or_else(|| ModuleError::unsupported_type(&ty))
+}
+
+/// A bound that the validator has held to 32 bits.
+fn narrow(bound: u64) -> u32 {
+    u32::try_from(bound).unwrap_or(u32::MAX)
+}
+
+fn table_type(ty: &wasmparser::TableType) -> Result<TableType, ModuleError> {
+    Ok(TableType {
+        element: val_type(wasmparser::ValType::Ref(ty.element_type))?,
+        minimum: narrow(ty.initial),
+        maximum: ty.maximum.map(narrow),
+    })
+}
+
+fn memory_type(ty: &wasmparser::MemoryType) -> MemoryType {
+    MemoryType {
+        minimum: narrow(ty.initial),
+        maximum: ty.maximum.map(narrow),
+    }
+}
+
+fn global_type(ty: &wasmparser::GlobalType) -> Result<GlobalType, ModuleError> {
+    Ok(GlobalType {
+        content: val_type(ty.content_type)?,
+        mutable: ty.mutable,
+    })
+}
+
+fn item(kind: ExternalKind, index: u32) -> Result<Item, ModuleError> {
+    Ok(match kind {
+        ExternalKind::Func => Item::Func(index),
+        ExternalKind::Table => Item::Table(index),
+        ExternalKind::Memory => Item::Memory(index),
+        ExternalKind::Global => Item::Global(index),
+        ExternalKind::Tag | ExternalKind::FuncExact => {
+            return Err(ModuleError::unsupported_type(&"of an export"));
+        }
+    })
+}
+
+/// A constant expression of WebAssembly 2.0 is one instruction and `end`.
+fn const_expr(expr: &wasmparser::ConstExpr<'_>) -> Result<ConstExpr, ModuleError> {
+    let mut operators = expr.get_operators_reader();
+    let operator = operators.read().map_err(ModuleError::invalid)?;
+    Ok(match operator {
+        Operator::I32Const { value } => ConstExpr::Value(u64::from(value.cast_unsigned())),
+        Operator::I64Const { value } => ConstExpr::Value(value.cast_unsigned()),
+        Operator::F32Const { value } => ConstExpr::Value(u64::from(value.bits())),
+        Operator::F64Const { value } => ConstExpr::Value(value.bits()),
+        Operator::RefNull { .. } => ConstExpr::Value(0),
+        Operator::RefFunc { function_index } => ConstExpr::RefFunc(function_index),
+        Operator::GlobalGet { global_index } => ConstExpr::GlobalGet(global_index),
+        other => {
+            return Err(ModuleError::Invalid {
+                message: format!("{other:?} in a constant expression is not implemented"),
+                offset: operators.original_position(),
+            });
+        }
+    })
+}
+
+fn element_segment(element: wasmparser::Element<'_>) -> Result<ElementSegment, ModuleError> {
+    let mut items = Vec::new();
+    match element.items {
+        ElementItems::Functions(funcs) => {
+            for func in funcs {
+                items.push(ConstExpr::RefFunc(func.map_err(ModuleError::invalid)?));
+            }
+        }
+        ElementItems::Expressions(_, exprs) => {
+            for expr in exprs {
+                items.push(const_expr(&expr.map_err(ModuleError::invalid)?)?);
+            }
+        }
+    }
+    let mode = match element.kind {
+        ElementKind::Passive => SegmentMode::Passive,
+        ElementKind::Declared => SegmentMode::Declared,
+        ElementKind::Active {
+            table_index,
+            offset_expr,
+        } => SegmentMode::Active {
+            target: table_index.unwrap_or(0),
+            offset: const_expr(&offset_expr)?,
+        },
+    };
+    Ok(ElementSegment { items, mode })
+}
+
+fn data_segment(data: &wasmparser::Data<'_>) -> Result<DataSegment, ModuleError> {
+    let mode = match &data.kind {
+        DataKind::Passive => SegmentMode::Passive,
+        DataKind::Active {
+            memory_index,
+            offset_expr,
+        } => SegmentMode::Active {
+            target: *memory_index,
+            offset: const_expr(offset_expr)?,
+        },
+    };
+    Ok(DataSegment {
+        bytes: data.data.into(),
+        mode,
+    })
+}

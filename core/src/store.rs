@@ -1,0 +1,393 @@
+//! The store: everything that the instances of one run own, and the handles that name it.
+//!
+//! Functions, tables, memories, globals and instances lie in arenas and are named by number. A handle ([`Func`],
+//! [`Memory`] ...) is a number together with the store's own, so that a handle of another store is found out. Guests
+//! see neither: what a guest holds of a function is its number plus one, and every use is checked.
+//!
+//! One request has one store. Dropping it frees all that the guest had.
+
+use crate::engine::{Engine, Limits, Signature};
+use crate::error::InstantiateError;
+use crate::instance::InstanceEntity;
+use crate::linker::HostFunc;
+use crate::table::{Table as TableEntity, bounds};
+use crate::trap::Trap;
+use crate::types::{FuncType, GlobalType, MemoryType, TableType, Value};
+use crate::vm::linear::LinearMemory;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Everything that the instances of one run own, and the embedder's `data` beside it.
+pub struct Store<T> {
+    pub(crate) inner: StoreInner,
+    pub(crate) hosts: Vec<Arc<HostFunc<T>>>,
+    pub(crate) data: T,
+}
+
+/// The part of a store that does not depend on the embedder's data.
+#[derive(Debug)]
+pub(crate) struct StoreInner {
+    id: u32,
+    pub(crate) engine: Engine,
+    pub(crate) limits: Limits,
+    pub(crate) instances: Vec<InstanceEntity>,
+    pub(crate) funcs: Vec<FuncEntity>,
+    pub(crate) tables: Vec<TableEntity>,
+    pub(crate) memories: Vec<LinearMemory>,
+    pub(crate) globals: Vec<GlobalEntity>,
+}
+
+/// A function of a store.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum FuncEntity {
+    /// Function `func` (among the defined ones) of an instance's module.
+    Wasm {
+        instance: u32,
+        func: u32,
+        signature: Signature,
+    },
+    /// A function of the embedder's.
+    Host { host: u32, signature: Signature },
+}
+
+impl FuncEntity {
+    #[inline(always)]
+    pub(crate) fn signature(&self) -> Signature {
+        match *self {
+            Self::Wasm { signature, .. } | Self::Host { signature, .. } => signature,
+        }
+    }
+}
+
+/// A global of a store.
+#[derive(Debug)]
+pub(crate) struct GlobalEntity {
+    pub(crate) slot: u64,
+    pub(crate) ty: GlobalType,
+}
+
+macro_rules! handles {
+    ($($(#[$doc:meta])* $name:ident;)*) => {$(
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub struct $name { store: u32, index: u32 }
+
+        impl $name {
+            pub(crate) fn new_handle(store: &StoreInner, index: u32) -> Self {
+                Self { store: store.id, index }
+            }
+
+            /// Its number in its store.
+            ///
+            /// # Panics
+            /// If the store is another one: a mistake of the embedder's, never of a guest's.
+            pub(crate) fn index(self, store: &StoreInner) -> usize {
+                assert_eq!(self.store, store.id, "a handle is used with the store that it came from");
+                self.index as usize
+            }
+        }
+    )*};
+}
+
+handles! {
+    /// A function of a store.
+    Func;
+    /// A table of a store.
+    Table;
+    /// A linear memory of a store.
+    Memory;
+    /// A global of a store.
+    Global;
+    /// An instance of a store.
+    Instance;
+}
+
+/// Something that an instance exports or imports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extern {
+    /// A function.
+    Func(Func),
+    /// A table.
+    Table(Table),
+    /// A linear memory.
+    Memory(Memory),
+    /// A global.
+    Global(Global),
+}
+
+impl<T> Store<T> {
+    /// An empty store of `engine`, whose guests are bounded by `limits`.
+    pub fn new(engine: &Engine, limits: &Limits, data: T) -> Self {
+        // Only a number that differs between stores: it may wrap after four billion of them.
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        Self {
+            inner: StoreInner {
+                id: NEXT.fetch_add(1, Ordering::Relaxed),
+                engine: engine.clone(),
+                limits: limits.clone(),
+                instances: Vec::new(),
+                funcs: Vec::new(),
+                tables: Vec::new(),
+                memories: Vec::new(),
+                globals: Vec::new(),
+            },
+            hosts: Vec::new(),
+            data,
+        }
+    }
+
+    /// The embedder's data.
+    pub fn data(&self) -> &T {
+        &self.data
+    }
+
+    /// The embedder's data, to be changed.
+    pub fn data_mut(&mut self) -> &mut T {
+        &mut self.data
+    }
+
+    /// Takes the embedder's data out and frees everything else.
+    pub fn into_data(self) -> T {
+        self.data
+    }
+
+    /// Adds a host function.
+    pub(crate) fn add_host(&mut self, host: Arc<HostFunc<T>>) -> u32 {
+        let signature = host.signature;
+        let number = self.hosts.len() as u32;
+        self.hosts.push(host);
+        self.inner.add_func(FuncEntity::Host {
+            host: number,
+            signature,
+        })
+    }
+}
+
+impl StoreInner {
+    pub(crate) fn add_func(&mut self, func: FuncEntity) -> u32 {
+        self.funcs.push(func);
+        self.funcs.len() as u32 - 1
+    }
+
+    /// A new table.
+    ///
+    /// # Errors
+    /// [`InstantiateError::Limit`] where it starts larger than a table may be.
+    pub(crate) fn add_table(&mut self, ty: TableType, init: u64) -> Result<u32, InstantiateError> {
+        let limit = self.limits.table_elements;
+        if ty.minimum > limit {
+            let (have, limit) = (u64::from(ty.minimum), u64::from(limit));
+            return Err(InstantiateError::Limit {
+                what: "table elements",
+                have,
+                limit,
+            });
+        }
+        self.tables.push(TableEntity::new(ty, limit, init));
+        Ok(self.tables.len() as u32 - 1)
+    }
+
+    /// A new linear memory.
+    ///
+    /// # Errors
+    /// [`InstantiateError::Limit`] where it starts larger than a memory may be, [`InstantiateError::Host`] where
+    /// the host has no room.
+    pub(crate) fn add_memory(&mut self, ty: MemoryType) -> Result<u32, InstantiateError> {
+        let limit = self.limits.memory_pages;
+        if ty.minimum > limit {
+            let (have, limit) = (u64::from(ty.minimum), u64::from(limit));
+            return Err(InstantiateError::Limit {
+                what: "pages of memory",
+                have,
+                limit,
+            });
+        }
+        let memory = LinearMemory::new(ty, limit).map_err(|error| InstantiateError::Host(Arc::new(error)))?;
+        self.memories.push(memory);
+        Ok(self.memories.len() as u32 - 1)
+    }
+
+    pub(crate) fn add_global(&mut self, ty: GlobalType, slot: u64) -> u32 {
+        self.globals.push(GlobalEntity { slot, ty });
+        self.globals.len() as u32 - 1
+    }
+
+    /// Memory `memory` of an instance.
+    pub(crate) fn memory_of(&mut self, instance: usize, memory: u32) -> &mut LinearMemory {
+        let memory = self.instances[instance].memories[memory as usize];
+        &mut self.memories[memory as usize]
+    }
+
+    /// Table `table` of an instance.
+    pub(crate) fn table_of(&mut self, instance: usize, table: u32) -> &mut TableEntity {
+        let table = self.instances[instance].tables[table as usize];
+        &mut self.tables[table as usize]
+    }
+
+    /// `table.init`: copies references of an element segment into a table.
+    ///
+    /// # Errors
+    /// [`Trap::TableOutOfBounds`] where either range is too short.
+    pub(crate) fn init_table(
+        &mut self,
+        instance: usize,
+        table: u32,
+        segment: u32,
+        dst: u64,
+        src: u64,
+        len: u64,
+    ) -> Result<(), Trap> {
+        let Self {
+            instances, tables, ..
+        } = self;
+        let instance = &instances[instance];
+        let segment = &instance.elements[segment as usize];
+        let (start, end) = bounds(src, len, segment.len()).ok_or(Trap::TableOutOfBounds)?;
+        let table = &mut tables[instance.tables[table as usize] as usize];
+        table.range_mut(dst, len)?.copy_from_slice(&segment[start..end]);
+        Ok(())
+    }
+
+    /// A value as the slot that guests compute with.
+    pub(crate) fn slot_of(&self, value: Value) -> u64 {
+        match value {
+            Value::I32(value) => u64::from(value.cast_unsigned()),
+            Value::I64(value) => value.cast_unsigned(),
+            Value::F32(bits) => u64::from(bits),
+            Value::F64(bits) => bits,
+            Value::FuncRef(None) | Value::ExternRef(None) => 0,
+            Value::FuncRef(Some(func)) => func.index(self) as u64 + 1,
+            Value::ExternRef(Some(number)) => u64::from(number) + 1,
+        }
+    }
+
+    /// A slot as the value of its type.
+    pub(crate) fn value_of(&self, ty: crate::types::ValType, slot: u64) -> Value {
+        use crate::types::ValType;
+        match ty {
+            ValType::I32 => Value::I32(slot as i32),
+            ValType::I64 => Value::I64(slot.cast_signed()),
+            ValType::F32 => Value::F32(slot as u32),
+            ValType::F64 => Value::F64(slot),
+            ValType::FuncRef => Value::FuncRef(
+                slot.checked_sub(1)
+                    .map(|index| Func::new_handle(self, index as u32)),
+            ),
+            ValType::ExternRef => Value::ExternRef(slot.checked_sub(1).map(|number| number as u32)),
+        }
+    }
+}
+
+impl Func {
+    /// Its type.
+    pub fn ty<T>(&self, store: &Store<T>) -> FuncType {
+        match store.inner.funcs[self.index(&store.inner)] {
+            FuncEntity::Wasm { instance, func, .. } => {
+                let module = &store.inner.instances[instance as usize].module;
+                module.types().func_type(module.imported_funcs() + func).clone()
+            }
+            FuncEntity::Host { host, .. } => store.hosts[host as usize].ty.clone(),
+        }
+    }
+}
+
+impl Global {
+    /// A global of the embedder's own.
+    ///
+    /// # Panics
+    /// If `value` is not of the type's content: a mistake of the embedder's.
+    pub fn new<T>(store: &mut Store<T>, ty: GlobalType, value: Value) -> Self {
+        assert_eq!(ty.content, value.ty(), "a global starts with a value of its type");
+        let slot = store.inner.slot_of(value);
+        let index = store.inner.add_global(ty, slot);
+        Self::new_handle(&store.inner, index)
+    }
+
+    /// Its type.
+    pub fn ty<T>(&self, store: &Store<T>) -> GlobalType {
+        store.inner.globals[self.index(&store.inner)].ty
+    }
+
+    /// Its value now.
+    pub fn get<T>(&self, store: &Store<T>) -> Value {
+        let global = &store.inner.globals[self.index(&store.inner)];
+        store.inner.value_of(global.ty.content, global.slot)
+    }
+
+    /// Gives it a value.
+    ///
+    /// # Panics
+    /// If the global is not mutable or of another type: a mistake of the embedder's.
+    pub fn set<T>(&self, store: &mut Store<T>, value: Value) {
+        let slot = store.inner.slot_of(value);
+        let index = self.index(&store.inner);
+        let global = &mut store.inner.globals[index];
+        assert!(
+            global.ty.mutable && global.ty.content == value.ty(),
+            "a mutable global of the value's type"
+        );
+        global.slot = slot;
+    }
+}
+
+impl Memory {
+    /// A memory of the embedder's own.
+    ///
+    /// # Errors
+    /// Where it exceeds the store's limits or the host's room.
+    pub fn new<T>(store: &mut Store<T>, ty: MemoryType) -> Result<Self, InstantiateError> {
+        let index = store.inner.add_memory(ty)?;
+        Ok(Self::new_handle(&store.inner, index))
+    }
+
+    /// Its type; `minimum` is its size now.
+    pub fn ty<T>(&self, store: &Store<T>) -> MemoryType {
+        store.inner.memories[self.index(&store.inner)].ty()
+    }
+
+    /// Its size in pages of 64 KiB.
+    pub fn size_pages<T>(&self, store: &Store<T>) -> u32 {
+        store.inner.memories[self.index(&store.inner)].pages()
+    }
+
+    /// All its bytes.
+    pub fn data<'s, T>(&self, store: &'s Store<T>) -> &'s [u8] {
+        store.inner.memories[self.index(&store.inner)].bytes()
+    }
+
+    /// All its bytes, to be written.
+    pub fn data_mut<'s, T>(&self, store: &'s mut Store<T>) -> &'s mut [u8] {
+        let index = self.index(&store.inner);
+        store.inner.memories[index].bytes_mut()
+    }
+}
+
+impl Table {
+    /// A table of the embedder's own, all elements `init`.
+    ///
+    /// # Errors
+    /// Where it exceeds the store's limits.
+    ///
+    /// # Panics
+    /// If `init` is not of the element type: a mistake of the embedder's.
+    pub fn new<T>(store: &mut Store<T>, ty: TableType, init: Value) -> Result<Self, InstantiateError> {
+        assert_eq!(
+            ty.element,
+            init.ty(),
+            "a table starts with values of its element type"
+        );
+        let init = store.inner.slot_of(init);
+        let index = store.inner.add_table(ty, init)?;
+        Ok(Self::new_handle(&store.inner, index))
+    }
+
+    /// Its type; `minimum` is its size now.
+    pub fn ty<T>(&self, store: &Store<T>) -> TableType {
+        store.inner.tables[self.index(&store.inner)].ty()
+    }
+
+    /// Its number of elements.
+    pub fn size<T>(&self, store: &Store<T>) -> u32 {
+        store.inner.tables[self.index(&store.inner)].size()
+    }
+}

@@ -1,0 +1,91 @@
+//! Tables: arrays of references, reachable by guests only through table instructions.
+//!
+//! A reference is its slot: 0 for null, and otherwise one more than the number of a function in the store, or than what
+//! the embedder numbered. It is never an address.
+
+use crate::trap::Trap;
+use crate::types::TableType;
+
+/// A table.
+#[derive(Debug)]
+pub(crate) struct Table {
+    elements: Vec<u64>,
+    ty: TableType,
+    ceiling: u32,
+}
+
+impl Table {
+    /// A table of `ty.minimum` elements, all `init`, which may grow to `limit`.
+    pub(crate) fn new(ty: TableType, limit: u32, init: u64) -> Self {
+        let ceiling = ty.maximum.unwrap_or(u32::MAX).min(limit);
+        Self {
+            elements: vec![init; ty.minimum as usize],
+            ty,
+            ceiling,
+        }
+    }
+
+    /// Its type, with the size that it has now.
+    pub(crate) fn ty(&self) -> TableType {
+        TableType {
+            minimum: self.size(),
+            ..self.ty
+        }
+    }
+
+    /// How many elements it has.
+    pub(crate) fn size(&self) -> u32 {
+        self.elements.len() as u32
+    }
+
+    /// The reference at `index`.
+    #[inline(always)]
+    pub(crate) fn get(&self, index: u64) -> Option<u64> {
+        self.elements.get(usize::try_from(index).ok()?).copied()
+    }
+
+    /// Writes an element.
+    pub(crate) fn set(&mut self, index: u64, reference: u64) -> Result<(), Trap> {
+        let element = usize::try_from(index)
+            .ok()
+            .and_then(|index| self.elements.get_mut(index));
+        *element.ok_or(Trap::TableOutOfBounds)? = reference;
+        Ok(())
+    }
+
+    /// Grows by `delta` elements; gives the size before, or `None` where it may not.
+    pub(crate) fn grow(&mut self, delta: u32, init: u64) -> Option<u32> {
+        let before = self.size();
+        let after = before.checked_add(delta)?;
+        if after > self.ceiling || self.elements.try_reserve(delta as usize).is_err() {
+            return None;
+        }
+        self.elements.resize(after as usize, init);
+        Some(before)
+    }
+
+    /// Elements `start .. start + len`.
+    ///
+    /// # Errors
+    /// [`Trap::TableOutOfBounds`] where there are fewer.
+    pub(crate) fn range_mut(&mut self, start: u64, len: u64) -> Result<&mut [u64], Trap> {
+        let (start, end) = bounds(start, len, self.elements.len()).ok_or(Trap::TableOutOfBounds)?;
+        Ok(&mut self.elements[start..end])
+    }
+
+    /// Copies within this table; the ranges may overlap.
+    pub(crate) fn copy_within(&mut self, dst: u64, src: u64, len: u64) -> Result<(), Trap> {
+        let size = self.elements.len();
+        let (start, end) = bounds(src, len, size).ok_or(Trap::TableOutOfBounds)?;
+        let (dst, _) = bounds(dst, len, size).ok_or(Trap::TableOutOfBounds)?;
+        self.elements.copy_within(start..end, dst);
+        Ok(())
+    }
+}
+
+/// The range `start .. start + len` if it lies within `size`.
+pub(crate) fn bounds(start: u64, len: u64, size: usize) -> Option<(usize, usize)> {
+    let end = start.checked_add(len)?;
+    let end = usize::try_from(end).ok().filter(|&end| end <= size)?;
+    Some((start as usize, end))
+}

@@ -1,0 +1,244 @@
+//! The type language of WebAssembly 2.0, as far as this engine speaks it, and the values that cross its border.
+//!
+//! Inside, every value is one untyped 64-bit *slot*: an `i32` is zero-extended, floats are their bits, a reference is
+//! 0 for null and otherwise an index plus one. Validation has proved the types, so the slots carry no tags; [`Value`]
+//! puts the tag back where the embedder looks.
+
+use crate::store::Func;
+use std::fmt;
+
+/// The type of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ValType {
+    /// 32-bit integer.
+    I32,
+    /// 64-bit integer.
+    I64,
+    /// IEEE 754 binary32.
+    F32,
+    /// IEEE 754 binary64.
+    F64,
+    /// Nullable reference to a function.
+    FuncRef,
+    /// Nullable reference to something of the embedder's.
+    ExternRef,
+}
+
+impl ValType {
+    /// Converts the decoder's type. `None` for types outside the level that this engine implements; validation
+    /// refuses modules that use them, so `None` after validation is a mistake of ours.
+    pub(crate) fn from_wasm(ty: wasmparser::ValType) -> Option<Self> {
+        Some(match ty {
+            wasmparser::ValType::I32 => Self::I32,
+            wasmparser::ValType::I64 => Self::I64,
+            wasmparser::ValType::F32 => Self::F32,
+            wasmparser::ValType::F64 => Self::F64,
+            wasmparser::ValType::V128 => return None,
+            wasmparser::ValType::Ref(r) if r == wasmparser::RefType::FUNCREF => Self::FuncRef,
+            wasmparser::ValType::Ref(r) if r == wasmparser::RefType::EXTERNREF => Self::ExternRef,
+            wasmparser::ValType::Ref(_) => return None,
+        })
+    }
+}
+
+impl fmt::Display for ValType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::I32 => "i32",
+            Self::I64 => "i64",
+            Self::F32 => "f32",
+            Self::F64 => "f64",
+            Self::FuncRef => "funcref",
+            Self::ExternRef => "externref",
+        })
+    }
+}
+
+/// The type of a function: what it takes and what it gives.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct FuncType {
+    all: Box<[ValType]>,
+    param_count: usize,
+}
+
+impl FuncType {
+    /// A function type with these parameters and results.
+    pub fn new(
+        params: impl IntoIterator<Item = ValType>,
+        results: impl IntoIterator<Item = ValType>,
+    ) -> Self {
+        let mut all: Vec<ValType> = params.into_iter().collect();
+        let param_count = all.len();
+        all.extend(results);
+        Self {
+            all: all.into(),
+            param_count,
+        }
+    }
+
+    /// Types of the parameters.
+    pub fn params(&self) -> &[ValType] {
+        &self.all[..self.param_count]
+    }
+
+    /// Types of the results.
+    pub fn results(&self) -> &[ValType] {
+        &self.all[self.param_count..]
+    }
+
+    pub(crate) fn from_wasm(ty: &wasmparser::FuncType) -> Option<Self> {
+        let params: Option<Vec<_>> = ty.params().iter().map(|&t| ValType::from_wasm(t)).collect();
+        let results: Option<Vec<_>> = ty.results().iter().map(|&t| ValType::from_wasm(t)).collect();
+        Some(Self::new(params?, results?))
+    }
+}
+
+impl fmt::Display for FuncType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |f: &mut fmt::Formatter<'_>, types: &[ValType]| {
+            f.write_str("(")?;
+            for (i, ty) in types.iter().enumerate() {
+                if i > 0 {
+                    f.write_str(", ")?;
+                }
+                write!(f, "{ty}")?;
+            }
+            f.write_str(")")
+        };
+        list(f, self.params())?;
+        f.write_str(" -> ")?;
+        list(f, self.results())
+    }
+}
+
+/// The type of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableType {
+    /// [`ValType::FuncRef`] or [`ValType::ExternRef`].
+    pub element: ValType,
+    /// Elements at the start.
+    pub minimum: u32,
+    /// Elements that the table may grow to; `None` leaves it to the engine's limit.
+    pub maximum: Option<u32>,
+}
+
+/// The type of a linear memory, in pages of 64 KiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MemoryType {
+    /// Pages at the start.
+    pub minimum: u32,
+    /// Pages that the memory may grow to; `None` leaves it to the engine's limit.
+    pub maximum: Option<u32>,
+}
+
+/// The type of a global.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GlobalType {
+    /// Type of the value.
+    pub content: ValType,
+    /// Whether `global.set` may change it.
+    pub mutable: bool,
+}
+
+/// The type of something that a module imports or exports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExternType {
+    /// A function.
+    Func(FuncType),
+    /// A table.
+    Table(TableType),
+    /// A linear memory.
+    Memory(MemoryType),
+    /// A global.
+    Global(GlobalType),
+}
+
+impl fmt::Display for ExternType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let limits = |f: &mut fmt::Formatter<'_>, min: u32, max: Option<u32>| match max {
+            Some(max) => write!(f, "{min}..{max}"),
+            None => write!(f, "{min}.."),
+        };
+        match self {
+            Self::Func(ty) => write!(f, "func {ty}"),
+            Self::Table(ty) => {
+                write!(f, "table of {} ", ty.element)?;
+                limits(f, ty.minimum, ty.maximum)
+            }
+            Self::Memory(ty) => {
+                f.write_str("memory of pages ")?;
+                limits(f, ty.minimum, ty.maximum)
+            }
+            Self::Global(ty) => write!(f, "global {}{}", if ty.mutable { "mut " } else { "" }, ty.content),
+        }
+    }
+}
+
+/// A value with its type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Value {
+    /// 32-bit integer.
+    I32(i32),
+    /// 64-bit integer.
+    I64(i64),
+    /// Bits of a binary32, so that NaN payloads survive and equality is exact.
+    F32(u32),
+    /// Bits of a binary64.
+    F64(u64),
+    /// Reference to a function of the store, or null.
+    FuncRef(Option<Func>),
+    /// Reference to something that the embedder numbers, or null.
+    ExternRef(Option<u32>),
+}
+
+impl Value {
+    /// The type of this value.
+    pub fn ty(&self) -> ValType {
+        match self {
+            Self::I32(_) => ValType::I32,
+            Self::I64(_) => ValType::I64,
+            Self::F32(_) => ValType::F32,
+            Self::F64(_) => ValType::F64,
+            Self::FuncRef(_) => ValType::FuncRef,
+            Self::ExternRef(_) => ValType::ExternRef,
+        }
+    }
+
+    /// Zero, or null, of a type: what locals and new table elements start as.
+    pub fn default_of(ty: ValType) -> Self {
+        match ty {
+            ValType::I32 => Self::I32(0),
+            ValType::I64 => Self::I64(0),
+            ValType::F32 => Self::F32(0),
+            ValType::F64 => Self::F64(0),
+            ValType::FuncRef => Self::FuncRef(None),
+            ValType::ExternRef => Self::ExternRef(None),
+        }
+    }
+}
+
+impl From<i32> for Value {
+    fn from(value: i32) -> Self {
+        Self::I32(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::I64(value)
+    }
+}
+
+impl From<f32> for Value {
+    fn from(value: f32) -> Self {
+        Self::F32(value.to_bits())
+    }
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::F64(value.to_bits())
+    }
+}
