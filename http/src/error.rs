@@ -254,7 +254,7 @@ impl FailureKind {
             Trap::IntegerOverflow | Trap::IntegerDivideByZero | Trap::InvalidConversionToInteger => {
                 Self::TrapArithmetic
             }
-            Trap::IndirectCallToNull | Trap::IndirectCallTypeMismatch | Trap::UndefinedElement => {
+            Trap::UninitializedElement | Trap::IndirectCallTypeMismatch | Trap::UndefinedElement => {
                 Self::TrapCall
             }
             Trap::StackExhausted => Self::TrapStack,
