@@ -9,17 +9,21 @@
 //!
 //! hyper parses and frames (RFC 9112), but takes more than the grammar allows: bare LF, equal duplicate lengths,
 //! `transfer-encoding` beside `content-length`. Each of these is a way to make two parsers on the path disagree on where a
-//! request ends, so the guard stands in front, lets nothing ambiguous through, and hyper sees only messages about
-//! which there is one opinion. The `connection` module keeps the time for everything.
+//! request ends, so the [`guard`] stands in front, lets nothing ambiguous through, and hyper sees only messages about
+//! which there is one opinion. The [`connection`] module keeps the time for everything.
 //!
 //! Methods: any token is handed to the service, because a function's route decides what it takes, and the service
 //! answers 405 or 501 (RFC 9110, section 9.1). `CONNECT` is 501 here, since it would turn the connection into a tunnel.
 
+pub mod guard;
+
 mod connection;
+mod exchange;
 mod limits;
 mod message;
 mod service;
 mod transport;
+mod wire;
 
 pub use connection::{ConnectionEnd, serve};
 pub use limits::Limits;
