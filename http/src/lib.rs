@@ -11,11 +11,20 @@
 //! engine and the scheduler meet.
 #![forbid(unsafe_code)]
 
+pub mod admin;
 pub mod cgi;
+pub mod cli;
 pub mod config;
 pub mod error;
+pub mod examples;
+pub mod function;
 pub mod h1;
 pub mod inflight;
+pub mod lifecycle;
 pub mod log;
 pub mod metrics;
+pub mod net;
 pub mod routes;
+pub mod sandbox;
+pub mod server;
+pub mod service;

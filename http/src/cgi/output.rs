@@ -72,7 +72,7 @@ pub enum CgiError {
 ///
 /// # Errors
 /// When the block breaks the grammar or a bound.
-pub fn parse(output: Bytes, default_type: Option<&HeaderValue>) -> Result<Output, CgiError> {
+pub fn parse(output: &Bytes, default_type: Option<&HeaderValue>) -> Result<Output, CgiError> {
     let mut block = Block::default();
     let mut start = 0;
     for line in 1.. {
@@ -215,7 +215,7 @@ mod tests {
     use super::*;
 
     fn check(output: &'static str) -> Result<Output, CgiError> {
-        parse(Bytes::from_static(output.as_bytes()), None)
+        parse(&Bytes::from_static(output.as_bytes()), None)
     }
 
     #[test]
@@ -249,7 +249,7 @@ mod tests {
         assert_eq!(output.status, StatusCode::TEMPORARY_REDIRECT);
         for location in ["", "other", "://x", "/a b", "http:"] {
             let text = format!("Location: {location}\n\n");
-            assert_eq!(parse(text.into(), None), Err(CgiError::Location), "{location:?}");
+            assert_eq!(parse(&text.into(), None), Err(CgiError::Location), "{location:?}");
         }
     }
 
@@ -266,7 +266,7 @@ mod tests {
         assert_eq!(check("Status: 200\n\nbody"), Err(CgiError::NoContentType));
         assert!(check("Status: 204\n\n").is_ok());
         let default = HeaderValue::from_static("text/html");
-        let output = parse(Bytes::from_static(b"Status: 200\n\nbody"), Some(&default)).unwrap();
+        let output = parse(&Bytes::from_static(b"Status: 200\n\nbody"), Some(&default)).unwrap();
         assert_eq!(output.headers["content-type"], "text/html");
     }
 
@@ -284,7 +284,7 @@ mod tests {
         assert_eq!(check("A: \0\n\n"), Err(CgiError::Field { line: 1 }));
         for status in ["", "20", "2000", "abc", "100", "199", "600", "200OK", "-20"] {
             let text = format!("Status: {status}\n\n");
-            assert_eq!(parse(text.into(), None), Err(CgiError::Status), "{status:?}");
+            assert_eq!(parse(&text.into(), None), Err(CgiError::Status), "{status:?}");
         }
         assert_eq!(
             check("Status: 200\nStatus: 200\n\n"),
@@ -295,10 +295,10 @@ mod tests {
     #[test]
     fn blocks_are_bounded() {
         let many = "A: 1\n".repeat(FIELDS_MAX + 1) + "\n";
-        assert_eq!(parse(many.into(), None), Err(CgiError::TooManyFields));
+        assert_eq!(parse(&many.into(), None), Err(CgiError::TooManyFields));
         let most = "A: 1\n".repeat(FIELDS_MAX) + "\n";
-        assert!(parse(most.into(), None).is_ok());
+        assert!(parse(&most.into(), None).is_ok());
         let long = format!("A: {}\n\n", "x".repeat(BLOCK_BYTES_MAX));
-        assert_eq!(parse(long.into(), None), Err(CgiError::TooLong));
+        assert_eq!(parse(&long.into(), None), Err(CgiError::TooLong));
     }
 }

@@ -1,0 +1,172 @@
+//! Start and end of the server, as all its threads see it.
+//!
+//! ```text
+//!   shard 0 binds, publishes its addresses --> other shards bind the same (port 0 has become a number)
+//!   every shard: up, or why not            --> main waits for all of them, then greets or gives up
+//!   signal: draining                       --> /readyz says 503
+//!   every shard: down                      --> shard 0, which serves the admin address, leaves last
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+/// The addresses that were bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// Of the functions.
+    pub listen: SocketAddr,
+    /// Of the admin service.
+    pub admin: SocketAddr,
+}
+
+/// What `/readyz` answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// Not all shards are up yet.
+    Starting,
+    /// All shards are up.
+    Ready,
+    /// The server was asked to stop.
+    Draining,
+}
+
+/// Why a shard could not come up.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("cannot listen on {address}: {reason}")]
+pub struct ListenError {
+    /// The address.
+    pub address: SocketAddr,
+    /// The system's reason.
+    pub reason: String,
+}
+
+/// Shared by main, the signal thread and all shards. Taken a few times in the life of a process, never by a request.
+#[derive(Debug)]
+pub struct Lifecycle {
+    shards: usize,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    addresses: Option<Addresses>,
+    up: usize,
+    down: usize,
+    failed: Option<ListenError>,
+    draining: bool,
+}
+
+impl Lifecycle {
+    /// Nothing is up yet.
+    #[must_use]
+    pub fn new(shards: usize) -> Lifecycle {
+        Lifecycle { shards, state: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Shard 0 tells what it bound.
+    pub fn publish(&self, addresses: Addresses) {
+        self.state().addresses = Some(addresses);
+    }
+
+    /// What shard 0 bound, once it has; also when it will never come, which the caller sees by [`has_failed`](Self::has_failed).
+    #[must_use]
+    pub fn addresses(&self) -> Option<Addresses> {
+        self.state().addresses
+    }
+
+    /// A shard is up.
+    pub fn shard_up(&self) {
+        self.state().up += 1;
+        self.changed.notify_all();
+    }
+
+    /// A shard cannot come up.
+    pub fn shard_failed(&self, error: ListenError) {
+        self.state().failed.get_or_insert(error);
+        self.changed.notify_all();
+    }
+
+    /// Whether some shard could not come up.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.state().failed.is_some()
+    }
+
+    /// A shard has finished its requests.
+    pub fn shard_down(&self) {
+        self.state().down += 1;
+        self.changed.notify_all();
+    }
+
+    /// Shards that are still at work.
+    #[must_use]
+    pub fn shards_left(&self) -> usize {
+        self.shards - self.state().down
+    }
+
+    /// The server was asked to stop.
+    pub fn drain(&self) {
+        self.state().draining = true;
+    }
+
+    /// What `/readyz` answers.
+    #[must_use]
+    pub fn readiness(&self) -> Readiness {
+        let state = self.state();
+        match () {
+            () if state.draining => Readiness::Draining,
+            () if state.up == self.shards => Readiness::Ready,
+            () => Readiness::Starting,
+        }
+    }
+
+    /// Waits until every shard is up, has failed, or has ended.
+    ///
+    /// # Errors
+    /// The first failure.
+    pub fn wait_up(&self) -> Result<Addresses, ListenError> {
+        let mut state = self.state();
+        loop {
+            if let Some(error) = &state.failed {
+                return Err(error.clone());
+            }
+            if let (true, Some(addresses)) = (state.up == self.shards, state.addresses) {
+                return Ok(addresses);
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readiness_follows_the_shards() {
+        let lifecycle = Lifecycle::new(2);
+        assert_eq!(lifecycle.readiness(), Readiness::Starting);
+        lifecycle.shard_up();
+        assert_eq!(lifecycle.readiness(), Readiness::Starting);
+        lifecycle.shard_up();
+        assert_eq!(lifecycle.readiness(), Readiness::Ready);
+        lifecycle.drain();
+        assert_eq!(lifecycle.readiness(), Readiness::Draining);
+        lifecycle.shard_down();
+        assert_eq!(lifecycle.shards_left(), 1);
+    }
+
+    #[test]
+    fn main_learns_of_a_shard_that_cannot_listen() {
+        let lifecycle = Lifecycle::new(2);
+        lifecycle.shard_up();
+        let address = SocketAddr::from(([127, 0, 0, 1], 80));
+        lifecycle.shard_failed(ListenError { address, reason: "denied".to_owned() });
+        assert_eq!(lifecycle.wait_up().unwrap_err().to_string(), "cannot listen on 127.0.0.1:80: denied");
+    }
+}
