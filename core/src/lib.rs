@@ -50,6 +50,7 @@ mod types;
     reason = "the one door: reserved address space and the layout that machine code shares"
 )]
 mod vm;
+pub mod wasi;
 
 pub use engine::{Engine, EngineConfig, Limits, WasmLevel};
 pub use error::{CallError, InstantiateError, LinkError, ModuleError, RunError};
