@@ -16,6 +16,18 @@ pub enum WasmLevel {
 }
 
 impl WasmLevel {
+    /// Whether modules of this level may use a feature, by the names of [`crate::features_used`].
+    pub(crate) fn implements(self, feature: &str) -> bool {
+        const V2: [&str; 5] = [
+            "saturating-float-to-int",
+            "sign-extension",
+            "multi-value",
+            "bulk-memory",
+            "reference-types",
+        ];
+        feature == "mutable-global" || (self == Self::V2 && V2.contains(&feature))
+    }
+
     pub(crate) fn features(self) -> wasmparser::WasmFeatures {
         use wasmparser::WasmFeatures;
         match self {

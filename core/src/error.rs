@@ -19,6 +19,12 @@ pub enum ModuleError {
         /// Where, counted in bytes from the start of the module.
         offset: u64,
     },
+    /// The module is valid WebAssembly, but uses features that the engine does not implement.
+    #[error("the module uses features that are not implemented: {features}; build it without them")]
+    MissingFeatures {
+        /// Their names, separated by commas.
+        features: String,
+    },
     /// The module is valid but larger than the engine takes.
     #[error("{what} come to {have}, and at most {limit} are taken: split the function or module")]
     TooLarge {

@@ -31,6 +31,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod compiler;
 mod engine;
 mod error;
 mod execution;
@@ -49,13 +50,15 @@ mod types;
     reason = "the one door: reserved address space and the layout that machine code shares"
 )]
 mod vm;
+pub mod wasi;
 
 pub use engine::{Engine, EngineConfig, Limits, WasmLevel};
 pub use error::{CallError, InstantiateError, LinkError, ModuleError, RunError};
 pub use execution::{Execution, Step};
 pub use frontend::{Control, ControlKind, MemoryAccess, Sink};
 pub use linker::{Caller, HostError, Linked, Linker};
-pub use module::{ExportType, ImportType, Module};
+pub use module::{ExportType, ImportType, Module, features_used};
 pub use store::{Extern, Func, Global, Instance, Memory, Store, Table};
 pub use trap::{BacktraceFrame, Trap, TrapReport};
 pub use types::{ExternType, FuncType, GlobalType, MemoryType, TableType, ValType, Value};
+pub use vm::vmctx;

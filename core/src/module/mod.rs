@@ -4,6 +4,9 @@
 //! is made, so that the first request finds its code ready.
 
 mod decode;
+mod features;
+
+pub use features::features_used;
 
 use crate::engine::{Engine, Signature};
 use crate::error::ModuleError;
@@ -158,7 +161,10 @@ impl Module {
     /// # Errors
     /// [`ModuleError`] where the bytes are not a valid module of the engine's level, or exceed what it takes.
     pub fn new(engine: &Engine, wasm: &[u8]) -> Result<Self, ModuleError> {
-        decode::module(engine, wasm).map(|inner| Self(Arc::new(inner)))
+        match decode::module(engine, wasm) {
+            Ok(inner) => Ok(Self(Arc::new(inner))),
+            Err(error) => Err(name_missing_features(engine, wasm, error)),
+        }
     }
 
     /// Imports, in the module's order.
@@ -254,6 +260,26 @@ impl Module {
 
     pub(crate) fn data_segment(&self, segment: u32) -> &[u8] {
         &self.0.data[segment as usize].bytes
+    }
+}
+
+/// Where a module is invalid only because it uses what the engine does not implement, says what that is.
+#[cold]
+fn name_missing_features(engine: &Engine, wasm: &[u8], error: ModuleError) -> ModuleError {
+    let ModuleError::Invalid { .. } = error else {
+        return error;
+    };
+    let Ok(used) = features_used(wasm) else {
+        return error;
+    };
+    let level = engine.config().level;
+    let missing: Vec<&str> = used.into_iter().filter(|name| !level.implements(name)).collect();
+    if missing.is_empty() {
+        error
+    } else {
+        ModuleError::MissingFeatures {
+            features: missing.join(", "),
+        }
     }
 }
 

@@ -5,3 +5,4 @@
 
 pub(crate) mod linear;
 mod mmap;
+pub mod vmctx;

@@ -1,0 +1,220 @@
+//! The context of one run: everything that WASI keeps for a guest between its calls.
+//!
+//! It is made per request, so making it does as little as can be: no clock is read, no file opened, no string copied.
+//! The monotonic clock starts when the guest first looks at it. A call that waits, or that works in portions, leaves its
+//! progress here; the same call made again finds it (see [`Pending`]).
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::config::{Prepared, WasiBuilder, WasiConfigError};
+use super::dir::Listing;
+use super::outcome::OutputStream;
+use super::stdio::{Input, Output, OutputState};
+use super::strings::StringBlock;
+use super::table::{Descriptor, DescriptorTable, Directory, Resource};
+use super::types::Rights;
+
+/// The WASI state of one run of a guest.
+#[derive(Debug)]
+pub struct WasiCtx {
+    pub(super) template: Arc<Prepared>,
+    pub(super) environment: Arc<StringBlock>,
+    pub(super) table: DescriptorTable,
+    pub(super) stdin: Input,
+    pub(super) stdout: OutputState,
+    pub(super) stderr: OutputState,
+    /// When the guest first asked for the monotonic time.
+    pub(super) monotonic_origin: Option<Instant>,
+    pub(super) pending: Option<Pending>,
+    /// The entries of the directory that was listed last.
+    pub(super) listing: Option<Listing>,
+    serial: u64,
+}
+
+/// A call that has begun and will be made again, with the arguments by which it is recognised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pending {
+    /// `poll_oneoff` waits; relative timeouts count from `since`.
+    Poll { arguments: [u32; 4], since: Instant },
+    /// `random_get` has filled the first `done` bytes.
+    Random { buffer: u32, length: u32, done: u32 },
+}
+
+impl WasiCtx {
+    /// Starts to say what a guest is given. By itself it is given nothing.
+    #[must_use]
+    pub fn builder() -> WasiBuilder {
+        WasiBuilder::default()
+    }
+
+    pub(super) fn new(template: &Arc<Prepared>, stdin: Input, stdout: Output, stderr: Output) -> Self {
+        let mut ctx = Self {
+            template: Arc::clone(template),
+            environment: Arc::clone(&template.environment),
+            table: DescriptorTable::new(template.limits.open_files),
+            stdin,
+            stdout: OutputState::new(OutputStream::Stdout, stdout, template.overflow),
+            stderr: OutputState::new(OutputStream::Stderr, stderr, template.overflow),
+            monotonic_origin: None,
+            pending: None,
+            listing: None,
+            serial: 0,
+        };
+        for preopen in &template.preopens {
+            let directory = Directory {
+                handle: Arc::clone(&preopen.handle),
+                preopen: Some(Arc::clone(&preopen.name)),
+                serial: ctx.next_serial(),
+            };
+            let descriptor = Descriptor {
+                resource: Resource::Directory(directory),
+                base: Rights::DIRECTORY,
+                inheriting: Rights::ALL,
+                flags: 0,
+            };
+            // The builder has checked that all preopens fit.
+            let fitted = ctx.table.insert(descriptor);
+            debug_assert!(
+                fitted.is_ok(),
+                "a template was built with more preopens than open files"
+            );
+        }
+        ctx
+    }
+
+    /// Grants further variables for this run, such as those of a CGI request. One that the template has too takes the
+    /// new value; one that is named twice keeps the last.
+    ///
+    /// # Errors
+    /// A name or a value cannot be a variable, or all together take more than [`STRINGS_MAX`](super::STRINGS_MAX). Then
+    /// nothing has changed.
+    pub fn extend_env<K, V>(
+        &mut self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(), WasiConfigError>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let mut more = StringBlock::default();
+        for (key, value) in variables {
+            more.push_variable(key.as_ref(), value.as_ref())?;
+        }
+        fn name(variable: &[u8]) -> &[u8] {
+            variable.split(|byte| *byte == b'=').next().unwrap_or_default()
+        }
+        let last: std::collections::HashMap<&[u8], &[u8]> = more.iter().map(|v| (name(v), v)).collect();
+        let mut merged = StringBlock::default();
+        for old in self
+            .environment
+            .iter()
+            .filter(|old| !last.contains_key(name(old)))
+        {
+            merged.push("environment", &[old])?;
+        }
+        // Those that are the last of their name, in the order in which they were given.
+        for new in more.iter().filter(|new| {
+            last.get(name(new))
+                .is_some_and(|kept| kept.as_ptr() == new.as_ptr())
+        }) {
+            merged.push("environment", &[new])?;
+        }
+        self.environment = Arc::new(merged);
+        Ok(())
+    }
+
+    /// What the guest wrote to its standard output so far, if that is a buffer.
+    #[must_use]
+    pub fn stdout(&self) -> &[u8] {
+        self.stdout.written()
+    }
+
+    /// What the guest wrote to its standard error so far, if that is a buffer.
+    #[must_use]
+    pub fn stderr(&self) -> &[u8] {
+        self.stderr.written()
+    }
+
+    /// Takes what the guest wrote to its standard output. Meant for after the run: the room is free again then.
+    #[must_use]
+    pub fn take_stdout(&mut self) -> Vec<u8> {
+        self.stdout.take()
+    }
+
+    /// Takes what the guest wrote to its standard error. Meant for after the run: the room is free again then.
+    #[must_use]
+    pub fn take_stderr(&mut self) -> Vec<u8> {
+        self.stderr.take()
+    }
+
+    pub(super) fn next_serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wasi::testing::TestDir;
+
+    fn environment(ctx: &WasiCtx) -> Vec<String> {
+        ctx.environment
+            .iter()
+            .map(|v| String::from_utf8_lossy(v).into_owned())
+            .collect()
+    }
+
+    #[test]
+    fn contexts_of_a_template_share_its_blocks() {
+        let template = WasiCtx::builder().arg("f").env("A", "1").template().unwrap();
+        let [one, two] = [0, 1].map(|_| template.instantiate(Input::Empty, Output::Discard, Output::Discard));
+        assert!(Arc::ptr_eq(&one.environment, &two.environment));
+        assert!(Arc::ptr_eq(&one.template, &two.template));
+        assert!(one.monotonic_origin.is_none());
+    }
+
+    #[test]
+    fn a_request_adds_and_replaces_variables_for_itself_alone() {
+        let template = WasiCtx::builder()
+            .env("KEEP", "a")
+            .env("PATH_INFO", "old")
+            .template()
+            .unwrap();
+        let fresh = || template.instantiate(Input::Empty, Output::Discard, Output::Discard);
+        let mut ctx = fresh();
+        ctx.extend_env([("PATH_INFO", "/x=y"), ("TWICE", "1"), ("TWICE", "2")])
+            .unwrap();
+        assert_eq!(environment(&ctx), ["KEEP=a", "PATH_INFO=/x=y", "TWICE=2"]);
+        assert_eq!(environment(&fresh()), ["KEEP=a", "PATH_INFO=old"]);
+        assert!(ctx.extend_env([("GOOD", "1"), ("BAD", "a\0")]).is_err());
+        assert_eq!(environment(&ctx), ["KEEP=a", "PATH_INFO=/x=y", "TWICE=2"]);
+    }
+
+    #[test]
+    fn preopens_follow_the_standard_streams() {
+        let dir = TestDir::new();
+        let builder = WasiCtx::builder().preopen_read_only(dir.path(), "/a").unwrap();
+        let ctx = builder
+            .preopen_read_only(dir.path(), "/b")
+            .unwrap()
+            .build()
+            .unwrap();
+        for (fd, name) in [(3, &b"/a"[..]), (4, b"/b")] {
+            let Resource::Directory(directory) = &ctx.table.get(fd).unwrap().resource else {
+                panic!("descriptor {fd} is no directory");
+            };
+            assert_eq!(directory.preopen.as_deref(), Some(name));
+        }
+        assert_eq!(ctx.table.open(), 5);
+    }
+
+    #[test]
+    fn a_context_can_go_where_its_run_goes() {
+        fn sendable<T: Send>() {}
+        sendable::<WasiCtx>();
+        fn shareable<T: Send + Sync>() {}
+        shareable::<crate::wasi::WasiTemplate>();
+    }
+}

@@ -1,0 +1,228 @@
+//! Arguments and environment: a list of strings in the form in which a guest takes them, prepared once.
+//!
+//! A block is the strings one after the other, each ended by a NUL, and the offset of each:
+//!
+//! ```text
+//! offsets  0        5              12
+//! bytes    luge \0  A=first \0     B= \0
+//! ```
+//!
+//! `args_get` and `environ_get` then are one copy of `bytes` and one addition per string. A template shares its blocks
+//! with all contexts, so that a request allocates nothing for them.
+
+use super::Errno;
+use super::config::WasiConfigError;
+use super::ctx::WasiCtx;
+use super::memory::GuestMemory;
+use super::outcome::Outcome;
+
+/// The most bytes that the arguments, or the environment, may take together, NULs included.
+pub const STRINGS_MAX: usize = 1 << 20;
+
+/// NUL-terminated strings and where each begins.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct StringBlock {
+    offsets: Vec<u32>,
+    bytes: Vec<u8>,
+}
+
+impl StringBlock {
+    /// Appends a string made of `parts`. `what` names the list for the error.
+    pub(super) fn push(&mut self, what: &'static str, parts: &[&[u8]]) -> Result<(), WasiConfigError> {
+        if parts.iter().any(|part| part.contains(&0)) {
+            return Err(WasiConfigError::InteriorNul { what });
+        }
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let too_large = || WasiConfigError::TooLarge {
+            what,
+            limit: STRINGS_MAX,
+        };
+        let end = self.bytes.len().saturating_add(length).saturating_add(1);
+        // Each string also costs a pointer in the guest: without counting it, a million empty ones would fit.
+        if end.saturating_add(4 * (self.offsets.len() + 1)) > STRINGS_MAX {
+            return Err(too_large());
+        }
+        self.offsets
+            .push(u32::try_from(self.bytes.len()).map_err(|_| too_large())?);
+        for part in parts {
+            self.bytes.extend_from_slice(part);
+        }
+        self.bytes.push(0);
+        Ok(())
+    }
+
+    /// Appends the variable `key=value`.
+    pub(super) fn push_variable(&mut self, key: &[u8], value: &[u8]) -> Result<(), WasiConfigError> {
+        if key.is_empty() || key.contains(&b'=') {
+            return Err(WasiConfigError::VariableName {
+                name: String::from_utf8_lossy(key).into_owned(),
+            });
+        }
+        self.push("environment", &[key, b"=", value])
+    }
+
+    /// The strings, without their NULs.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let ends = self
+            .offsets
+            .iter()
+            .skip(1)
+            .map(|next| *next as usize)
+            .chain([self.bytes.len()]);
+        self.offsets
+            .iter()
+            .zip(ends)
+            .map(|(start, end)| &self.bytes[*start as usize..end - 1])
+    }
+
+    fn sizes(&self, memory: &mut GuestMemory<'_>, count: u32, size: u32) -> Outcome {
+        memory.check(size, 4)?;
+        memory.write_u32(
+            count,
+            u32::try_from(self.offsets.len()).map_err(|_| Errno::Overflow)?,
+        )?;
+        memory.write_u32(
+            size,
+            u32::try_from(self.bytes.len()).map_err(|_| Errno::Overflow)?,
+        )?;
+        Ok(())
+    }
+
+    fn copy_out(&self, memory: &mut GuestMemory<'_>, pointers: u32, buffer: u32) -> Outcome {
+        let count = u32::try_from(self.offsets.len()).map_err(|_| Errno::Overflow)?;
+        let length = u32::try_from(self.bytes.len()).map_err(|_| Errno::Overflow)?;
+        memory.check(pointers, count * 4)?;
+        memory.slice_mut(buffer, length)?.copy_from_slice(&self.bytes);
+        for (slot, offset) in (pointers..).step_by(4).zip(&self.offsets) {
+            memory.write_u32(slot, buffer.wrapping_add(*offset))?;
+        }
+        Ok(())
+    }
+}
+
+/// `args_get`: the arguments, and a pointer to each.
+pub(super) fn args_get(ctx: &mut WasiCtx, memory: &mut GuestMemory<'_>, argv: u32, buffer: u32) -> Outcome {
+    ctx.template.args.copy_out(memory, argv, buffer)
+}
+
+/// `args_sizes_get`: how many arguments there are, and their bytes.
+pub(super) fn args_sizes_get(
+    ctx: &mut WasiCtx,
+    memory: &mut GuestMemory<'_>,
+    count: u32,
+    size: u32,
+) -> Outcome {
+    ctx.template.args.sizes(memory, count, size)
+}
+
+/// `environ_get`: the variables that the context was given, and none of the host's.
+pub(super) fn environ_get(
+    ctx: &mut WasiCtx,
+    memory: &mut GuestMemory<'_>,
+    environ: u32,
+    buffer: u32,
+) -> Outcome {
+    ctx.environment.copy_out(memory, environ, buffer)
+}
+
+/// `environ_sizes_get`: how many variables there are, and their bytes.
+pub(super) fn environ_sizes_get(
+    ctx: &mut WasiCtx,
+    memory: &mut GuestMemory<'_>,
+    count: u32,
+    size: u32,
+) -> Outcome {
+    ctx.environment.sizes(memory, count, size)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wasi::testing::{Guest, call};
+    use crate::wasi::{WasiCtx, WasiFunction as F};
+
+    fn guest() -> Guest {
+        let builder = WasiCtx::builder()
+            .arg("prog")
+            .arg("")
+            .arg("x y")
+            .env("A", "1")
+            .env("EMPTY", "");
+        Guest::new(builder.build().unwrap())
+    }
+
+    #[test]
+    fn arguments_arrive_with_their_pointers() {
+        let mut guest = guest();
+        assert_eq!(call(&mut guest, F::ArgsSizesGet, &[0, 4]), Errno::Success);
+        assert_eq!((guest.u32(0), guest.u32(4)), (3, 10));
+        assert_eq!(call(&mut guest, F::ArgsGet, &[16, 64]), Errno::Success);
+        assert_eq!([guest.u32(16), guest.u32(20), guest.u32(24)], [64, 69, 70]);
+        assert_eq!(&guest.memory[64..74], b"prog\0\0x y\0");
+    }
+
+    #[test]
+    fn only_the_granted_variables_are_there() {
+        let mut guest = guest();
+        assert_eq!(call(&mut guest, F::EnvironSizesGet, &[0, 4]), Errno::Success);
+        assert_eq!((guest.u32(0), guest.u32(4)), (2, 11));
+        assert_eq!(call(&mut guest, F::EnvironGet, &[16, 64]), Errno::Success);
+        assert_eq!(&guest.memory[64..75], b"A=1\0EMPTY=\0");
+    }
+
+    #[test]
+    fn a_pointer_outside_of_memory_is_a_fault_and_writes_nothing() {
+        let mut guest = guest();
+        let end = guest.memory.len() as u64;
+        for slots in [
+            [end - 11, 64],
+            [16, end - 9],
+            [u64::from(u32::MAX), 0],
+            [0, u64::from(u32::MAX)],
+        ] {
+            assert_eq!(call(&mut guest, F::ArgsGet, &slots), Errno::Fault);
+        }
+        assert_eq!(call(&mut guest, F::ArgsSizesGet, &[0, end - 3]), Errno::Fault);
+        assert!(guest.memory.iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
+    fn no_arguments_are_no_error() {
+        let mut guest = Guest::new(WasiCtx::builder().build().unwrap());
+        assert_eq!(call(&mut guest, F::ArgsGet, &[0, 0]), Errno::Success);
+        assert_eq!(call(&mut guest, F::EnvironGet, &[0, 0]), Errno::Success);
+    }
+
+    #[test]
+    fn what_no_guest_could_read_back_is_refused_when_it_is_configured() {
+        let mut block = StringBlock::default();
+        assert!(matches!(
+            block.push("arguments", &[b"a\0b"]),
+            Err(WasiConfigError::InteriorNul { .. })
+        ));
+        assert!(matches!(
+            block.push_variable(b"A=B", b""),
+            Err(WasiConfigError::VariableName { .. })
+        ));
+        assert!(matches!(
+            block.push_variable(b"", b""),
+            Err(WasiConfigError::VariableName { .. })
+        ));
+        let large = vec![b'x'; STRINGS_MAX];
+        assert!(matches!(
+            block.push("arguments", &[&large]),
+            Err(WasiConfigError::TooLarge { .. })
+        ));
+        assert_eq!(block, StringBlock::default());
+    }
+
+    #[test]
+    fn the_block_gives_back_its_strings() {
+        let mut block = StringBlock::default();
+        for text in [&b"one"[..], b"", b"three"] {
+            block.push("arguments", &[text]).unwrap();
+        }
+        assert_eq!(block.iter().collect::<Vec<_>>(), [&b"one"[..], b"", b"three"]);
+        assert_eq!(StringBlock::default().iter().count(), 0);
+    }
+}

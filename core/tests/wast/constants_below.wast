@@ -1,0 +1,102 @@
+;; Constants and folded expressions that stay on the stack while control flow happens above them. A translator that
+;; keeps constants out of registers has to bring them to their places before control can join.
+
+(module
+  (func $seven (result i32) (i32.const 7))
+  (func (export "below-block") (param i32) (result i32)
+    (i32.const 100)
+    (block (result i32)
+      (i32.const 10)
+      (block (result i32)
+        (i32.const 1)
+        (br_if 0 (local.get 0))
+        (drop)
+        (i32.const 2))
+      (i32.add))
+    (i32.add))
+
+  (func (export "below-if") (param i32) (result i64)
+    (i64.const 1000)
+    (if (result i64) (local.get 0)
+      (then (i64.const 1) (i64.const 2) (i64.add))
+      (else (i64.const 30)))
+    (i64.sub))
+
+  (func (export "below-loop") (param i32) (result i32)
+    (local $sum i32)
+    (i32.const -5)
+    (loop $again
+      (local.set $sum (i32.add (local.get $sum) (local.get 0)))
+      (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))
+    (i32.add (local.get $sum)))
+
+  (func (export "below-call") (result i32)
+    (i32.const 1) (i32.const 2) (call $seven)
+    (i32.mul) (i32.sub))
+
+  ;; A constant is a parameter of a loop on entry and a computed value on the way back.
+  (func (export "loop-parameter") (param i32) (result i32)
+    (i32.const 1)
+    (loop $again (param i32) (result i32)
+      (i32.mul (local.get 0))
+      (br_if $again (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+
+  ;; One arm leaves a constant, the other a local, the third way in a computed value.
+  (func (export "join") (param i32 i32) (result i32)
+    (block $out (result i32)
+      (br_if $out (i32.const 11) (i32.eq (local.get 0) (i32.const 0)))
+      (drop)
+      (br_if $out (local.get 1) (i32.eq (local.get 0) (i32.const 1)))
+      (drop)
+      (i32.shl (local.get 1) (i32.const 4))))
+
+  ;; Blocks nested deeply, each with its own constant below.
+  (func (export "nested") (param i32) (result i32)
+    (i32.const 1)
+    (block (result i32) (i32.const 2)
+      (block (result i32) (i32.const 4)
+        (block (result i32) (i32.const 8)
+          (block (result i32) (i32.const 16)
+            (block (result i32)
+              (br_table 0 1 2 3 4 (i32.const 32) (local.get 0)))
+            (i32.or))
+          (i32.or))
+        (i32.or))
+      (i32.or))
+    (i32.or))
+
+  ;; Constants that no immediate of an instruction holds.
+  (func (export "wide-constants") (param i32) (result i64 f64 i64)
+    (i64.const 0x123456789abcdef0) (f64.const 0x1.23456789abcdep+100)
+    (if (local.get 0) (then (nop)))
+    (i64.const -0x8000000000000000))
+
+  ;; Dead code after a branch, with constants in it.
+  (func (export "dead") (result i32)
+    (i32.const 1)
+    (block (result i32)
+      (br 0 (i32.const 2))
+      (i32.const 3)
+      (if (result i32) (then (i32.const 4)) (else (i32.const 5)))
+      (i32.add))
+    (i32.add)))
+
+(assert_return (invoke "below-block" (i32.const 1)) (i32.const 111))
+(assert_return (invoke "below-block" (i32.const 0)) (i32.const 112))
+(assert_return (invoke "below-if" (i32.const 1)) (i64.const 997))
+(assert_return (invoke "below-if" (i32.const 0)) (i64.const 970))
+(assert_return (invoke "below-loop" (i32.const 4)) (i32.const 5))
+(assert_return (invoke "below-call") (i32.const -13))
+(assert_return (invoke "loop-parameter" (i32.const 5)) (i32.const 120))
+(assert_return (invoke "join" (i32.const 0) (i32.const 3)) (i32.const 11))
+(assert_return (invoke "join" (i32.const 1) (i32.const 3)) (i32.const 3))
+(assert_return (invoke "join" (i32.const 2) (i32.const 3)) (i32.const 48))
+(assert_return (invoke "nested" (i32.const 0)) (i32.const 63))
+(assert_return (invoke "nested" (i32.const 1)) (i32.const 47))
+(assert_return (invoke "nested" (i32.const 2)) (i32.const 39))
+(assert_return (invoke "nested" (i32.const 3)) (i32.const 35))
+(assert_return (invoke "nested" (i32.const 4)) (i32.const 33))
+(assert_return (invoke "nested" (i32.const 5)) (i32.const 33))
+(assert_return (invoke "wide-constants" (i32.const 1))
+  (i64.const 0x123456789abcdef0) (f64.const 0x1.23456789abcdep+100) (i64.const -0x8000000000000000))
+(assert_return (invoke "dead") (i32.const 3))

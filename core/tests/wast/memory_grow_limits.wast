@@ -1,0 +1,67 @@
+;; memory.grow: to the maximum and not beyond, by nothing, by everything; new pages are zero and old ones stay.
+
+(module
+  (memory (export "memory") 1 3)
+  (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+  (func (export "size") (result i32) (memory.size))
+  (func (export "store") (param i32 i32) (i32.store (local.get 0) (local.get 1)))
+  (func (export "load") (param i32) (result i32) (i32.load (local.get 0)))
+  ;; Grows and uses the new page within one function: a cached bound would be stale.
+  (func (export "grow-and-use") (param i32) (result i32)
+    (drop (memory.grow (i32.const 1)))
+    (i32.store (local.get 0) (i32.const 77))
+    (i32.load (local.get 0)))
+  (func $grow-inside (drop (memory.grow (i32.const 1))))
+  (func (export "callee-grows") (param i32) (result i32)
+    (call $grow-inside)
+    (i32.load (local.get 0))))
+
+(assert_return (invoke "size") (i32.const 1))
+(invoke "store" (i32.const 65532) (i32.const 0x01020304))
+(assert_trap (invoke "load" (i32.const 65536)) "out of bounds memory access")
+(assert_return (invoke "grow" (i32.const 0)) (i32.const 1))
+(assert_return (invoke "grow" (i32.const 3)) (i32.const -1))
+(assert_return (invoke "grow" (i32.const -1)) (i32.const -1))
+(assert_return (invoke "grow" (i32.const 0x10000)) (i32.const -1))
+(assert_return (invoke "size") (i32.const 1))
+(assert_return (invoke "grow-and-use" (i32.const 65536)) (i32.const 77))
+(assert_return (invoke "size") (i32.const 2))
+(assert_return (invoke "load" (i32.const 65532)) (i32.const 0x01020304))
+(assert_return (invoke "load" (i32.const 131068)) (i32.const 0))
+(assert_trap (invoke "load" (i32.const 131069)) "out of bounds memory access")
+(assert_return (invoke "callee-grows" (i32.const 131072)) (i32.const 0))
+(assert_return (invoke "size") (i32.const 3))
+(assert_return (invoke "grow" (i32.const 1)) (i32.const -1))
+(assert_return (invoke "grow" (i32.const 0)) (i32.const 3))
+
+;; A memory that begins with nothing.
+(module
+  (memory 0 1)
+  (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+  (func (export "load") (param i32) (result i32) (i32.load8_u (local.get 0))))
+(assert_trap (invoke "load" (i32.const 0)) "out of bounds memory access")
+(assert_return (invoke "grow" (i32.const 1)) (i32.const 0))
+(assert_return (invoke "load" (i32.const 65535)) (i32.const 0))
+(assert_return (invoke "grow" (i32.const 1)) (i32.const -1))
+
+;; An importer sees what the exporter grows, and the other way round.
+(module $owner
+  (memory (export "memory") 1 4)
+  (func (export "size") (result i32) (memory.size))
+  (func (export "grow") (result i32) (memory.grow (i32.const 1))))
+(register "owner" $owner)
+(module $user
+  (import "owner" "memory" (memory 1))
+  (import "owner" "grow" (func $grow (result i32)))
+  (func (export "size") (result i32) (memory.size))
+  (func (export "grow") (result i32) (memory.grow (i32.const 1)))
+  (func (export "store-after") (param i32) (result i32)
+    (drop (call $grow))
+    (i32.store8 (local.get 0) (i32.const 5))
+    (i32.load8_u (local.get 0))))
+(assert_return (invoke $user "store-after" (i32.const 131071)) (i32.const 5))
+(assert_return (invoke $user "size") (i32.const 2))
+(assert_return (invoke $user "grow") (i32.const 2))
+(assert_return (invoke $owner "size") (i32.const 3))
+(assert_return (invoke $owner "grow") (i32.const 3))
+(assert_return (invoke $user "grow") (i32.const -1))

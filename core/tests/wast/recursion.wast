@@ -1,0 +1,70 @@
+;; A guest that recurses without end traps; it harms nothing, and the instance goes on to serve.
+
+(module
+  (global $depth (mut i32) (i32.const 0))
+  (type $t (func (param i32) (result i32)))
+  (table funcref (elem $through-table))
+  (func $down (export "down") (param i32) (result i32)
+    (if (result i32) (i32.eqz (local.get 0))
+      (then (i32.const 0))
+      (else (i32.add (i32.const 1) (call $down (i32.sub (local.get 0) (i32.const 1)))))))
+  (func $endless (export "endless") (call $endless))
+  (func $counting (export "counting") (global.set $depth (i32.add (global.get $depth) (i32.const 1))) (call $counting))
+  (func (export "deep") (result i32) (i32.gt_u (global.get $depth) (i32.const 100)))
+  (func $ping (export "mutual") (param i64 f64) (call $pong (local.get 1) (local.get 0)))
+  (func $pong (param f64 i64) (call $ping (local.get 1) (local.get 0)))
+  (func $through-table (export "through-table") (param i32) (result i32)
+    (call_indirect (type $t) (local.get 0) (i32.const 0)))
+  ;; Frames of a hundred locals, each alive after the call.
+  (func $wide (export "wide") (param i64) (result i64)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)
+    (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64)
+    (local.set 100 (local.get 0))
+    (i64.add (call $wide (i64.add (local.get 0) (i64.const 1))) (local.get 100))))
+
+(assert_return (invoke "down" (i32.const 0)) (i32.const 0))
+(assert_return (invoke "down" (i32.const 1000)) (i32.const 1000))
+(assert_exhaustion (invoke "endless") "call stack exhausted")
+(assert_exhaustion (invoke "down" (i32.const 0x7fffffff)) "call stack exhausted")
+(assert_exhaustion (invoke "mutual" (i64.const 1) (f64.const 2)) "call stack exhausted")
+(assert_exhaustion (invoke "through-table" (i32.const 7)) "call stack exhausted")
+(assert_exhaustion (invoke "wide" (i64.const 0)) "call stack exhausted")
+;; It got somewhere before it trapped, and what it wrote stays.
+(assert_return (invoke "deep") (i32.const 0))
+(assert_exhaustion (invoke "counting") "call stack exhausted")
+(assert_return (invoke "deep") (i32.const 1))
+(assert_return (invoke "down" (i32.const 1000)) (i32.const 1000))
+
+;; Locals of every call begin as zero, also where an earlier call left its values on the stack.
+(module
+  (func $dirty (param i64 i64 i64 i64)
+    (local i64 i64)
+    (local.set 4 (i64.const -1)) (local.set 5 (i64.const -1)))
+  (func $clean (result i64) (local i64 i64 i64 i64 i64 i64)
+    (i64.or (i64.or (local.get 0) (local.get 1))
+            (i64.or (i64.or (local.get 2) (local.get 3)) (i64.or (local.get 4) (local.get 5)))))
+  (func (export "zeroed") (result i64)
+    (call $dirty (i64.const 1) (i64.const 2) (i64.const 3) (i64.const 4))
+    (call $clean)))
+(assert_return (invoke "zeroed") (i64.const 0))
+
+;; Recursion across two instances.
+(module $a
+  (table (export "table") 1 funcref)
+  (type $t (func (param i32) (result i32)))
+  (func (export "a") (param i32) (result i32)
+    (if (result i32) (i32.eqz (local.get 0))
+      (then (i32.const 0))
+      (else (i32.add (i32.const 1)
+        (call_indirect (type $t) (i32.sub (local.get 0) (i32.const 1)) (i32.const 0)))))))
+(register "a" $a)
+(module $b
+  (import "a" "a" (func $a (param i32) (result i32)))
+  (import "a" "table" (table 1 funcref))
+  (elem (i32.const 0) $b)
+  (func $b (export "b") (param i32) (result i32) (call $a (local.get 0))))
+(assert_return (invoke $a "a" (i32.const 100)) (i32.const 100))
+(assert_exhaustion (invoke $b "b" (i32.const -1)) "call stack exhausted")
+(assert_return (invoke $b "b" (i32.const 100)) (i32.const 100))
