@@ -65,11 +65,14 @@ build_rust() {
 	local registry=${CARGO_HOME:-$HOME/.cargo}/registry/src
 	(
 		cd functions
+		unset RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER
+		export RUSTC=$rustc RUSTC_BOOTSTRAP=1
+		# Fetched first, because the folders of the sources must be known to be mapped away.
+		"$cargo" fetch --quiet --locked --target wasm32-wasip1
 		# One flag a word, whatever the folders are called.
 		local flags=("${rust_flags[@]}" --remap-path-prefix="$PWD=functions" --remap-path-prefix="$1=target")
 		for index in "$registry"/*/; do flags+=(--remap-path-prefix="${index%/}=registry"); done
-		unset RUSTFLAGS CARGO_BUILD_RUSTFLAGS CARGO_BUILD_TARGET RUSTC_WRAPPER RUSTC_WORKSPACE_WRAPPER
-		CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}") RUSTC=$rustc RUSTC_BOOTSTRAP=1 \
+		CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}") \
 			"$cargo" build --quiet --release --locked --target wasm32-wasip1 --target-dir "$1" \
 			-Zbuild-std=std,panic_abort -Zbuild-std-features=
 	)

@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2054
 # What the bytes of a .wasm file depend on besides its own sources: tools, target, features and flags. Read by build.sh, and
 # counted by the manifest as a source of every file.
 

@@ -154,8 +154,10 @@ static void take_fix(struct track *track, const double *fields, bool has_velocit
 	require_range("the latitude", fields[1], -LATITUDE_MAX, LATITUDE_MAX);
 	require_range("the longitude", fields[2], -180.0, 180.0);
 	require_range("the sigma", fields[3], 0.01, SIGMA_MAX);
-	if (has_velocity)
-		require_range("the speed", fields[4], 0.0, SPEED_MAX), require_range("the course", fields[5], -360.0, 360.0);
+	if (has_velocity) {
+		require_range("the speed", fields[4], 0.0, SPEED_MAX);
+		require_range("the course", fields[5], -360.0, 360.0);
+	}
 	if (!known)
 		set_origin(track, fields[1], fields[2]);
 

@@ -95,7 +95,8 @@ static void parsing(void)
 	errno = 0;
 	long big = strtol("99999999999", &end, 10);
 	printf("strtol %ld errno %s end '%s'\n", big, errno == ERANGE ? "ERANGE" : "other", end);
-	printf("strtod %.17g rest '%s'\n", strtod("1.25e-3xyz", &end), end);
+	double small = strtod("1.25e-3xyz", &end);
+	printf("strtod %.17g rest '%s'\n", small, end);
 	printf("sscanf %d", sscanf("17 2.5 words here", "%d %lf %15s", &a, &b, word));
 	printf(" %d %g %s\n", a, b, word);
 }
