@@ -47,9 +47,15 @@ impl Service for AdminService {
             _ => return Err(Failure::NotFound.response()),
         }
         if head.method != Method::GET && head.method != Method::HEAD {
-            return Err(Failure::MethodNotAllowed { allowed: vec![Method::GET, Method::HEAD] }.response());
+            return Err(Failure::MethodNotAllowed {
+                allowed: vec![Method::GET, Method::HEAD],
+            }
+            .response());
         }
-        Ok(Admission { body_limit: BODY_BYTES_MAX, context: () })
+        Ok(Admission {
+            body_limit: BODY_BYTES_MAX,
+            context: (),
+        })
     }
 
     async fn call(&self, request: Request, (): ()) -> Response {
@@ -93,7 +99,9 @@ impl AdminService {
 
 fn typed(content_type: &'static str, text: String) -> Response {
     let mut response = Response::new(StatusCode::OK);
-    response.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response
+        .headers
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     response.body = Body::Full(Bytes::from(text));
     response
 }

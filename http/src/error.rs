@@ -78,6 +78,9 @@ pub enum Failure {
     /// The core's queue is full.
     #[error("queue full")]
     QueueFull,
+    /// The run would miss its deadline.
+    #[error("the deadline cannot be met")]
+    Infeasible,
     /// The table of requests in flight is full.
     #[error("too many requests in flight")]
     TooManyInFlight,
@@ -109,9 +112,11 @@ impl Failure {
             | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Cgi(_) => StatusCode::BAD_GATEWAY,
             Self::Deadline(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::QueueFull | Self::TooManyInFlight | Self::TooManyConnections | Self::Draining => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::QueueFull
+            | Self::Infeasible
+            | Self::TooManyInFlight
+            | Self::TooManyConnections
+            | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -131,7 +136,7 @@ impl Failure {
             Self::Cgi(_) => FailureKind::Cgi,
             Self::CpuBudget(_) => FailureKind::CpuBudget,
             Self::Deadline(_) => FailureKind::Deadline,
-            Self::QueueFull | Self::TooManyInFlight => FailureKind::QueueFull,
+            Self::QueueFull | Self::Infeasible | Self::TooManyInFlight => FailureKind::QueueFull,
             Self::Draining => FailureKind::Draining,
             Self::Internal => FailureKind::Internal,
         })

@@ -103,7 +103,11 @@ pub fn functions() -> Vec<FunctionConfig> {
 
 fn function(example: &Example) -> FunctionConfig {
     let route = format!("/{}", example.name);
-    let mut function = FunctionConfig::new(example.name.to_owned(), route, ModuleSource::Embedded(example.wasm));
+    let mut function = FunctionConfig::new(
+        example.name.to_owned(),
+        route,
+        ModuleSource::Embedded(example.wasm),
+    );
     function.mode = example.mode;
     function.content_type = example.content_type.map(HeaderValue::from_static);
     // Pictures take an interpreter seconds.
@@ -118,7 +122,9 @@ fn function(example: &Example) -> FunctionConfig {
 /// A line for a shell for each example, against a server at `base` (`http://127.0.0.1:8080`).
 pub fn curl_lines(base: &str) -> impl Iterator<Item = String> {
     EXAMPLES.iter().map(move |example| {
-        let Example { name, options, query, .. } = example;
+        let Example {
+            name, options, query, ..
+        } = example;
         let space = if options.is_empty() { "" } else { " " };
         format!("curl {options}{space}'{base}/{name}{query}'")
     })

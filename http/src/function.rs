@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use luge_core::wasi::{self, WasiConfigError, WasiCtx, WasiTemplate};
+use luge_core::wasi::{self, SlotType, Stop, WasiConfigError, WasiCtx, WasiFunction, WasiTemplate};
 use luge_core::{
-    Engine, EngineConfig, ExternType, Limits, LinkError, Linked, Linker, Module, ModuleError,
+    Engine, EngineConfig, ExternType, FuncType, HostError, Limits, LinkError, Linked, Linker, Module,
+    ModuleError, Trap, ValType,
 };
 
 use crate::config::{FunctionConfig, ModuleSource};
@@ -66,10 +67,14 @@ pub enum DeployProblem {
     #[error("{0}; functions are WASI preview 1 commands and import from `wasi_snapshot_preview1` only")]
     Link(#[from] LinkError),
     /// It is no command.
-    #[error("the module exports no function `_start` without parameters and results: build it as a WASI command")]
+    #[error(
+        "the module exports no function `_start` without parameters and results: build it as a WASI command"
+    )]
     NoStart,
     /// Its first memory is beyond its limit.
-    #[error("the module starts with {needed} pages of 64 KiB and its limit is {limit}: raise `memory` in the manifest")]
+    #[error(
+        "the module starts with {needed} pages of 64 KiB and its limit is {limit}: raise `memory` in the manifest"
+    )]
     Memory {
         /// Pages that it asks for.
         needed: u32,
@@ -86,9 +91,16 @@ impl Function {
     ///
     /// # Errors
     /// Whatever keeps the function from being run.
-    pub fn deploy(engine: &Engine, linker: &Linker<WasiCtx>, config: FunctionConfig) -> Result<Function, DeployError> {
+    pub fn deploy(
+        engine: &Engine,
+        linker: &Linker<WasiCtx>,
+        config: FunctionConfig,
+    ) -> Result<Function, DeployError> {
         Self::prepare(engine, linker, &config)
-            .map_err(|problem| DeployError { function: config.name.clone(), problem })
+            .map_err(|problem| DeployError {
+                function: config.name.clone(),
+                problem,
+            })
             .map(|parts| parts.assemble(config, engine))
     }
 
@@ -105,9 +117,17 @@ impl Function {
         if !is_command(&module) {
             return Err(DeployProblem::NoStart);
         }
-        let needed = module.memories().iter().map(|memory| memory.minimum).max().unwrap_or(0);
+        let needed = module
+            .memories()
+            .iter()
+            .map(|memory| memory.minimum)
+            .max()
+            .unwrap_or(0);
         if needed > config.memory_pages {
-            return Err(DeployProblem::Memory { needed, limit: config.memory_pages });
+            return Err(DeployProblem::Memory {
+                needed,
+                limit: config.memory_pages,
+            });
         }
         let mut builder = WasiCtx::builder().arg(&config.name).args(&config.args);
         for (name, value) in &config.env {
@@ -116,7 +136,12 @@ impl Function {
         for dir in &config.dirs {
             builder = builder.preopen_read_only(&dir.host, &dir.guest)?;
         }
-        Ok(Parts { linked, template: builder.template()?, compile_time, module_bytes: wasm.len() })
+        Ok(Parts {
+            linked,
+            template: builder.template()?,
+            compile_time,
+            module_bytes: wasm.len(),
+        })
     }
 
     /// What the manifest says of it.
@@ -177,8 +202,21 @@ impl Parts {
             stack_bytes: STACK_BYTES,
             call_depth: CALL_DEPTH,
         };
-        let Parts { linked, template, compile_time, module_bytes } = self;
-        Function { config, engine: engine.clone(), limits, linked, template, compile_time, module_bytes }
+        let Parts {
+            linked,
+            template,
+            compile_time,
+            module_bytes,
+        } = self;
+        Function {
+            config,
+            engine: engine.clone(),
+            limits,
+            linked,
+            template,
+            compile_time,
+            module_bytes,
+        }
     }
 }
 
@@ -202,7 +240,11 @@ impl Registry {
                 Err(error) => errors.push(error),
             }
         }
-        if errors.is_empty() { Ok(Registry(functions.into())) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(Registry(functions.into()))
+        } else {
+            Err(errors)
+        }
     }
 
     /// The functions.
@@ -216,8 +258,33 @@ impl Registry {
 #[must_use]
 pub fn linker(engine: &Engine) -> Linker<WasiCtx> {
     let mut linker = Linker::new(engine);
-    wasi::add_to_linker(&mut linker, |context| context);
+    for &function in WasiFunction::ALL {
+        let ty = FuncType::new(val_types(function.params()), val_types(function.results()));
+        linker.func(wasi::MODULE, function.name(), ty, move |caller, slots| {
+            let (context, memory) = caller.data_and_memory();
+            function
+                .call(context, memory.unwrap_or_default(), slots)
+                .map_err(host_error)
+        });
+    }
     linker
+}
+
+fn val_types(slots: &[SlotType]) -> impl Iterator<Item = ValType> {
+    slots.iter().map(|slot| match slot {
+        SlotType::I32 => ValType::I32,
+        SlotType::I64 => ValType::I64,
+    })
+}
+
+/// Both faults that WASI knows end the run. Neither comes to pass here: outputs answer an errno at their limit, and the
+/// linker checks signatures.
+fn host_error(stop: Stop) -> HostError {
+    match stop {
+        Stop::Exit(code) => HostError::Exit(code),
+        Stop::Block { until } => HostError::Block { until },
+        Stop::Fault(_) => HostError::Trap(Trap::Unreachable),
+    }
 }
 
 /// Whether the module is a WASI command: it exports `_start: [] -> []`.
@@ -232,8 +299,13 @@ pub fn is_command(module: &Module) -> bool {
 fn read(source: &ModuleSource) -> Result<Cow<'static, [u8]>, DeployProblem> {
     match source {
         ModuleSource::Embedded(bytes) => Ok(Cow::Borrowed(bytes)),
-        ModuleSource::File(path) => std::fs::read(path)
-            .map(Cow::Owned)
-            .map_err(|source| DeployProblem::Read { path: path.clone(), source }),
+        ModuleSource::File(path) => {
+            std::fs::read(path)
+                .map(Cow::Owned)
+                .map_err(|source| DeployProblem::Read {
+                    path: path.clone(),
+                    source,
+                })
+        }
     }
 }

@@ -32,12 +32,18 @@ pub enum Readiness {
 
 /// Why a shard could not come up.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("cannot listen on {address}: {reason}")]
-pub struct ListenError {
-    /// The address.
-    pub address: SocketAddr,
-    /// The system's reason.
-    pub reason: String,
+pub enum StartupError {
+    /// An address cannot be bound.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// The system's reason.
+        reason: String,
+    },
+    /// It ended before it was up.
+    #[error("a shard ended while the server started")]
+    Ended,
 }
 
 /// Shared by main, the signal thread and all shards. Taken a few times in the life of a process, never by a request.
@@ -53,7 +59,7 @@ struct State {
     addresses: Option<Addresses>,
     up: usize,
     down: usize,
-    failed: Option<ListenError>,
+    failed: Option<StartupError>,
     draining: bool,
 }
 
@@ -61,7 +67,11 @@ impl Lifecycle {
     /// Nothing is up yet.
     #[must_use]
     pub fn new(shards: usize) -> Lifecycle {
-        Lifecycle { shards, state: Mutex::default(), changed: Condvar::new() }
+        Lifecycle {
+            shards,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+        }
     }
 
     /// Shard 0 tells what it bound.
@@ -82,7 +92,7 @@ impl Lifecycle {
     }
 
     /// A shard cannot come up.
-    pub fn shard_failed(&self, error: ListenError) {
+    pub fn shard_failed(&self, error: StartupError) {
         self.state().failed.get_or_insert(error);
         self.changed.notify_all();
     }
@@ -125,11 +135,14 @@ impl Lifecycle {
     ///
     /// # Errors
     /// The first failure.
-    pub fn wait_up(&self) -> Result<Addresses, ListenError> {
+    pub fn wait_up(&self) -> Result<Addresses, StartupError> {
         let mut state = self.state();
         loop {
             if let Some(error) = &state.failed {
                 return Err(error.clone());
+            }
+            if state.down > 0 && state.up < self.shards {
+                return Err(StartupError::Ended);
             }
             if let (true, Some(addresses)) = (state.up == self.shards, state.addresses) {
                 return Ok(addresses);
@@ -166,7 +179,13 @@ mod tests {
         let lifecycle = Lifecycle::new(2);
         lifecycle.shard_up();
         let address = SocketAddr::from(([127, 0, 0, 1], 80));
-        lifecycle.shard_failed(ListenError { address, reason: "denied".to_owned() });
-        assert_eq!(lifecycle.wait_up().unwrap_err().to_string(), "cannot listen on 127.0.0.1:80: denied");
+        lifecycle.shard_failed(StartupError::Listen {
+            address,
+            reason: "denied".to_owned(),
+        });
+        assert_eq!(
+            lifecycle.wait_up().unwrap_err().to_string(),
+            "cannot listen on 127.0.0.1:80: denied"
+        );
     }
 }

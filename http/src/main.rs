@@ -53,7 +53,9 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 /// A reader that has seen enough and closed the pipe (`luge inspect x.wasm | head`) is no error.
 fn finish(written: io::Result<()>) -> anyhow::Result<ExitCode> {
     match written {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("cannot write to stdout"),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(error).context("cannot write to stdout")
+        }
         _ => Ok(ExitCode::SUCCESS),
     }
 }

@@ -11,10 +11,8 @@
 //! request that waits in the queue costs its body and no memory, and everything happens on the shard that runs it.
 //!
 //! Two lines of defence keep a guest's failure its own: every trap is a value, and should the engine itself panic, the
-//! panic ends at this border, the store is dropped whole, and the server goes on.
+//! scheduler ends this task alone; its store is dropped whole, and the server goes on.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -76,12 +74,24 @@ impl Sandbox {
     ) -> Result<Sandbox, Failure> {
         let deployed = &registry.functions()[function];
         // One byte beyond the limit tells an output that is too long from one that just fits.
-        let stdout = Output::Buffer { limit: deployed.config().response_bytes + 1 };
+        let stdout = Output::Buffer {
+            limit: deployed.config().response_bytes + 1,
+        };
         let stderr = Output::Buffer { limit: STDERR_BUFFER };
-        let mut context = deployed.template().instantiate(Input::Bytes(body), stdout, stderr);
-        context.extend_env(variables).map_err(|error| Failure::Instantiate(error.to_string()))?;
+        let mut context = deployed
+            .template()
+            .instantiate(Input::Bytes(body), stdout, stderr);
+        context
+            .extend_env(variables)
+            .map_err(|error| Failure::Instantiate(error.to_string()))?;
         let state = State::Prepared(Box::new(context));
-        Ok(Sandbox { registry: registry.clone(), function, request, state, stderr_logged: 0 })
+        Ok(Sandbox {
+            registry: registry.clone(),
+            function,
+            request,
+            state,
+            stderr_logged: 0,
+        })
     }
 
     /// What the run wrote to stdout, or why it failed. A run that has not ended by itself was stopped: then the
@@ -128,18 +138,29 @@ impl Sandbox {
     fn instantiate(&self, context: WasiCtx) -> Result<State, Failure> {
         let function = self.function();
         let mut store = Store::new(function.engine(), function.limits(), context);
-        let instance = function.linked().instantiate(&mut store).map_err(|error| match error {
-            InstantiateError::Trap(report) => Failure::Trap(report),
-            InstantiateError::Exit(code) => Failure::Exit(code),
-            other => Failure::Instantiate(other.to_string()),
-        })?;
+        let instance = function
+            .linked()
+            .instantiate(&mut store)
+            .map_err(|error| match error {
+                InstantiateError::Trap(report) => Failure::Trap(report),
+                InstantiateError::Exit(code) => Failure::Exit(code),
+                other => Failure::Instantiate(other.to_string()),
+            })?;
         let (start, is_start) = match instance.start(&store) {
             Some(start) => (start, true),
             None => (instance.func(&store, "_start").ok_or(Failure::Internal)?, false),
         };
         let execution = Execution::new(&mut store, start, &[]).map_err(|_| Failure::Internal)?;
-        let run = Box::new(Run { store, instance, execution });
-        Ok(if is_start { State::Starting(run) } else { State::Running(run) })
+        let run = Box::new(Run {
+            store,
+            instance,
+            execution,
+        });
+        Ok(if is_start {
+            State::Starting(run)
+        } else {
+            State::Running(run)
+        })
     }
 
     /// From the module's start function, which has finished, to `_start`.
@@ -149,7 +170,12 @@ impl Sandbox {
         Ok(State::Running(run))
     }
 
-    fn after(&mut self, step: luge_core::Step, mut run: Box<Run>, same: fn(Box<Run>) -> State) -> (State, Progress) {
+    fn after(
+        &mut self,
+        step: luge_core::Step,
+        mut run: Box<Run>,
+        same: fn(Box<Run>) -> State,
+    ) -> (State, Progress) {
         let limit = self.function().config().response_bytes;
         let context = run.store.data();
         let outcome = match step {
@@ -184,7 +210,10 @@ impl Sandbox {
         }
         let function = self.function().config().name.as_str();
         let request = self.request;
-        for line in text[..text.len().min(room)].split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        for line in text[..text.len().min(room)]
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
             let line = String::from_utf8_lossy(&line[..line.len().min(STDERR_LINE_MAX)]);
             tracing::info!(function, %request, stderr = %line.escape_debug(), "guest wrote");
         }
@@ -204,14 +233,9 @@ enum Progress {
 impl Task for Sandbox {
     fn run(&mut self, until: Instant) -> luge_shards::Step {
         loop {
+            // Moved out and in: after a panic of the engine the scheduler finds nothing half-done here.
             let state = std::mem::replace(&mut self.state, State::Gone);
-            // The state was moved in: after a panic it is dropped, and nothing half-done can be seen.
-            let advanced = catch_unwind(AssertUnwindSafe(|| self.advance(state)));
-            let Ok((state, progress)) = advanced else {
-                let function = self.function().config().name.as_str();
-                tracing::error!(function, request = %self.request, "the engine panicked; the run is over");
-                return luge_shards::Step::Done;
-            };
+            let (state, progress) = self.advance(state);
             self.state = state;
             match progress {
                 Progress::Done => return luge_shards::Step::Done,

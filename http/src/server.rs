@@ -22,7 +22,9 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
-use luge_shards::{CoreSelection, Listener, ProbeError, Shard, ShardFailed, Shards, ShardsConfig, StartError, Stream};
+use luge_shards::{
+    CoreSelection, Listener, ProbeError, Shard, ShardFailed, Shards, ShardsConfig, StartError, Stream,
+};
 use signal_hook::consts::TERM_SIGNALS;
 
 use crate::admin::AdminService;
@@ -32,7 +34,7 @@ use crate::examples;
 use crate::function::{DeployError, Registry};
 use crate::h1::{self, Admission, Head, Request, Response, Service};
 use crate::inflight::InFlight;
-use crate::lifecycle::{Addresses, Lifecycle, ListenError};
+use crate::lifecycle::{Addresses, Lifecycle, StartupError};
 use crate::metrics::{Exposition, ShardMetrics, ShardSource};
 use crate::net::{ShardRuntime, ShardStream, unless};
 use crate::routes::RouteTable;
@@ -58,9 +60,9 @@ pub enum ServeError {
     /// The executors cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
-    /// An address cannot be bound.
+    /// A shard did not come up.
     #[error(transparent)]
-    Listen(#[from] ListenError),
+    Startup(#[from] StartupError),
     /// The signal handlers cannot be installed.
     #[error("cannot handle signals: {0}")]
     Signals(#[source] io::Error),
@@ -101,7 +103,9 @@ pub fn serve(
         ..ShardsConfig::default()
     };
     let per_shard = Arc::clone(&shared);
-    let shards = luge_shards::start(shards_config, move |shard| shard_main(shard, Arc::clone(&per_shard)))?;
+    let shards = luge_shards::start(shards_config, move |shard| {
+        shard_main(shard, Arc::clone(&per_shard))
+    })?;
     let up = shared.lifecycle.wait_up();
     match &up {
         Ok(addresses) => {
@@ -126,9 +130,16 @@ pub fn serve(
 pub fn greeting(out: &mut impl Write, addresses: Addresses, examples: bool) -> io::Result<()> {
     let base = format!("http://{}", addresses.listen);
     writeln!(out, "luge listens on {base}")?;
-    writeln!(out, "admin on http://{} (/livez /readyz /metrics /requests)", addresses.admin)?;
+    writeln!(
+        out,
+        "admin on http://{} (/livez /readyz /metrics /requests)",
+        addresses.admin
+    )?;
     if examples {
-        writeln!(out, "\nNo manifest was given: these example functions are served. Try:\n")?;
+        writeln!(
+            out,
+            "\nNo manifest was given: these example functions are served. Try:\n"
+        )?;
         for line in examples::curl_lines(&base) {
             writeln!(out, "  {line}")?;
         }
@@ -154,8 +165,10 @@ impl Shared {
             debug_assert!(inserted.is_ok(), "the configuration was checked");
             names.push(function.config().name.clone());
         }
-        let source =
-            |_| ShardSource { counters: ShardMetrics::new(names.len()), scheduler: OnceLock::new() };
+        let source = |_| ShardSource {
+            counters: ShardMetrics::new(names.len()),
+            scheduler: OnceLock::new(),
+        };
         let sources: Arc<[ShardSource]> = (0..cores).map(source).collect();
         let exposition = Exposition::new(names, Arc::clone(&sources), dropped_log_lines);
         Shared {
@@ -172,7 +185,11 @@ impl Shared {
     /// The bounds of a connection. A body's bound is its function's; here stands the largest of them.
     fn connection_limits(&self) -> h1::Limits {
         let limits = &self.config.limits;
-        let bodies = self.registry.functions().iter().map(|function| function.config().body_bytes);
+        let bodies = self
+            .registry
+            .functions()
+            .iter()
+            .map(|function| function.config().body_bytes);
         h1::Limits {
             head_bytes: limits.head_bytes,
             header_count: limits.header_count,
@@ -199,7 +216,9 @@ impl Signals {
                 .map_err(ServeError::Signals)?;
             signal_hook::flag::register(signal, Arc::clone(&asked)).map_err(ServeError::Signals)?;
         }
-        signal_hook::iterator::Signals::new(TERM_SIGNALS).map(Signals).map_err(ServeError::Signals)
+        signal_hook::iterator::Signals::new(TERM_SIGNALS)
+            .map(Signals)
+            .map_err(ServeError::Signals)
     }
 
     /// Waits for the shards to end, and drains them when a signal comes.
@@ -233,7 +252,11 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
         Ok(None) => return,
         Err(error) => return lifecycle.shard_failed(error),
     };
-    let Listeners { functions, admin, addresses } = listeners;
+    let Listeners {
+        functions,
+        admin,
+        addresses,
+    } = listeners;
     if let Some(listener) = admin {
         let service = Rc::new(AdminService {
             lifecycle: Arc::clone(lifecycle),
@@ -241,8 +264,16 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
             inflight: Arc::clone(&shared.inflight),
             functions: names(&shared.registry),
         });
-        let runtime = ShardRuntime { shard: shard.clone(), drains: false };
-        let door = Door::new(runtime, service, Rc::new(h1::Limits::default()), ADMIN_CONNECTIONS_MAX);
+        let runtime = ShardRuntime {
+            shard: shard.clone(),
+            drains: false,
+        };
+        let door = Door::new(
+            runtime,
+            service,
+            Rc::new(h1::Limits::default()),
+            ADMIN_CONNECTIONS_MAX,
+        );
         shard.spawn_local(door.accept(listener, None));
     }
     let service = Rc::new(FunctionService {
@@ -253,7 +284,10 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
         inflight: shared.inflight.writer(shard.id().0),
         local: addresses.listen,
     });
-    let runtime = ShardRuntime { shard: shard.clone(), drains: true };
+    let runtime = ShardRuntime {
+        shard: shard.clone(),
+        drains: true,
+    };
     let limits = Rc::new(shared.connection_limits());
     let door = Door::new(runtime, service, limits, shared.config.limits.connections);
     let open = Rc::clone(&door.open);
@@ -262,9 +296,19 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
 
     // The accept loop ends when the server drains.
     let end = shard.now() + shared.config.limits.drain;
-    let mut timeout: h1::Signal = h1::Runtime::sleep_until(&ShardRuntime { shard: shard.clone(), drains: false }, end);
+    let mut timeout: h1::Signal = h1::Runtime::sleep_until(
+        &ShardRuntime {
+            shard: shard.clone(),
+            drains: false,
+        },
+        end,
+    );
     if unless(&mut timeout, open.idle()).await.is_none() {
-        tracing::warn!(shard = shard.id().0, connections = open.count(), "drain time is over; connections are cut");
+        tracing::warn!(
+            shard = shard.id().0,
+            connections = open.count(),
+            "drain time is over; connections are cut"
+        );
     }
     lifecycle.shard_down();
     while shard.id().0 == 0 && lifecycle.shards_left() > 0 && shard.now() < end {
@@ -273,7 +317,11 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
 }
 
 fn names(registry: &Registry) -> Vec<String> {
-    registry.functions().iter().map(|function| function.config().name.clone()).collect()
+    registry
+        .functions()
+        .iter()
+        .map(|function| function.config().name.clone())
+        .collect()
 }
 
 struct Listeners {
@@ -283,10 +331,13 @@ struct Listeners {
 }
 
 /// Binds a shard's listeners. Shard 0 goes first, since a port that the system chooses must be the same for all.
-async fn bind(shard: &Shard, shared: &Shared) -> Result<Option<Listeners>, ListenError> {
+async fn bind(shard: &Shard, shared: &Shared) -> Result<Option<Listeners>, StartupError> {
     let Config { listen, admin, .. } = shared.config;
     let bind = |address: SocketAddr| {
-        let failed = |error: io::Error| ListenError { address, reason: error.to_string() };
+        let failed = |error: io::Error| StartupError::Listen {
+            address,
+            reason: error.to_string(),
+        };
         let listener = shard.listen(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         Ok((listener, address))
@@ -294,9 +345,16 @@ async fn bind(shard: &Shard, shared: &Shared) -> Result<Option<Listeners>, Liste
     if shard.id().0 == 0 {
         let (functions, listen) = bind(listen)?;
         let (admin, admin_address) = bind(admin)?;
-        let addresses = Addresses { listen, admin: admin_address };
+        let addresses = Addresses {
+            listen,
+            admin: admin_address,
+        };
         shared.lifecycle.publish(addresses);
-        return Ok(Some(Listeners { functions, admin: Some(admin), addresses }));
+        return Ok(Some(Listeners {
+            functions,
+            admin: Some(admin),
+            addresses,
+        }));
     }
     let addresses = loop {
         match shared.lifecycle.addresses() {
@@ -306,7 +364,11 @@ async fn bind(shard: &Shard, shared: &Shared) -> Result<Option<Listeners>, Liste
         }
     };
     let (functions, _) = bind(addresses.listen)?;
-    Ok(Some(Listeners { functions, admin: None, addresses }))
+    Ok(Some(Listeners {
+        functions,
+        admin: None,
+        addresses,
+    }))
 }
 
 /// An accept loop and its open connections.
@@ -322,7 +384,14 @@ struct Door<S> {
 impl<S: Service> Door<S> {
     fn new(runtime: ShardRuntime, service: Rc<S>, limits: Rc<h1::Limits>, connections_max: usize) -> Door<S> {
         let (open, refusing) = Default::default();
-        Door { runtime, service, limits, connections_max, open, refusing }
+        Door {
+            runtime,
+            service,
+            limits,
+            connections_max,
+            open,
+            refusing,
+        }
     }
 
     /// Accepts until the server drains. `sources` are counted in, if given.
@@ -384,7 +453,9 @@ struct Refuse;
 impl Refuse {
     fn response() -> Response {
         let mut response = Failure::TooManyConnections.response();
-        response.headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        response
+            .headers
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     }
 }

@@ -68,9 +68,19 @@ impl Service for FunctionService {
         let started = self.shard.now();
         let index = admitted.matched.function;
         let Some(ticket) = self.inflight.enter(index, request.peer, started) else {
-            return self.finish(index, None, &request, started, Err(Failure::TooManyInFlight), Duration::ZERO);
+            return self.finish(
+                index,
+                None,
+                &request,
+                started,
+                Err(Failure::TooManyInFlight),
+                Duration::ZERO,
+            );
         };
-        let watch = CancelWatch { metrics: self.function_metrics(index), armed: true };
+        let watch = CancelWatch {
+            metrics: self.function_metrics(index),
+            armed: true,
+        };
         let (outcome, account) = self.run(&request, admitted, &ticket, started).await;
         watch.disarm();
         self.finish(index, Some(ticket.request()), &request, started, outcome, account)
@@ -106,12 +116,19 @@ impl FunctionService {
         if let Some(methods) = &config.methods
             && !allows(methods, &head.method)
         {
-            return Err(Failure::MethodNotAllowed { allowed: with_head(methods) });
+            return Err(Failure::MethodNotAllowed {
+                allowed: with_head(methods),
+            });
         }
         let body_limit = config.body_bytes;
         match head.body {
-            BodyLength::Declared(length) if length > body_limit => Err(Failure::BodyTooLong { limit: body_limit }),
-            _ => Ok(Admission { body_limit, context: Admitted { path, matched } }),
+            BodyLength::Declared(length) if length > body_limit => {
+                Err(Failure::BodyTooLong { limit: body_limit })
+            }
+            _ => Ok(Admission {
+                body_limit,
+                context: Admitted { path, matched },
+            }),
         }
     }
 
@@ -145,12 +162,17 @@ impl FunctionService {
             Err(failure) => return (Err(failure), Duration::ZERO),
         };
         let class = u32::try_from(index).unwrap_or(u32::MAX);
-        let meta = TaskMeta { deadline: started + config.deadline, cpu_budget: config.cpu, class };
+        let meta = TaskMeta {
+            deadline: started + config.deadline,
+            cpu_budget: config.cpu,
+            class,
+        };
         let ticket = match self.shard.submit(sandbox, meta) {
             Ok(ticket) => ticket,
             Err(rejected) => {
                 let failure = match rejected.reason {
                     RejectReason::QueueFull => Failure::QueueFull,
+                    RejectReason::DeadlineInfeasible => Failure::Infeasible,
                     RejectReason::Draining => Failure::Draining,
                 };
                 return (Err(failure), Duration::ZERO);
@@ -164,7 +186,7 @@ impl FunctionService {
             (Ending::CpuBudgetExceeded, None) => Err(Failure::CpuBudget(config.cpu)),
             (Ending::Drained, None) => Err(Failure::Draining),
             (Ending::DeadlineExceeded, None) => Err(Failure::Deadline(config.deadline)),
-            (Ending::Done, None) => Err(Failure::Internal),
+            (Ending::Done | Ending::Cancelled | Ending::Panicked, None) => Err(Failure::Internal),
         };
         (outcome, ran)
     }
@@ -221,8 +243,16 @@ fn respond(config: &FunctionConfig, output: Bytes) -> Result<Response, Failure> 
             Ok(response)
         }
         Mode::Cgi => {
-            let cgi::Output { status, headers, body } = cgi::parse(&output, config.content_type.as_ref())?;
-            Ok(Response { status, headers, body: Body::Full(body) })
+            let cgi::Output {
+                status,
+                headers,
+                body,
+            } = cgi::parse(&output, config.content_type.as_ref())?;
+            Ok(Response {
+                status,
+                headers,
+                body: Body::Full(body),
+            })
         }
     }
 }

@@ -13,7 +13,10 @@ use crate::function::Registry;
 pub fn check(args: &CheckArgs, out: &mut impl Write) -> Result<io::Result<()>, String> {
     let config = Config::from_file(&args.manifest).map_err(|errors| errors.to_string())?;
     let registry = Registry::deploy(config.functions).map_err(|errors| {
-        let lines: Vec<_> = errors.iter().map(|error| format!("{}: {error}", args.manifest.display())).collect();
+        let lines: Vec<_> = errors
+            .iter()
+            .map(|error| format!("{}: {error}", args.manifest.display()))
+            .collect();
         lines.join("\n")
     })?;
     Ok(report(&registry, out))
@@ -22,7 +25,9 @@ pub fn check(args: &CheckArgs, out: &mut impl Write) -> Result<io::Result<()>, S
 fn report(registry: &Registry, out: &mut impl Write) -> io::Result<()> {
     for function in registry.functions() {
         let config = function.config();
-        let ModuleSource::File(path) = &config.module else { continue };
+        let ModuleSource::File(path) = &config.module else {
+            continue;
+        };
         writeln!(
             out,
             "ok  {name}  {route}  {path}  {bytes} bytes, compiled in {time:.1?}",

@@ -41,8 +41,14 @@ pub enum InspectError {
 /// When the file is no module.
 pub fn inspect(args: &InspectArgs, out: &mut impl Write) -> Result<io::Result<()>, InspectError> {
     let path = &args.file;
-    let wasm = std::fs::read(path).map_err(|source| InspectError::Read { path: path.clone(), source })?;
-    let contents = Contents::read(&wasm).map_err(|reason| InspectError::Format { path: path.clone(), reason })?;
+    let wasm = std::fs::read(path).map_err(|source| InspectError::Read {
+        path: path.clone(),
+        source,
+    })?;
+    let contents = Contents::read(&wasm).map_err(|reason| InspectError::Format {
+        path: path.clone(),
+        reason,
+    })?;
     Ok(write_all(path, &wasm, &contents, out))
 }
 
@@ -50,77 +56,66 @@ pub fn inspect(args: &InspectArgs, out: &mut impl Write) -> Result<io::Result<()
 #[derive(Default)]
 struct Contents {
     component: bool,
-    sections: Vec<(String, usize, Option<u32>)>,
+    sections: Vec<(String, u64)>,
     imports: Vec<(String, String, String)>,
     exports: Vec<(String, String)>,
     memories: Vec<String>,
     tables: Vec<String>,
-    functions: usize,
+    functions: u32,
 }
 
 impl Contents {
     fn read(wasm: &[u8]) -> Result<Contents, String> {
         let mut contents = Contents::default();
-        // Nested parts of a component are not looked into.
-        let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(wasm) {
-            let payload = payload.map_err(|error| error.to_string())?;
-            match payload {
-                Payload::Version { encoding, .. } if depth == 0 => contents.component = encoding == Encoding::Component,
-                Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
-                Payload::End(_) => depth = depth.saturating_sub(1),
-                other if depth == 0 => contents.section(other).map_err(|error| error.to_string())?,
-                _ => {}
+            match payload.map_err(|error| error.to_string())? {
+                Payload::Version { encoding: Encoding::Component, .. } => {
+                    contents.component = true;
+                    break;
+                }
+                other => contents.section(other).map_err(|error| error.to_string())?,
             }
         }
         Ok(contents)
     }
 
     fn section(&mut self, payload: Payload<'_>) -> wasmparser::Result<()> {
-        let mut note = |name: &str, bytes: usize, count| self.sections.push((name.to_owned(), bytes, count));
+        if let Some((id, range)) = payload.as_section() {
+            let name = match &payload {
+                Payload::CustomSection(reader) => format!("custom {:?}", reader.name()),
+                _ => section_name(id).to_owned(),
+            };
+            self.sections.push((name, range.end - range.start));
+        }
         match payload {
-            Payload::TypeSection(reader) => note("type", reader.range().len(), Some(reader.count())),
-            Payload::FunctionSection(reader) => {
-                note("function", reader.range().len(), Some(reader.count()));
-                self.functions = reader.count() as usize;
-            }
-            Payload::GlobalSection(reader) => note("global", reader.range().len(), Some(reader.count())),
-            Payload::ElementSection(reader) => note("element", reader.range().len(), Some(reader.count())),
-            Payload::DataSection(reader) => note("data", reader.range().len(), Some(reader.count())),
-            Payload::CodeSectionStart { count, range, .. } => note("code", range.len(), Some(count)),
-            Payload::StartSection { range, .. } => note("start", range.len(), None),
-            Payload::DataCountSection { range, .. } => note("data count", range.len(), None),
-            Payload::TagSection(reader) => note("tag", reader.range().len(), Some(reader.count())),
-            Payload::CustomSection(reader) => {
-                note(&format!("custom {:?}", reader.name()), reader.data().len(), None);
-            }
+            Payload::FunctionSection(reader) => self.functions = reader.count(),
             Payload::ImportSection(reader) => {
-                note("import", reader.range().len(), Some(reader.count()));
                 for import in reader.into_imports() {
                     let import = import?;
                     let kind = kind(&format!("{:?}", import.ty));
-                    self.imports.push((import.module.to_owned(), import.name.to_owned(), kind));
+                    self.imports
+                        .push((import.module.to_owned(), import.name.to_owned(), kind));
                 }
             }
             Payload::ExportSection(reader) => {
-                note("export", reader.range().len(), Some(reader.count()));
                 for export in reader {
                     let export = export?;
-                    self.exports.push((export.name.to_owned(), kind(&format!("{:?}", export.kind))));
+                    self.exports
+                        .push((export.name.to_owned(), kind(&format!("{:?}", export.kind))));
                 }
             }
             Payload::MemorySection(reader) => {
-                note("memory", reader.range().len(), Some(reader.count()));
                 for memory in reader {
                     let memory = memory?;
-                    self.memories.push(bounds(memory.initial, memory.maximum, "pages of 64 KiB"));
+                    self.memories
+                        .push(bounds(memory.initial, memory.maximum, "pages of 64 KiB"));
                 }
             }
             Payload::TableSection(reader) => {
-                note("table", reader.range().len(), Some(reader.count()));
                 for table in reader {
                     let ty = table?.ty;
-                    self.tables.push(bounds(ty.initial, ty.maximum, &format!("of {}", ty.element_type)));
+                    self.tables
+                        .push(bounds(ty.initial, ty.maximum, &format!("of {}", ty.element_type)));
                 }
             }
             _ => {}
@@ -129,9 +124,34 @@ impl Contents {
     }
 }
 
+/// Names of WebAssembly core specification 3.0, section 5.5.2.
+fn section_name(id: u8) -> &'static str {
+    const NAMES: [&str; 14] = [
+        "custom",
+        "type",
+        "import",
+        "function",
+        "table",
+        "memory",
+        "global",
+        "export",
+        "start",
+        "element",
+        "code",
+        "data",
+        "data count",
+        "tag",
+    ];
+    NAMES.get(usize::from(id)).copied().unwrap_or("unknown")
+}
+
 /// The first word of a debug form: `Func(3)` is a `func`.
 fn kind(debug: &str) -> String {
-    debug.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default().to_ascii_lowercase()
+    debug
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase()
 }
 
 fn bounds(initial: u64, maximum: Option<u64>, unit: &str) -> String {
@@ -167,11 +187,21 @@ fn features(wasm: &[u8]) -> Result<Vec<&'static str>, String> {
     let valid = |features| Validator::new_with_features(features).validate_all(wasm);
     valid(WasmFeatures::all()).map_err(|error| error.to_string())?;
     let is_used = |feature| valid(WasmFeatures::all().difference(feature)).is_err();
-    Ok(FEATURES.into_iter().filter(|(_, feature)| is_used(*feature)).map(|(name, _)| name).collect())
+    Ok(FEATURES
+        .into_iter()
+        .filter(|(_, feature)| is_used(*feature))
+        .map(|(name, _)| name)
+        .collect())
 }
 
 fn write_all(path: &Path, wasm: &[u8], contents: &Contents, out: &mut impl Write) -> io::Result<()> {
-    writeln!(out, "{}: {} bytes, {} functions", path.display(), wasm.len(), contents.functions)?;
+    writeln!(
+        out,
+        "{}: {} bytes, {} functions",
+        path.display(),
+        wasm.len(),
+        contents.functions
+    )?;
     if contents.component {
         return writeln!(out, "a component: Luge runs core modules");
     }
@@ -179,8 +209,17 @@ fn write_all(path: &Path, wasm: &[u8], contents: &Contents, out: &mut impl Write
     let linker = linker(&engine);
     writeln!(out, "\nimports")?;
     for (module, name, kind) in &contents.imports {
-        let state = if linker.provides(module, name) { "provided" } else { "MISSING" };
-        writeln!(out, "  {state:8}  {kind:6}  {} {}", module.escape_debug(), name.escape_debug())?;
+        let state = if linker.provides(module, name) {
+            "provided"
+        } else {
+            "MISSING"
+        };
+        writeln!(
+            out,
+            "  {state:8}  {kind:6}  {} {}",
+            module.escape_debug(),
+            name.escape_debug()
+        )?;
     }
     writeln!(out, "\nexports")?;
     for (name, kind) in &contents.exports {
@@ -199,11 +238,15 @@ fn write_all(path: &Path, wasm: &[u8], contents: &Contents, out: &mut impl Write
         Err(reason) => writeln!(out, "\nnot valid with any set of features: {reason}")?,
     }
     writeln!(out, "\nsections")?;
-    for (name, bytes, count) in &contents.sections {
-        let count = count.map_or_else(String::new, |count| format!("{count} entries"));
-        writeln!(out, "  {bytes:9} bytes  {name}  {count}")?;
+    for (name, bytes) in &contents.sections {
+        writeln!(out, "  {bytes:9} bytes  {name}")?;
     }
-    writeln!(out, "\n{}", verdict(&engine, wasm, |import| linker.provides(import.module, import.name)))
+    writeln!(
+        out,
+        "\n{}",
+        verdict(&engine, wasm, |import| linker
+            .provides(import.module, import.name))
+    )
 }
 
 /// Whether Luge can run it, and if not, why.
@@ -217,7 +260,10 @@ fn verdict(engine: &Engine, wasm: &[u8], provides: impl Fn(&ImportType<'_>) -> b
         *missing.entry(import.module.to_owned()).or_default() += 1;
     }
     if !missing.is_empty() {
-        let list: Vec<_> = missing.iter().map(|(module, count)| format!("{count} from {module:?}")).collect();
+        let list: Vec<_> = missing
+            .iter()
+            .map(|(module, count)| format!("{count} from {module:?}"))
+            .collect();
         return format!("Luge cannot run it: missing imports: {}", list.join(", "));
     }
     if is_command(&module) {

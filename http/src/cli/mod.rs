@@ -129,7 +129,10 @@ fn parse_dir(text: &str) -> Result<Preopen, String> {
     if host.is_empty() || guest.is_empty() {
         return Err("write HOST or HOST::GUEST".to_owned());
     }
-    Ok(Preopen { host: host.into(), guest: guest.to_owned() })
+    Ok(Preopen {
+        host: host.into(),
+        guest: guest.to_owned(),
+    })
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {
@@ -149,16 +152,32 @@ mod tests {
 
     #[test]
     fn a_programs_own_options_are_left_to_it() {
-        let Cli { command } = Cli::parse_from(["luge", "run", "--env", "A=b=c", "x.wasm", "--env", "-v", "--", "y"]);
-        let Command::Run(run) = command else { panic!("another command") };
+        let Cli { command } = Cli::parse_from([
+            "luge", "run", "--env", "A=b=c", "x.wasm", "--env", "-v", "--", "y",
+        ]);
+        let Command::Run(run) = command else {
+            panic!("another command")
+        };
         assert_eq!(run.args, ["--env", "-v", "--", "y"]);
         assert_eq!(run.env, [("A".to_owned(), "b=c".to_owned())]);
     }
 
     #[test]
     fn folders_are_granted_under_either_name() {
-        assert_eq!(parse_dir("data").unwrap(), Preopen { host: "data".into(), guest: "data".into() });
-        assert_eq!(parse_dir("a/b::/c").unwrap(), Preopen { host: "a/b".into(), guest: "/c".into() });
+        assert_eq!(
+            parse_dir("data").unwrap(),
+            Preopen {
+                host: "data".into(),
+                guest: "data".into()
+            }
+        );
+        assert_eq!(
+            parse_dir("a/b::/c").unwrap(),
+            Preopen {
+                host: "a/b".into(),
+                guest: "/c".into()
+            }
+        );
         assert!(parse_dir("").is_err() && parse_dir("a::").is_err() && parse_dir("::b").is_err());
     }
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use luge_core::wasi::{Input, Output, WasiConfigError, WasiCtx};
 use luge_core::{
-    CallError, Engine, EngineConfig, Execution, Func, InstantiateError, LinkError, Module, ModuleError, Step, Store,
-    TrapReport,
+    CallError, Engine, EngineConfig, Execution, Func, InstantiateError, LinkError, Module, ModuleError, Step,
+    Store, TrapReport,
 };
 
 use super::RunArgs;
@@ -53,7 +53,12 @@ impl fmt::Display for Ended {
                 write!(f, "trap: {report}")?;
                 for frame in &report.backtrace {
                     let name = frame.name.as_deref().unwrap_or("?");
-                    write!(f, "\n    at {} (function {})", name.escape_debug(), frame.func_index)?;
+                    write!(
+                        f,
+                        "\n    at {} (function {})",
+                        name.escape_debug(),
+                        frame.func_index
+                    )?;
                 }
                 Ok(())
             }
@@ -120,7 +125,11 @@ pub fn run(args: &RunArgs) -> Result<Ended, RunProblem> {
     for dir in &args.dirs {
         builder = builder.preopen_read_only(&dir.host, &dir.guest)?;
     }
-    let context = builder.stdin(Input::Inherit).stdout(Output::Inherit).stderr(Output::Inherit).build()?;
+    let context = builder
+        .stdin(Input::Inherit)
+        .stdout(Output::Inherit)
+        .stderr(Output::Inherit)
+        .build()?;
     let mut store = Store::new(&engine, &engine.config().limits.clone(), context);
     let instance = match linked.instantiate(&mut store) {
         Ok(instance) => instance,
@@ -155,8 +164,14 @@ fn call(store: &mut Store<WasiCtx>, entry: Func) -> Result<Option<Ended>, CallEr
 }
 
 fn load(engine: &Engine, path: &Path) -> Result<Module, RunProblem> {
-    let wasm = std::fs::read(path).map_err(|source| RunProblem::Read { path: path.to_owned(), source })?;
-    Module::new(engine, &wasm).map_err(|source| RunProblem::Module { path: path.to_owned(), source })
+    let wasm = std::fs::read(path).map_err(|source| RunProblem::Read {
+        path: path.to_owned(),
+        source,
+    })?;
+    Module::new(engine, &wasm).map_err(|source| RunProblem::Module {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 fn watch(deadline: Instant, timeout: Duration) {

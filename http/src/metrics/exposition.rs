@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use luge_shards::ShardStats;
+use luge_shards::{ShardStats, StatsSnapshot};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::MetricType;
@@ -91,7 +91,7 @@ struct ServerCollector {
 /// Name, help, type, and how to read it from a shard.
 type ShardFamily = (&'static str, &'static str, MetricType, fn(&ShardSource) -> f64);
 
-const SHARD_FAMILIES: [ShardFamily; 11] = [
+const SHARD_FAMILIES: [ShardFamily; 13] = [
     (
         "connections_open",
         "Connections open now",
@@ -118,51 +118,66 @@ const SHARD_FAMILIES: [ShardFamily; 11] = [
     ),
     (
         "queue_length",
-        "Requests that wait for a slice",
+        "Runs that wait for their first slice",
         MetricType::Gauge,
-        |shard| scheduler(shard, |stats| load(&stats.queued)),
+        |shard| scheduler(shard, |stats| count(stats.queued)),
     ),
     (
         "running",
-        "Requests that have had a slice and are not done",
+        "Runs that have had a slice and not ended",
         MetricType::Gauge,
-        |shard| scheduler(shard, |stats| load(&stats.running)),
+        |shard| scheduler(shard, |stats| count(stats.started)),
+    ),
+    (
+        "submitted",
+        "Runs that were admitted",
+        MetricType::Counter,
+        |shard| scheduler(shard, |stats| count(stats.submitted)),
     ),
     (
         "completed",
         "Runs that came to their own end",
         MetricType::Counter,
-        |shard| scheduler(shard, |stats| load(&stats.completed)),
+        |shard| scheduler(shard, |stats| count(stats.completed)),
+    ),
+    (
+        "stopped",
+        "Runs stopped at a limit or by a drain",
+        MetricType::Counter,
+        |shard| {
+            scheduler(shard, |stats| {
+                count(stats.deadline_exceeded + stats.cpu_budget_exceeded + stats.drained)
+            })
+        },
     ),
     (
         "rejected",
-        "Requests rejected because the queue was full",
+        "Runs rejected, mostly because the queue was full",
         MetricType::Counter,
-        |shard| scheduler(shard, |stats| load(&stats.rejected)),
+        |shard| scheduler(shard, |stats| count(stats.rejected)),
     ),
     (
         "cancelled",
         "Runs cancelled because the client went away",
         MetricType::Counter,
-        |shard| scheduler(shard, |stats| load(&stats.cancelled)),
+        |shard| scheduler(shard, |stats| count(stats.cancelled)),
     ),
-    ("slices", "Slices given to runs", MetricType::Counter, |shard| {
-        scheduler(shard, |stats| load(&stats.slices))
-    }),
+    (
+        "slices",
+        "Slices given to runs that have ended",
+        MetricType::Counter,
+        |shard| scheduler(shard, |stats| count(stats.slices)),
+    ),
     (
         "busy_seconds",
-        "Time in which the core ran functions",
+        "Time on the core of runs that have ended",
         MetricType::Counter,
-        |shard| scheduler(shard, |stats| load(&stats.busy_ns) / 1e9),
+        |shard| scheduler(shard, |stats| count(stats.busy_ns) / 1e9),
     ),
 ];
 
-fn load(counter: &std::sync::atomic::AtomicU64) -> f64 {
-    count(counter.load(std::sync::atomic::Ordering::Relaxed))
-}
-
-fn scheduler(shard: &ShardSource, read: impl Fn(&ShardStats) -> f64) -> f64 {
-    shard.scheduler.get().map_or(0.0, |stats| read(stats))
+fn scheduler(shard: &ShardSource, read: impl Fn(&StatsSnapshot) -> f64) -> f64 {
+    shard.scheduler.get().map_or(0.0, |stats| read(&stats.snapshot()))
 }
 
 /// OpenMetrics numbers are doubles: exact up to 2^53.
