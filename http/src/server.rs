@@ -143,8 +143,9 @@ pub fn greeting(out: &mut impl Write, addresses: Addresses, examples: bool) -> i
         for line in examples::curl_lines(&base) {
             writeln!(out, "  {line}")?;
         }
+        writeln!(out)?;
     }
-    Ok(())
+    writeln!(out, "Stop with Ctrl-C.")
 }
 
 fn all_cores() -> usize {

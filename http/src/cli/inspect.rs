@@ -69,7 +69,10 @@ impl Contents {
         let mut contents = Contents::default();
         for payload in Parser::new(0).parse_all(wasm) {
             match payload.map_err(|error| error.to_string())? {
-                Payload::Version { encoding: Encoding::Component, .. } => {
+                Payload::Version {
+                    encoding: Encoding::Component,
+                    ..
+                } => {
                     contents.component = true;
                     break;
                 }
