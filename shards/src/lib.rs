@@ -1,1 +1,80 @@
-//! One executor per core.
+//! One executor per core, and the scheduler of what runs on it.
+//!
+//! A *shard* is one core's thread with everything that it owns: an executor, a listening socket, connections, a queue
+//! of tasks. Shards share nothing that is written while serving; the kernel spreads connections over them.
+//!
+//! ```text
+//!                    kernel: one port, SO_REUSEPORT
+//!                   /                              \
+//!   +--------- shard 0, CPU 0 ---------+   +--------- shard 1, CPU 1 ---------+
+//!   | Listener -> Stream, Stream, ...  |   | Listener -> Stream, ...          |
+//!   |    futures: one per connection   |   |                                  |
+//!   |       | submit(task)   ^ ticket  |   |              ...                 |
+//!   |       v                |         |   |                                  |
+//!   |   Scheduler<Fifo> --> runner     |   |                                  |
+//!   |   (pure)              (slices)   |   |                                  |
+//!   +----------------------------------+   +----------------------------------+
+//!            \____ counters: written by one thread, read by any ____/
+//! ```
+//!
+//! Two kinds of work live on a shard. *Futures* wait most of the time: connections, timers. They are polled by the
+//! executor and must return quickly. *Tasks* ([`Task`]) occupy the core: they run in slices of at most a quantum, under
+//! a deadline and a budget of CPU time, in the order that a [`Policy`] decides. Between two slices the futures run, and
+//! I/O is polled at least once a quantum, so a task that computes for a minute does not stop the connections beside it.
+//!
+//! The crate does not know what a task computes. It also does not show which executor it stands on: one module names
+//! it, and the network under [`Stream`] can change without a change above.
+//!
+//! # Starting and ending
+//!
+//! ```no_run
+//! use luge_shards::{ListenAddress, ShardsConfig, start};
+//!
+//! let address = ListenAddress::reserve("127.0.0.1:0".parse()?)?;
+//! let addr = address.addr();
+//! let shards = start(ShardsConfig::default(), move |shard| async move {
+//!     let listener = shard.listen(addr).expect("the address was reserved");
+//!     while let Ok((stream, peer)) = listener.accept().await {
+//!         shard.spawn_local(async move { drop((stream, peer)) });
+//!     }
+//! })?;
+//! shards.drain();
+//! shards.join()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`start`] first probes the machine ([`probe`]) and says what to set if it lacks something. [`Shards::drain`] refuses
+//! new tasks and resolves [`Shard::draining`]; admitted tasks may finish until their deadlines or the end of the grace
+//! period; a shard ends when its `main` returns.
+//!
+//! # Where things are
+//!
+//! - `scheduler`, `policy`, `task`: the state machine `(Event, now) -> Actions`, without a clock and without I/O.
+//! - `driver`: threads, executor, network, the runner that carries out actions. Only here is the clock read.
+//! - `probe`, `cores`, `listen`, `config`, `stats`: what is around a start, and what is counted.
+
+#![forbid(unsafe_code)]
+
+mod config;
+mod cores;
+mod driver;
+mod listen;
+mod policy;
+mod probe;
+mod scheduler;
+mod stats;
+mod task;
+
+pub use config::{CoreSelection, ShardsConfig};
+pub use cores::{CoresError, available_cores};
+pub use driver::glommio::Sleep;
+pub use driver::glommio::net::{Listener, Stream};
+pub use driver::{
+    Completed, Drainer, Draining, Rejected, Shard, ShardFailed, ShardId, Shards, StartError, Ticket, start,
+};
+pub use listen::ListenAddress;
+pub use policy::{Candidate, Fifo, Policy};
+pub use probe::{Capabilities, KernelVersion, MINIMUM_KERNEL, ProbeError, probe, probe_for};
+pub use scheduler::{Action, Event, Load, Scheduler, SchedulerConfig, SliceOutcome};
+pub use stats::{ShardStats, StatsSnapshot};
+pub use task::{Account, Ending, RejectReason, Step, Task, TaskId, TaskMeta};

@@ -1,0 +1,68 @@
+//! What a set of shards is started with.
+
+use std::time::Duration;
+
+use crate::scheduler::SchedulerConfig;
+
+/// Settings of [`start`](crate::start); the defaults serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardsConfig {
+    /// Which CPUs get a shard.
+    pub cores: CoreSelection,
+    /// Most tasks per shard that wait without having run; further ones are rejected. Default 1,024.
+    pub queue_bound: usize,
+    /// Most tasks per shard that have run and not ended (preempted or asleep). At the bound no new task starts, and the
+    /// queue fills up behind it. Default 1,024.
+    pub started_bound: usize,
+    /// Longest slice of a task. Between slices other futures of the shard run and I/O is polled, so this is about how
+    /// long an arriving request can go unseen.
+    ///
+    /// Default 1 ms: stepping aside costs a few microseconds, well under one per cent of the slice.
+    pub quantum: Duration,
+    /// How long after [`Shards::drain`](crate::Shards::drain) admitted tasks may go on before they end as
+    /// [`Ending::Drained`](crate::Ending::Drained). Default 30 s.
+    pub drain_grace: Duration,
+    /// Bytes of memory per shard for direct file I/O, rounded up to at least 64 KiB. The executor registers it with
+    /// io_uring at its start. Default 64 KiB, as the network does not use it.
+    pub io_memory: usize,
+    /// Entries of each submission queue of the executor's rings. Default 256.
+    pub ring_depth: usize,
+}
+
+/// Which CPUs get a shard, out of those that the process may use (its affinity mask, as set by `taskset`, systemd or a
+/// container's CPU set).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CoreSelection {
+    /// All of them.
+    #[default]
+    All,
+    /// The first so many of them.
+    Count(usize),
+    /// Exactly these, by the kernel's number.
+    List(Vec<usize>),
+}
+
+impl Default for ShardsConfig {
+    fn default() -> Self {
+        Self {
+            cores: CoreSelection::All,
+            queue_bound: 1024,
+            started_bound: 1024,
+            quantum: Duration::from_millis(1),
+            drain_grace: Duration::from_secs(30),
+            io_memory: 64 << 10,
+            ring_depth: 256,
+        }
+    }
+}
+
+impl ShardsConfig {
+    pub(crate) fn scheduler(&self) -> SchedulerConfig {
+        SchedulerConfig {
+            queue_bound: self.queue_bound,
+            started_bound: self.started_bound,
+            quantum: self.quantum,
+            drain_grace: self.drain_grace,
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! The driver: threads, executors and the clock around the pure [`Scheduler`](crate::Scheduler).
+//!
+//! ```text
+//!   start()            main thread: choose CPUs, probe, register membarrier
+//!     |
+//!     +-- thread luge-shard-0, pinned --- executor (glommio.rs) --- main future, spawned futures, runner (runner.rs)
+//!     +-- thread luge-shard-1, pinned --- ...
+//!     |
+//!   Shards             drain() from any thread --flag + wake-up--> each shard's drain watcher
+//! ```
+//!
+//! Each shard reports that its executor stands before any `main` begins, so a start either gives all shards or an error
+//! and no threads.
+
+pub(crate) mod glommio;
+mod runner;
+mod shard;
+
+use std::any::Any;
+use std::future::Future;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::task::{Poll, Waker};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use rustix::thread::{MembarrierCommand, membarrier};
+
+use crate::config::ShardsConfig;
+use crate::cores::{CoresError, available_cores, select};
+use crate::probe::{ProbeError, probe_for};
+use crate::stats::ShardStats;
+
+pub use runner::{Completed, Rejected, Ticket};
+pub use shard::{Draining, Shard, ShardId};
+
+/// Why the shards could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The CPUs asked for are not to be had.
+    #[error(transparent)]
+    Cores(#[from] CoresError),
+    /// The machine lacks something.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The operating system gave no thread.
+    #[error("cannot start the thread of shard {shard}: {source} (look at `ulimit -u` and the pids limit)")]
+    Thread {
+        /// The shard.
+        shard: ShardId,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A shard's thread could not be pinned or its executor not be made.
+    #[error("shard {shard} cannot run on CPU {cpu}: {reason}")]
+    Executor {
+        /// The shard.
+        shard: ShardId,
+        /// The CPU that it was to run on.
+        cpu: usize,
+        /// What failed.
+        reason: String,
+    },
+}
+
+/// A shard ended by a panic in its main future or its executor. The other shards were drained.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("shard {shard} panicked: {message}")]
+pub struct ShardFailed {
+    /// The shard.
+    pub shard: ShardId,
+    /// The panic's message.
+    pub message: String,
+}
+
+/// Starts one shard on each CPU that `config` selects, and runs `main` once on each.
+///
+/// A shard lives until its `main` returns; futures that it spawned are dropped then. Call this before the process makes
+/// other threads where possible: it registers with the kernel for memory barriers, which takes microseconds in a
+/// process of one thread and tens of milliseconds later.
+///
+/// # Errors
+/// What the machine or the configuration lacks. No shard runs then.
+pub fn start<F, Fut>(config: ShardsConfig, main: F) -> Result<Shards, StartError>
+where
+    F: Fn(Shard) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    let cpus = select(&config.cores, &available_cores()?)?;
+    probe_for(cpus.len())?;
+    // The executor does this at its first sleep, when it is slow because threads exist. Where the kernel lacks it the
+    // executor has another way.
+    let _ = membarrier(MembarrierCommand::RegisterPrivateExpedited);
+
+    let everyone = Arc::new(Everyone {
+        controls: cpus.iter().map(|_| Control::default()).collect(),
+        stats: cpus.iter().map(|_| Arc::default()).collect(),
+    });
+    let mut threads = Vec::with_capacity(cpus.len());
+    let mut gates = Vec::with_capacity(cpus.len());
+    // On an early return the gates are dropped, upon which the shards that stand already end by themselves.
+    for (index, &cpu) in cpus.iter().enumerate() {
+        let (gate, opened) = mpsc::channel();
+        let (ready, is_ready) = mpsc::channel();
+        let birth = Birth {
+            id: ShardId(index),
+            cpu,
+            config: config.clone(),
+            everyone: everyone.clone(),
+        };
+        let main = main.clone();
+        let thread = std::thread::Builder::new()
+            .name(format!("luge-shard-{index}"))
+            .spawn(move || birth.live(main, &ready, &opened))
+            .map_err(|source| StartError::Thread {
+                shard: ShardId(index),
+                source,
+            })?;
+        if let Ok(Err(reason)) | Err(reason) =
+            is_ready.recv().map_err(|_| String::from("its thread panicked"))
+        {
+            return Err(StartError::Executor {
+                shard: ShardId(index),
+                cpu,
+                reason,
+            });
+        }
+        threads.push(thread);
+        gates.push(gate);
+    }
+    for gate in gates {
+        // A shard that is gone already tells so when joined.
+        let _ = gate.send(());
+    }
+    Ok(Shards {
+        threads,
+        everyone,
+        cpus,
+    })
+}
+
+/// The running shards, seen from outside.
+#[derive(Debug)]
+pub struct Shards {
+    threads: Vec<JoinHandle<Result<(), String>>>,
+    everyone: Arc<Everyone>,
+    cpus: Vec<usize>,
+}
+
+impl Shards {
+    /// Number of shards.
+    pub fn count(&self) -> usize {
+        self.cpus.len()
+    }
+
+    /// The CPU of each shard, in the order of their ids.
+    pub fn cpus(&self) -> &[usize] {
+        &self.cpus
+    }
+
+    /// The counters of each shard, in the order of their ids.
+    pub fn stats(&self) -> &[Arc<ShardStats>] {
+        &self.everyone.stats
+    }
+
+    /// Asks every shard to drain: submissions are refused from then on, [`Shard::draining`] resolves, and `main` is
+    /// expected to return when its connections are done. May be called more than once.
+    pub fn drain(&self) {
+        self.everyone.drain();
+    }
+
+    /// A handle to [`Shards::drain`] for another thread, such as the one that waits for signals.
+    pub fn drainer(&self) -> Drainer {
+        Drainer {
+            everyone: self.everyone.clone(),
+        }
+    }
+
+    /// Waits until every shard's `main` has returned.
+    ///
+    /// # Errors
+    /// The first shard that panicked.
+    pub fn join(self) -> Result<(), ShardFailed> {
+        let mut first = Ok(());
+        for (index, thread) in self.threads.into_iter().enumerate() {
+            let result = thread.join().unwrap_or_else(|panic| Err(panic_message(&*panic)));
+            first = first.and(result.map_err(|message| ShardFailed {
+                shard: ShardId(index),
+                message,
+            }));
+        }
+        first
+    }
+}
+
+/// Asks all shards to drain, from any thread. Not for use inside a signal handler: it takes a lock.
+#[derive(Clone, Debug)]
+pub struct Drainer {
+    everyone: Arc<Everyone>,
+}
+
+impl Drainer {
+    /// See [`Shards::drain`].
+    pub fn drain(&self) {
+        self.everyone.drain();
+    }
+}
+
+/// What the shards of one process share.
+#[derive(Debug)]
+struct Everyone {
+    controls: Box<[Control]>,
+    stats: Box<[Arc<ShardStats>]>,
+}
+
+impl Everyone {
+    fn drain(&self) {
+        for control in &self.controls {
+            control.drain();
+        }
+    }
+}
+
+/// The one way into a shard from another thread: a flag, and the waker of the shard's drain watcher.
+///
+/// The waker is stored and dropped only by the shard itself; others wake it through a reference. It may be of use only
+/// under the lock, because the executor is gone when the shard has taken it back.
+#[derive(Debug, Default)]
+struct Control {
+    draining: AtomicBool,
+    watcher: Mutex<Option<Waker>>,
+}
+
+impl Control {
+    fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        if let Some(watcher) = &*self.watcher() {
+            watcher.wake_by_ref();
+        }
+    }
+
+    fn poll_draining(&self, waker: &Waker) -> Poll<()> {
+        // The waker goes in before the flag is read, and the flag is written before the waker is looked at: one of the
+        // two sides sees the other.
+        *self.watcher() = Some(waker.clone());
+        if self.draining.load(Ordering::Acquire) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+
+    fn forget_watcher(&self) {
+        *self.watcher() = None;
+    }
+
+    fn watcher(&self) -> MutexGuard<'_, Option<Waker>> {
+        // A waker that panicked leaves the option intact.
+        self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Everything that a shard's thread needs to begin.
+struct Birth {
+    id: ShardId,
+    cpu: usize,
+    config: ShardsConfig,
+    everyone: Arc<Everyone>,
+}
+
+impl Birth {
+    /// The whole life of a shard's thread.
+    fn live<F, Fut>(
+        self,
+        main: F,
+        ready: &mpsc::Sender<Result<(), String>>,
+        opened: &mpsc::Receiver<()>,
+    ) -> Result<(), String>
+    where
+        F: Fn(Shard) -> Fut,
+        Fut: Future<Output = ()> + 'static,
+    {
+        let everyone = self.everyone.clone();
+        let _others = DrainOnPanic(&everyone);
+        if let Err(error) = affinity::set_thread_affinity([self.cpu]) {
+            let _ = ready.send(Err(error.to_string()));
+            return Ok(());
+        }
+        let (io_memory, ring_depth) = (self.config.io_memory, self.config.ring_depth);
+        let lived = glommio::run(io_memory, ring_depth, async {
+            let _ = ready.send(Ok(()));
+            // Blocks the new executor for the moments in which its siblings are made.
+            if opened.recv().is_err() {
+                return Ok(());
+            }
+            shard::live(self, main).await
+        });
+        let result = lived.unwrap_or_else(|error| {
+            let _ = ready.send(Err(error.to_string()));
+            Ok(())
+        });
+        if result.is_err() {
+            everyone.drain();
+        }
+        result
+    }
+}
+
+/// Lets a process that lost a core end in order, so that whoever supervises it starts it again.
+struct DrainOnPanic<'a>(&'a Everyone);
+
+impl Drop for DrainOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.drain();
+        }
+    }
+}
+
+/// The driver's clock: monotonic. The only place where the crate reads the time.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the driver is what hands time to everything else"
+)]
+fn clock() -> Instant {
+    Instant::now()
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| String::from("no message"))
+}

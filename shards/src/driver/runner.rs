@@ -1,0 +1,347 @@
+//! Carries out what the scheduler decides: keeps the tasks, runs their slices, answers their tickets.
+//!
+//! ```text
+//!   connection future          Runner (one future)                   Scheduler
+//!     submit(task) ------------------------------------ Submit ------>  Admitted
+//!     ticket.await               CoreFree ---------------------------->  Run{id, until}
+//!        .                       task.run(until)
+//!        .                       Sliced ------------------------------>  End{id}
+//!     Completed  <--- wake ----- answer
+//!                                yield: other futures, and I/O once a quantum
+//! ```
+//!
+//! No borrow is held while a task runs or a waker is called, so a task may itself submit, and a future that is woken
+//! may run at any time.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use super::clock;
+use super::glommio::{Sleep, yield_to_futures, yield_to_reactor};
+use crate::policy::Fifo;
+use crate::scheduler::{Action, Event, Scheduler, SchedulerConfig, SliceOutcome};
+use crate::stats::ShardStats;
+use crate::task::{Account, Ending, RejectReason, Task, TaskId, TaskMeta};
+
+/// A task that was not accepted, given back.
+#[derive(Debug)]
+pub struct Rejected<T> {
+    /// Why.
+    pub reason: RejectReason,
+    /// The task, as it was.
+    pub task: T,
+}
+
+/// A task that has ended, given back.
+#[derive(Debug)]
+pub struct Completed<T> {
+    /// The task, in the state that its last slice left.
+    pub task: T,
+    /// How it ended.
+    pub ending: Ending,
+    /// Where its time went.
+    pub account: Account,
+}
+
+/// The tasks of one shard and the scheduler that orders them.
+pub(super) struct Runner {
+    scheduler: RefCell<Scheduler<Fifo>>,
+    /// By slot of the task's id.
+    jobs: RefCell<Vec<Option<Rc<dyn AnyJob>>>>,
+    /// Room for actions, kept from event to event.
+    actions: Cell<Vec<Action>>,
+    wakeup: Wakeup,
+    quantum: Duration,
+    stats: Arc<ShardStats>,
+}
+
+/// What the runner does next.
+enum Next {
+    Run { id: TaskId, until: Instant },
+    Idle { wake_at: Option<Instant> },
+}
+
+impl Runner {
+    pub(super) fn new(config: SchedulerConfig, stats: Arc<ShardStats>) -> Self {
+        Self {
+            scheduler: RefCell::new(Scheduler::new(config, Fifo::new())),
+            jobs: RefCell::default(),
+            actions: Cell::default(),
+            wakeup: Wakeup::default(),
+            quantum: config.quantum,
+            stats,
+        }
+    }
+
+    /// Runs tasks for ever.
+    pub(super) async fn run(self: Rc<Self>) {
+        let mut now = clock();
+        let mut polled = now;
+        loop {
+            match self.next(now) {
+                Next::Run { id, until } => {
+                    let done = self.slice(id, now, until);
+                    if done.saturating_duration_since(polled) >= self.quantum {
+                        self.stats.reactor_polled();
+                        yield_to_reactor(self.quantum.max(Duration::from_millis(1))).await;
+                        polled = clock();
+                    } else {
+                        yield_to_futures().await;
+                    }
+                }
+                Next::Idle { wake_at } => {
+                    self.wakeup.wait(wake_at).await;
+                    // Whatever woke us came through the reactor.
+                    polled = clock();
+                }
+            }
+            now = clock();
+        }
+    }
+
+    pub(super) fn submit<T: Task>(
+        self: &Rc<Self>,
+        task: T,
+        meta: TaskMeta,
+    ) -> Result<Ticket<T>, Rejected<T>> {
+        let (reply, _) = self.handle(Event::Submit(meta), clock());
+        let id = match reply.expect("a submission is answered") {
+            Ok(id) => id,
+            Err(reason) => {
+                self.stats.rejected();
+                return Err(Rejected { reason, task });
+            }
+        };
+        self.stats.admitted();
+        let job = Rc::new(Job {
+            task: RefCell::new(Some(task)),
+            outcome: Cell::default(),
+            waiter: Cell::default(),
+        });
+        let mut jobs = self.jobs.borrow_mut();
+        if jobs.len() <= id.slot() {
+            jobs.resize_with(id.slot() + 1, || None);
+        }
+        jobs[id.slot()] = Some(job.clone());
+        drop(jobs);
+        self.wakeup.notify();
+        Ok(Ticket {
+            id,
+            job: Some(job),
+            runner: self.clone(),
+        })
+    }
+
+    pub(super) fn drain(&self) {
+        self.handle(Event::Drain, clock());
+        self.wakeup.notify();
+    }
+
+    fn next(&self, now: Instant) -> Next {
+        self.handle(Event::CoreFree, now)
+            .1
+            .expect("a free core is given something to do, or nothing")
+    }
+
+    fn slice(&self, id: TaskId, start: Instant, until: Instant) -> Instant {
+        let job = self.jobs.borrow()[id.slot()]
+            .clone()
+            .expect("the scheduler runs live tasks");
+        let outcome = job.run(until);
+        let done = clock();
+        let ran = done.saturating_duration_since(start);
+        self.stats.sliced(ran);
+        self.handle(Event::Sliced { outcome, ran }, done);
+        let_go(job);
+        done
+    }
+
+    /// Hands an event to the scheduler and answers the tickets of tasks that ended by it.
+    fn handle(&self, event: Event, now: Instant) -> (Option<Result<TaskId, RejectReason>>, Option<Next>) {
+        let mut actions = self.actions.take();
+        let load = {
+            let mut scheduler = self.scheduler.borrow_mut();
+            scheduler.handle(event, now, &mut actions);
+            scheduler.load()
+        };
+        self.stats.set_load(load);
+        let (mut reply, mut next) = (None, None);
+        for action in actions.drain(..) {
+            match action {
+                Action::Admitted(id) => reply = Some(Ok(id)),
+                Action::Reject(reason) => reply = Some(Err(reason)),
+                Action::Run { id, until } => next = Some(Next::Run { id, until }),
+                Action::Idle { wake_at } => next = Some(Next::Idle { wake_at }),
+                Action::End { id, ending, account } => self.end(id, ending, account),
+            }
+        }
+        self.actions.set(actions);
+        (reply, next)
+    }
+
+    fn end(&self, id: TaskId, ending: Ending, account: Account) {
+        self.stats.ended(ending);
+        let job = self.jobs.borrow_mut()[id.slot()]
+            .take()
+            .expect("a live task ends once");
+        job.end(ending, account);
+        let_go(job);
+    }
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner")
+            .field("scheduler", &self.scheduler)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Drops the runner's share in a task, with the task if nobody waits for it. A panic in its destructor stops here.
+fn let_go(job: Rc<dyn AnyJob>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
+}
+
+/// Wakes the runner out of its wait.
+#[derive(Default)]
+struct Wakeup {
+    notified: Cell<bool>,
+    waiter: Cell<Option<Waker>>,
+}
+
+impl Wakeup {
+    fn notify(&self) {
+        self.notified.set(true);
+        if let Some(waiter) = self.waiter.take() {
+            waiter.wake();
+        }
+    }
+
+    /// Returns at the next notification, at once if there was one since the last return, or at the given instant.
+    async fn wait(&self, until: Option<Instant>) {
+        let mut alarm = until.map(Sleep::until);
+        poll_fn(|cx| {
+            let rang = alarm
+                .as_mut()
+                .is_some_and(|alarm| Pin::new(alarm).poll(cx).is_ready());
+            if self.notified.replace(false) || rang {
+                self.waiter.take();
+                return Poll::Ready(());
+            }
+            self.waiter.set(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// A submitted task. Resolves when the task has ended, and gives it back; dropping it cancels the task.
+///
+/// A cancelled task is dropped at once, unless its slice is running at that very moment.
+#[must_use = "dropping the ticket cancels the task"]
+pub struct Ticket<T: Task> {
+    id: TaskId,
+    /// Nothing once the task was given back.
+    job: Option<Rc<Job<T>>>,
+    runner: Rc<Runner>,
+}
+
+impl<T: Task> Ticket<T> {
+    /// The task's name in its shard's scheduler.
+    pub fn id(&self) -> TaskId {
+        self.id
+    }
+}
+
+impl<T: Task> Future for Ticket<T> {
+    type Output = Completed<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Completed<T>> {
+        let job = self
+            .job
+            .as_ref()
+            .expect("a ticket is not polled after it resolved");
+        let Some((ending, account)) = job.outcome.get() else {
+            job.waiter.set(Some(cx.waker().clone()));
+            return Poll::Pending;
+        };
+        let task = job.task.take().expect("an ended task is at rest");
+        self.job = None;
+        Poll::Ready(Completed {
+            task,
+            ending,
+            account,
+        })
+    }
+}
+
+impl<T: Task> Drop for Ticket<T> {
+    fn drop(&mut self) {
+        let Some(job) = self.job.take() else { return };
+        job.waiter.take();
+        if job.outcome.get().is_none() {
+            self.runner.handle(Event::Cancel(self.id), clock());
+        }
+    }
+}
+
+impl<T: Task> fmt::Debug for Ticket<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ticket")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A task between its runner and its ticket.
+struct Job<T> {
+    /// Taken while it runs, and when it was given back.
+    task: RefCell<Option<T>>,
+    outcome: Cell<Option<(Ending, Account)>>,
+    waiter: Cell<Option<Waker>>,
+}
+
+/// A [`Job`] of any task, as the runner sees it.
+trait AnyJob {
+    fn run(&self, until: Instant) -> SliceOutcome;
+    fn end(&self, ending: Ending, account: Account);
+}
+
+impl<T: Task> AnyJob for Job<T> {
+    fn run(&self, until: Instant) -> SliceOutcome {
+        let mut task = self.task.borrow_mut();
+        let task = task.as_mut().expect("a task runs before it is given back");
+        // Nobody but the ticket's holder sees the task again, and is told of the panic.
+        match catch_unwind(AssertUnwindSafe(|| task.run(until))) {
+            Ok(step) => SliceOutcome::Returned(step),
+            Err(_) => SliceOutcome::Panicked,
+        }
+    }
+
+    fn end(&self, ending: Ending, account: Account) {
+        self.outcome.set(Some((ending, account)));
+        if let Some(waiter) = self.waiter.take() {
+            waiter.wake();
+        }
+    }
+}
+
+/// Polls `future` to its end; a panic becomes an error and the future is dropped.
+pub(super) async fn catch_panic<F: Future>(future: F) -> Result<F::Output, Box<dyn Any + Send>> {
+    let mut future = pin!(future);
+    poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(panic)),
+        },
+    )
+    .await
+}

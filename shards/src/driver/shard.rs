@@ -1,0 +1,254 @@
+//! A shard seen from inside: the [`Shard`] handle, and the order in which a shard begins and ends.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+
+use super::glommio::net::Listener;
+use super::glommio::{self, Heartbeat, Sleep, Spawned};
+use super::runner::{Rejected, Runner, Ticket, catch_panic};
+use super::{Birth, Everyone, clock, panic_message};
+use crate::stats::ShardStats;
+use crate::task::{Task, TaskMeta};
+
+/// The number of a shard, from 0 to the count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ShardId(
+    /// The number.
+    pub usize,
+);
+
+impl fmt::Display for ShardId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Handle of the shard that the caller runs on. Cheap to clone; stays on its thread.
+#[derive(Clone, Debug)]
+pub struct Shard {
+    inner: Rc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    id: ShardId,
+    everyone: Arc<Everyone>,
+    runner: Rc<Runner>,
+    heartbeat: Rc<Heartbeat>,
+    /// Futures that were spawned and have not ended. `None` while a future is being spawned.
+    spawned: RefCell<Slab<Option<Spawned>>>,
+    draining: Cell<bool>,
+    drain_waiters: RefCell<Slab<Option<Waker>>>,
+    /// Set when `main` has returned: nothing may be spawned any more.
+    closing: Cell<bool>,
+}
+
+impl Shard {
+    /// Which shard this is.
+    pub fn id(&self) -> ShardId {
+        self.inner.id
+    }
+
+    /// Number of shards in the process.
+    pub fn count(&self) -> usize {
+        self.inner.everyone.stats.len()
+    }
+
+    /// The time on the monotonic clock.
+    pub fn now(&self) -> Instant {
+        clock()
+    }
+
+    /// Runs `future` on this shard beside all others. It starts when the caller next waits, and is dropped when the
+    /// shard's `main` returns. A panic ends that future alone and is counted.
+    pub fn spawn_local(&self, future: impl Future<Output = ()> + 'static) {
+        if self.inner.closing.get() {
+            return;
+        }
+        let key = self.inner.spawned.borrow_mut().insert(None);
+        let inner = self.inner.clone();
+        let spawned = glommio::spawn(async move {
+            if catch_panic(future).await.is_err() {
+                inner.stats().future_panicked();
+            }
+            let own = inner.spawned.borrow_mut().try_remove(key).flatten();
+            if let Some(own) = own {
+                own.detach();
+            }
+        });
+        self.inner.spawned.borrow_mut()[key] = Some(spawned);
+    }
+
+    /// Resolves after `duration`.
+    pub fn sleep(&self, duration: Duration) -> Sleep {
+        let now = clock();
+        // Past the end of the clock: ten years do as well as for ever.
+        self.sleep_until(
+            now.checked_add(duration)
+                .unwrap_or(now + Duration::from_secs(3600 * 24 * 3650)),
+        )
+    }
+
+    /// Resolves at `at`, or at once if that has passed.
+    pub fn sleep_until(&self, at: Instant) -> Sleep {
+        Sleep::until(at)
+    }
+
+    /// Resolves when the process was asked to drain; at once if it was.
+    pub fn draining(&self) -> Draining {
+        Draining {
+            inner: self.inner.clone(),
+            key: None,
+        }
+    }
+
+    /// Whether the process was asked to drain.
+    pub fn is_draining(&self) -> bool {
+        self.inner.draining.get()
+    }
+
+    /// Listens on `addr` with `SO_REUSEPORT`, so that every shard can listen on the same address and the kernel spreads
+    /// the connections. With port 0 each shard would get its own: reserve it with
+    /// [`ListenAddress`](crate::ListenAddress) first.
+    ///
+    /// # Errors
+    /// What `bind(2)` and `listen(2)` report.
+    pub fn listen(&self, addr: SocketAddr) -> io::Result<Listener> {
+        Listener::bind(addr, self.inner.stats().clone(), self.inner.heartbeat.clone())
+    }
+
+    /// Gives `task` to this shard's scheduler.
+    ///
+    /// # Errors
+    /// The task, when the queue is full or the shard is draining.
+    pub fn submit<T: Task>(&self, task: T, meta: TaskMeta) -> Result<Ticket<T>, Rejected<T>> {
+        self.inner.runner.submit(task, meta)
+    }
+
+    /// This shard's counters.
+    pub fn stats(&self) -> Arc<ShardStats> {
+        self.inner.stats().clone()
+    }
+
+    /// The counters of all shards, in the order of their ids.
+    pub fn all_stats(&self) -> &[Arc<ShardStats>] {
+        &self.inner.everyone.stats
+    }
+}
+
+/// The life of a shard on its executor. The error is the message of a panic in `main`.
+pub(super) async fn live<F, Fut>(birth: Birth, main: F) -> Result<(), String>
+where
+    F: Fn(Shard) -> Fut,
+    Fut: Future<Output = ()> + 'static,
+{
+    let Birth {
+        id, config, everyone, ..
+    } = birth;
+    let runner = Rc::new(Runner::new(config.scheduler(), everyone.stats[id.0].clone()));
+    let inner = Rc::new(Inner {
+        id,
+        everyone,
+        runner,
+        heartbeat: Rc::default(),
+        spawned: RefCell::default(),
+        draining: Cell::new(false),
+        drain_waiters: RefCell::default(),
+        closing: Cell::new(false),
+    });
+    let running = glommio::spawn(inner.runner.clone().run());
+    let watching = glommio::spawn(watch_for_drain(inner.clone()));
+
+    let result = catch_panic(async { main(Shard { inner: inner.clone() }).await }).await;
+
+    inner.closing.set(true);
+    inner.cancel_spawned().await;
+    running.cancel().await;
+    watching.cancel().await;
+    inner.everyone.controls[id.0].forget_watcher();
+    // What was cancelled by being dropped (an acceptor, say) is itself dropped when the executor next comes by.
+    glommio::yield_to_reactor(Duration::from_millis(1)).await;
+    result.map_err(|panic| panic_message(&*panic))
+}
+
+async fn watch_for_drain(inner: Rc<Inner>) {
+    let control = &inner.everyone.controls[inner.id.0];
+    poll_fn(|cx| control.poll_draining(cx.waker())).await;
+    inner.draining.set(true);
+    inner.runner.drain();
+    let waiters: Vec<Waker> = inner
+        .drain_waiters
+        .borrow_mut()
+        .iter_mut()
+        .filter_map(|(_, waker)| waker.take())
+        .collect();
+    for waiter in waiters {
+        waiter.wake();
+    }
+}
+
+impl Inner {
+    fn stats(&self) -> &Arc<ShardStats> {
+        &self.everyone.stats[self.id.0]
+    }
+
+    async fn cancel_spawned(&self) {
+        let spawned: Vec<Spawned> = self
+            .spawned
+            .borrow_mut()
+            .iter_mut()
+            .filter_map(|(_, spawned)| spawned.take())
+            .collect();
+        for future in spawned {
+            future.cancel().await;
+        }
+    }
+}
+
+/// Resolves when the process drains. Made by [`Shard::draining`].
+///
+/// Each one registers its own waker, so any number of connections may wait.
+#[derive(Debug)]
+pub struct Draining {
+    inner: Rc<Inner>,
+    key: Option<usize>,
+}
+
+impl Future for Draining {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.inner.draining.get() {
+            return Poll::Ready(());
+        }
+        let waker = Some(cx.waker().clone());
+        let key = self.key;
+        let mut waiters = self.inner.drain_waiters.borrow_mut();
+        if let Some(key) = key {
+            waiters[key] = waker;
+            return Poll::Pending;
+        }
+        let key = waiters.insert(waker);
+        drop(waiters);
+        self.key = Some(key);
+        Poll::Pending
+    }
+}
+
+impl Drop for Draining {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.inner.drain_waiters.borrow_mut().remove(key);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What a shard runs: the [`Task`], how one slice of it ends, and how all of it ends.
+//!
+//! A task is work that occupies the core until it gives it back. It is run in *slices*:
+//!
+//! ```text
+//!   submit        slice        slice              slice
+//!   |---queued---|####|-ready-|####|---blocked---|##| Done
+//!                 ran  queued  ran   blocked      ran        => Account
+//! ```
+//!
+//! The scheduler never interrupts a slice; the task promises to return at about the instant that it was given. What
+//! bounds a task that does not finish is checked between slices: its deadline and its budget of CPU time.
+
+use std::time::{Duration, Instant};
+
+/// Work that runs on a shard in slices.
+pub trait Task: 'static {
+    /// Runs until the task is done, has to wait, or `until` has passed, whichever comes first.
+    ///
+    /// Returning late delays everything else on the core, so look at the clock (or count fuel) at least every hundred
+    /// microseconds. `until` may already have passed: then do a little and return. A panic ends this task alone, with
+    /// [`Ending::Panicked`].
+    fn run(&mut self, until: Instant) -> Step;
+}
+
+/// How one slice of a [`Task`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The task is finished and will not be run again.
+    Done,
+    /// Time was up; the task can go on at once.
+    Preempted,
+    /// The task waits and is to be run again at `until` or a little later. An instant in the past makes it ready at
+    /// once.
+    Blocked {
+        /// When the task wants to go on.
+        until: Instant,
+    },
+}
+
+/// What the scheduler is told about a task when it is submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TaskMeta {
+    /// When the task must be finished, on the monotonic clock. Past it, whatever the task's state (queued, ready,
+    /// blocked), it is ended with [`Ending::DeadlineExceeded`].
+    pub deadline: Instant,
+    /// How long the task may occupy the core in all its slices together. [`Duration::MAX`] sets no limit.
+    pub cpu_budget: Duration,
+    /// Which kind of work it is: tasks of one class cost about the same (in Luge: one class per function). FIFO
+    /// ignores it; policies that estimate costs key their estimates by it.
+    pub class: u32,
+}
+
+/// Names a task of one scheduler. A slot is used again after its task has ended, the pair of slot and generation is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TaskId {
+    pub(crate) slot: u32,
+    pub(crate) generation: u32,
+}
+
+impl TaskId {
+    /// Index into the table of live tasks; dense, and used again after the task has ended.
+    pub fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
+/// How a task ended. Only [`Ending::Done`] is the task's own doing; the others come from outside of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The task returned [`Step::Done`], perhaps in a slice that ran past its deadline: finished work is not thrown
+    /// away, compare the clock if lateness matters.
+    Done,
+    /// The deadline passed before the task was done.
+    DeadlineExceeded,
+    /// The slices took more CPU time than [`TaskMeta::cpu_budget`].
+    CpuBudgetExceeded,
+    /// The shard was draining and the grace period ran out.
+    Drained,
+    /// Nobody waits for the task any more: its [`Ticket`](crate::Ticket) was dropped.
+    Cancelled,
+    /// [`Task::run`] panicked; the task's state is whatever the panic left.
+    Panicked,
+}
+
+/// Where a task's time went. The three durations sum to the time from submission to the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// Time for which the task could have run but the core was doing something else.
+    pub queued: Duration,
+    /// Time on the core. Measured around each slice with the monotonic clock: on a pinned thread this equals CPU time
+    /// unless other processes share the core, and costs a tenth of reading the thread's CPU clock.
+    pub ran: Duration,
+    /// Time for which the task waited on its own wish ([`Step::Blocked`]).
+    pub blocked: Duration,
+    /// Number of slices.
+    pub slices: u32,
+}
+
+/// Why a task was not accepted. Nobody's fault: load, or the end of the day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RejectReason {
+    /// As many tasks wait as [`ShardsConfig::queue_bound`](crate::ShardsConfig::queue_bound) allows.
+    #[error("the shard's queue is full")]
+    QueueFull,
+    /// The policy found that the task cannot meet its deadline. [`Fifo`](crate::Fifo) never says so.
+    #[error("the task cannot meet its deadline")]
+    DeadlineInfeasible,
+    /// The shard is draining and takes no new work.
+    #[error("the shard is draining")]
+    Draining,
+}
