@@ -111,10 +111,10 @@ fn parser(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .half_close(true)
-        .max_buf_size((2 * limits.head_bytes).max(PARSER_BYTES_MIN));
+        .max_buf_size(limits.head_bytes.saturating_mul(2).max(PARSER_BYTES_MIN));
     // Up to its own bound of 100 hyper's table of fields lives on the stack.
-    if limits.header_count > 100 {
-        builder.max_headers(limits.header_count);
+    if limits.header_count_max() > 100 {
+        builder.max_headers(limits.header_count_max());
     }
     builder
 }
@@ -122,20 +122,32 @@ fn parser(limits: &Limits) -> http1::Builder {
 /// Says good-bye so that the client reads the answer: FIN first, then input is thrown away for a bounded while, because
 /// a close with unread input makes the kernel send a reset, which takes the answer away from the client.
 async fn close<T: Transport, R: Runtime>(wire: &RefCell<Wire<T>>, runtime: &R, limits: &Limits) {
-    let mut time = runtime.sleep_until(runtime.now() + limits.linger_timeout);
+    let mut time = None;
     let mut left = limits.linger_bytes;
+    let mut unread = wire.borrow().has_unread_input();
     poll_fn(|cx| {
-        if time.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
         let mut wire = wire.borrow_mut();
-        if ready!(wire.poll_shutdown(cx)).is_err() || !wire.has_unread_input() {
+        if ready!(wire.poll_shutdown(cx)).is_err() || wire.at_end() {
             return Poll::Ready(());
         }
         while left > 0 {
-            match ready!(wire.poll_discard(cx)) {
-                Ok(0) | Err(_) => break,
-                Ok(count) => left = left.saturating_sub(count),
+            match wire.poll_discard(cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                Poll::Ready(Ok(count)) => {
+                    left = left.saturating_sub(count);
+                    unread = true;
+                }
+                // Everything that was to come has come: nothing is lost by a plain close.
+                Poll::Pending if !unread => return Poll::Ready(()),
+                Poll::Pending => {
+                    let Some(end) = runtime.now().checked_add(limits.linger_timeout) else {
+                        return Poll::Pending;
+                    };
+                    return time
+                        .get_or_insert_with(|| runtime.sleep_until(end))
+                        .as_mut()
+                        .poll(cx);
+                }
             }
         }
         Poll::Ready(())
@@ -206,7 +218,9 @@ impl<T: Transport, R: Runtime> Driver<'_, T, R> {
     }
 
     fn ended(&self, in_order: bool) -> ConnectionEnd {
-        if self.shared.refused.get().is_some() {
+        let calls = self.shared.calls.get();
+        let refused = self.shared.refused.get();
+        if refused.is_some_and(|refused| refused.stand_in.is_none_or(|number| number < calls)) {
             ConnectionEnd::Refused
         } else if !in_order || self.shared.cut.get() {
             ConnectionEnd::Broken
@@ -219,26 +233,23 @@ impl<T: Transport, R: Runtime> Driver<'_, T, R> {
 
     /// The next moment at which something must be done if nothing happens.
     fn deadline(&self) -> Option<(Instant, Wait)> {
-        let wire = self.wire.borrow();
-        if let Some(since) = wire.stalled_since() {
-            return Some((since + self.limits.write_timeout, Wait::Write));
-        }
-        match self.shared.phase.get() {
-            Phase::Body(_) if self.shared.refused.get().is_some() => None,
-            Phase::Body(since) => Some((since + self.limits.body_timeout, Wait::Body)),
-            Phase::Calling(_) if self.watching == Some(self.shared.calls.get()) => None,
-            Phase::Calling(since) => Some((since + WATCH_AFTER, Wait::Watch)),
-            Phase::Streaming => None,
-            Phase::Waiting => {
-                let head = wire
-                    .head_since()
-                    .map(|since| (since + self.limits.head_timeout, Wait::Head));
-                head.or_else(|| {
-                    wire.idle_since()
-                        .map(|since| (since + self.limits.idle_timeout, Wait::Idle))
-                })
+        let (wire, limits) = (self.wire.borrow(), self.limits);
+        let watching = self.watching == Some(self.shared.calls.get());
+        let (since, bound, wait) = match (wire.stalled_since(), self.shared.phase.get()) {
+            (Some(since), _) => (since, limits.write_timeout, Wait::Write),
+            (None, Phase::Body(since)) if self.shared.refused.get().is_none() => {
+                (since, limits.body_timeout, Wait::Body)
             }
-        }
+            (None, Phase::Calling(since)) if !watching => (since, WATCH_AFTER, Wait::Watch),
+            (None, Phase::Waiting) => match (wire.head_since(), wire.idle_since()) {
+                (Some(since), _) => (since, limits.head_timeout, Wait::Head),
+                (None, Some(since)) => (since, limits.idle_timeout, Wait::Idle),
+                (None, None) => return None,
+            },
+            _ => return None,
+        };
+        // A bound beyond the end of time is none.
+        since.checked_add(bound).map(|deadline| (deadline, wait))
     }
 
     /// Ready when the timer went off, which may be before `deadline`, never much after it.

@@ -19,7 +19,7 @@ use hyper::{HeaderMap, Method, StatusCode};
 use super::guard::Refusal;
 use super::limits::Limits;
 use super::message::{Body, BodyError, BodyLength, BodyStream, Head, Request, Response};
-use super::service::Service;
+use super::service::{Admission, Service};
 use super::wire::{Phase, Shared};
 
 /// A body's memory is reserved up to here on the word of its head; beyond, as the bytes come.
@@ -64,7 +64,7 @@ impl<S: Service> Exchanges<S> {
             },
         };
         self.shared.phase.set(Phase::Waiting);
-        Ok(finish(response, close, to_head, &self.shared))
+        Ok(finish(response, close, to_head))
     }
 
     /// The refusal that this call answers, if it stands in for a head that the guard kept back.
@@ -89,10 +89,9 @@ impl<S: Service> Exchanges<S> {
             peer: self.peer,
             received: self.shared.now.get(),
         };
-        let admission = match catch_unwind(AssertUnwindSafe(|| self.service.admit(&head))) {
-            Ok(Ok(admission)) => admission,
-            Ok(Err(response)) => return self.answered_on_head(length, response),
-            Err(_) => return self.answered_on_head(length, self.refused(PANICKED)),
+        let admission = match self.admit(&head) {
+            Ok(admission) => admission,
+            Err(response) => return self.answered_on_head(length, response),
         };
         let limit = admission.body_limit.min(self.limits.body_bytes);
         let body = match length {
@@ -117,7 +116,25 @@ impl<S: Service> Exchanges<S> {
             .unwrap_or_else(|| self.refused(PANICKED)))
     }
 
+    /// The service's decision on the head, or the answer to its panic.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the error is the answer itself, moved once on its way out"
+    )]
+    fn admit(&self, head: &Head) -> Result<Admission<S::Admitted>, Response> {
+        let mut decision = None;
+        let decided = catch_unwind(AssertUnwindSafe(|| decision = Some(self.service.admit(head))));
+        decided
+            .ok()
+            .and(decision)
+            .unwrap_or_else(|| Err(self.refused(PANICKED)))
+    }
+
     /// An answer given on the head alone; it costs the connection if there is a body that nobody reads.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the error is the answer itself, moved once on its way out"
+    )]
     fn answered_on_head(&self, length: BodyLength, response: Response) -> Result<Response, Response> {
         if length == BodyLength::Declared(0) {
             return Ok(response);
@@ -184,7 +201,7 @@ async fn unless_panicked<F: Future>(future: F) -> Option<F::Output> {
 }
 
 /// The response as hyper sends it: framing and connection fields are the connection's own.
-fn finish(response: Response, close: bool, to_head: bool, shared: &Rc<Shared>) -> hyper::Response<Outgoing> {
+fn finish(response: Response, close: bool, to_head: bool) -> hyper::Response<Outgoing> {
     let Response {
         mut status,
         mut headers,
@@ -217,13 +234,7 @@ fn finish(response: Response, close: bool, to_head: bool, shared: &Rc<Shared>) -
     let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
     let outgoing = match body {
         Body::Full(bytes) if !bodiless => Outgoing::Full(bytes),
-        Body::Stream(stream) if !bodiless && !to_head => {
-            shared.phase.set(Phase::Streaming);
-            Outgoing::Stream {
-                stream,
-                _streaming: Streaming(shared.clone()),
-            }
-        }
+        Body::Stream(stream) if !bodiless && !to_head => Outgoing::Stream(stream),
         _ => Outgoing::Full(Bytes::new()),
     };
     let mut answer = hyper::Response::new(outgoing);
@@ -244,19 +255,7 @@ fn asks_close(headers: &HeaderMap) -> bool {
 /// A response's body on its way to hyper.
 pub(super) enum Outgoing {
     Full(Bytes),
-    Stream {
-        stream: BodyStream,
-        _streaming: Streaming,
-    },
-}
-
-/// Lives as long as a streamed body is being produced, during which the connection is not idle.
-pub(super) struct Streaming(Rc<Shared>);
-
-impl Drop for Streaming {
-    fn drop(&mut self) {
-        self.0.phase.set(Phase::Waiting);
-    }
+    Stream(BodyStream),
 }
 
 impl HttpBody for Outgoing {
@@ -270,7 +269,7 @@ impl HttpBody for Outgoing {
         match self.get_mut() {
             Self::Full(bytes) if bytes.is_empty() => Poll::Ready(None),
             Self::Full(bytes) => Poll::Ready(Some(Ok(Frame::data(mem::take(bytes))))),
-            Self::Stream { stream, .. } => catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll_frame(cx)))
+            Self::Stream(stream) => catch_unwind(AssertUnwindSafe(|| stream.as_mut().poll_frame(cx)))
                 .unwrap_or_else(|_| Poll::Ready(Some(Err("the body panicked".into())))),
         }
     }
@@ -278,14 +277,14 @@ impl HttpBody for Outgoing {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Full(bytes) => bytes.is_empty(),
-            Self::Stream { stream, .. } => stream.is_end_stream(),
+            Self::Stream(stream) => stream.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Self::Stream { stream, .. } => stream.size_hint(),
+            Self::Stream(stream) => stream.size_hint(),
         }
     }
 }

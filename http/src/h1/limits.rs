@@ -11,7 +11,7 @@ pub struct Limits {
     /// Longest head in bytes: request line, header fields and the empty line. Passed: 431. Default 64 KiB.
     pub head_bytes: usize,
     /// Most header fields in one head (and, apart from it, most trailer fields). Passed: 431. Default 100, the number
-    /// up to which the parser keeps its table on the stack.
+    /// up to which the parser keeps its table on the stack; never more than 8,192.
     pub header_count: usize,
     /// Longest request target in bytes. Passed: 414. Default 8 KiB; never more than 65,534, which is the longest
     /// that [`http::Uri`](hyper::Uri) holds.
@@ -34,6 +34,23 @@ pub struct Limits {
     pub linger_bytes: usize,
     /// Requests after which the connection is closed; the last answer says `connection: close`. Default: no bound.
     pub requests_per_connection: Option<u64>,
+}
+
+/// The longest target that the URI type can hold.
+const TARGET_BYTES_MAX: usize = u16::MAX as usize - 1;
+/// Well below the number of fields that the header map can hold.
+const HEADER_COUNT_MAX: usize = 8192;
+
+impl Limits {
+    /// [`Limits::target_bytes`] as far as the URI type goes.
+    pub(super) fn target_bytes_max(&self) -> usize {
+        self.target_bytes.min(TARGET_BYTES_MAX)
+    }
+
+    /// [`Limits::header_count`] as far as the header map goes.
+    pub(super) fn header_count_max(&self) -> usize {
+        self.header_count.min(HEADER_COUNT_MAX)
+    }
 }
 
 impl Default for Limits {

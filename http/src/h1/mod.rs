@@ -12,8 +12,12 @@
 //! request ends, so the [`guard`] stands in front, lets nothing ambiguous through, and hyper sees only messages about
 //! which there is one opinion. The [`connection`] module keeps the time for everything.
 //!
+//! hyper needs no executor of its own here and no timer: one connection is one future, polled by the shard.
+//!
 //! Methods: any token is handed to the service, because a function's route decides what it takes, and the service
 //! answers 405 or 501 (RFC 9110, section 9.1). `CONNECT` is 501 here, since it would turn the connection into a tunnel.
+
+#![forbid(unsafe_code)]
 
 pub mod guard;
 

@@ -25,6 +25,10 @@ pub trait Service: 'static {
     type Admitted: 'static;
 
     /// Decides on the head alone: 404, 405, 413 and 503 end here without reading the body.
+    #[expect(
+        clippy::result_large_err,
+        reason = "the error is the answer itself, moved once on its way out"
+    )]
     fn admit(&self, head: &Head) -> Result<Admission<Self::Admitted>, Response>;
 
     /// Answers an admitted request. The future is dropped when the client's connection breaks.

@@ -36,14 +36,12 @@ thread_local! {
 /// What a call is doing, as far as time is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// No call: the connection waits for a request or writes an answer that is complete.
+    /// No call: the connection waits for a request or sends an answer.
     Waiting,
     /// The body is being read since then.
     Body(Instant),
     /// The service works since then.
     Calling(Instant),
-    /// The answer's body is being produced.
-    Streaming,
 }
 
 /// What the byte path, the calls and the driver of one connection know in common.
@@ -152,6 +150,11 @@ impl<T: Transport> Wire<T> {
         !self.eof && (pending || refused || self.guard.position() != Position::Between)
     }
 
+    /// Whether the client has shut its writing side and everything from it was read.
+    pub(super) fn at_end(&self) -> bool {
+        self.eof
+    }
+
     /// Reads while nobody asks, to learn that the connection broke. Bytes that come are kept for later; the end of
     /// the client's writing side is no break.
     pub(super) fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -205,6 +208,7 @@ impl<T: Transport> Wire<T> {
             }
             if self.ahead.is_empty() {
                 if self.eof {
+                    self.shared.cut.set(self.guard.position() != Position::Between);
                     return Poll::Ready(Ok(()));
                 }
                 ready!(self.poll_fill(cx, cursor))?;
@@ -248,7 +252,6 @@ impl<T: Transport> Wire<T> {
             self.active = self.shared.now.get();
             if count == 0 {
                 self.eof = true;
-                self.shared.cut.set(self.guard.position() != Position::Between);
             } else {
                 self.admit(&scratch[..count], cursor);
             }

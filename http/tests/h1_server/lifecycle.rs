@@ -187,3 +187,18 @@ fn drain_finishes_what_was_begun() {
         [ConnectionEnd::Drained; 3]
     );
 }
+
+#[test]
+fn an_upgrade_is_not_taken_up() {
+    let server = Server::start(Limits::default());
+    let mut client = server.connect();
+    let upgrade = "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    assert_eq!(client.ask(upgrade).status, 200);
+    assert_eq!(
+        client.ask(post("/echo", "still HTTP/1.1")).text(),
+        "still HTTP/1.1"
+    );
+    assert_eq!(client.ask(get("/close")).status, 200);
+    client.assert_closed();
+    assert_eq!(server.end(), ConnectionEnd::Closed);
+}

@@ -156,7 +156,7 @@ impl Chunked {
         let next = match (self.state, byte) {
             (State::TrailerStart, b'\r') => State::EndLf,
             (State::TrailerStart, byte) if is_token(byte) => {
-                if self.trailer_count >= TRAILER_COUNT_MAX.min(limits.header_count) {
+                if self.trailer_count >= TRAILER_COUNT_MAX.min(limits.header_count_max()) {
                     return Err(Refusal::new(too_large, "too many trailer fields"));
                 }
                 self.trailer_count += 1;

@@ -9,8 +9,6 @@ use hyper::{StatusCode, Uri};
 use super::{Refusal, is_text, is_token};
 use crate::h1::limits::Limits;
 
-/// The longest target that the URI type can hold.
-const TARGET_BYTES_MAX: usize = u16::MAX as usize - 1;
 /// Room in the request line beside the target: the method, two blanks and the version.
 const REQUEST_LINE_REST: usize = METHOD_BYTES_MAX + 10;
 /// Longest method. The registered ones have at most 17 bytes (`UPDATEREDIRECTREF`).
@@ -115,16 +113,12 @@ impl HeadScan {
         if self.request.is_some() {
             return (limits.head_bytes, head_too_long);
         }
-        let line = self.line_start + target_bytes(limits) + REQUEST_LINE_REST + 2;
+        let line = self.line_start + limits.target_bytes_max() + REQUEST_LINE_REST + 2;
         (
             line.min(limits.head_bytes),
             Refusal::new(StatusCode::URI_TOO_LONG, "request line longer than the limit"),
         )
     }
-}
-
-fn target_bytes(limits: &Limits) -> usize {
-    limits.target_bytes.min(TARGET_BYTES_MAX)
 }
 
 /// `method SP request-target SP HTTP-version`, with exactly these two blanks.
@@ -157,7 +151,7 @@ fn request_line(line: &[u8], limits: &Limits) -> Result<RequestLine, Refusal> {
             "method not implemented",
         ));
     }
-    if target.len() > target_bytes(limits) {
+    if target.len() > limits.target_bytes_max() {
         return Err(Refusal::new(
             StatusCode::URI_TOO_LONG,
             "request target longer than the limit",
@@ -237,7 +231,7 @@ impl Fields {
             _ => return Err(Refusal::bad("malformed header field")),
         }
         self.count += 1;
-        if self.count > limits.header_count {
+        if self.count > limits.header_count_max() {
             return Err(Refusal::new(
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "too many header fields",
