@@ -39,6 +39,10 @@ pub enum Trap {
     /// Calls are nested deeper, or their frames are larger, than the limits allow.
     #[error("call stack exhausted")]
     StackExhausted,
+    /// The host ended the run from within a host call, for a reason of its own that it keeps beside (for instance
+    /// [`crate::wasi::WasiCtx::fault`]).
+    #[error("ended by the host")]
+    HostAborted,
 }
 
 /// One function of a guest that was active when it trapped.

@@ -47,11 +47,15 @@ fn main() -> ExitCode {
         for configuration in suite::CONFIGURATIONS {
             let (script, expected, tally) = (script.clone(), Arc::clone(&expected), Arc::clone(&tally));
             let name = format!("{} {}", script.name(), configuration.name);
-            trials.push(Trial::test(name, move || trial(&script, configuration, &expected, &tally)));
+            trials.push(Trial::test(name, move || {
+                trial(&script, configuration, &expected, &tally)
+            }));
         }
     }
     let every_script = scripts.clone();
-    trials.push(Trial::test("expected-failures.toml", move || Ok(expected.check(&every_script)?)));
+    trials.push(Trial::test("expected-failures.toml", move || {
+        Ok(expected.check(&every_script)?)
+    }));
     let listing = arguments.list;
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !listing {
@@ -78,5 +82,9 @@ fn trial(
     );
     let mut complaints = verdict.unexpected;
     complaints.extend(verdict.fixed);
-    if complaints.is_empty() { Ok(()) } else { Err(complaints.join("\n").into()) }
+    if complaints.is_empty() {
+        Ok(())
+    } else {
+        Err(complaints.join("\n").into())
+    }
 }

@@ -68,10 +68,9 @@ pub(crate) fn local_types(
             .len()
             .saturating_add(usize::try_from(count).unwrap_or(usize::MAX));
         if total > MAX_LOCALS {
-            return Err(ModuleError::TooLarge {
-                what: "the locals of a function",
-                have: total as u64,
-                limit: MAX_LOCALS as u64,
+            return Err(ModuleError::Invalid {
+                message: format!("too many locals: {total}, and at most {MAX_LOCALS} are taken"),
+                offset: body.range().start,
             });
         }
         let ty = ValType::from_wasm(ty).ok_or_else(|| ModuleError::unsupported_type(&ty))?;

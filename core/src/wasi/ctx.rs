@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::config::{Prepared, WasiBuilder, WasiConfigError};
 use super::dir::Listing;
-use super::outcome::OutputStream;
+use super::outcome::{Fault, OutputStream};
 use super::stdio::{Input, Output, OutputState};
 use super::strings::StringBlock;
 use super::table::{Descriptor, DescriptorTable, Directory, Resource};
@@ -29,6 +29,8 @@ pub struct WasiCtx {
     pub(super) pending: Option<Pending>,
     /// The entries of the directory that was listed last.
     pub(super) listing: Option<Listing>,
+    /// Why the run was ended, if it was.
+    pub(super) fault: Option<Fault>,
     serial: u64,
 }
 
@@ -59,6 +61,7 @@ impl WasiCtx {
             monotonic_origin: None,
             pending: None,
             listing: None,
+            fault: None,
             serial: 0,
         };
         for preopen in &template.preopens {
@@ -146,6 +149,13 @@ impl WasiCtx {
     #[must_use]
     pub fn take_stderr(&mut self) -> Vec<u8> {
         self.stderr.take()
+    }
+
+    /// Why the run was ended by [`add_to_linker`](super::add_to_linker)'s functions, if it was: then the trap that
+    /// the engine reports is only how it ended.
+    #[must_use]
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault
     }
 
     pub(super) fn next_serial(&mut self) -> u64 {

@@ -1,6 +1,6 @@
 //! WASI snapshot preview 1: what a guest may ask of its host.
 //!
-//! Pure functions over `(context, memory, arguments)`. Nothing here knows the engine: a linker takes the table
+//! Pure functions over `(context, memory, arguments)`. Only [`add_to_linker`] knows the engine: it takes the table
 //! [`WasiFunction::ALL`], and for each import calls [`WasiFunction::call`] with the guest's memory and its raw slots. The
 //! standard is `wasi_snapshot_preview1.witx` with `typenames.witx` (WebAssembly/WASI, `legacy/preview1/witx`); the
 //! files below follow its chapters.
@@ -38,6 +38,7 @@ mod function;
 #[cfg(test)]
 mod hostile;
 mod io;
+mod link;
 mod memory;
 mod outcome;
 mod path;
@@ -60,6 +61,7 @@ pub use config::{OutputOverflow, WasiBuilder, WasiConfigError, WasiLimits, WasiT
 pub use ctx::WasiCtx;
 pub use errno::Errno;
 pub use function::{MODULE, SlotType, WasiFunction};
+pub use link::add_to_linker;
 pub use outcome::{Fault, OutputStream, Stop};
 pub use stdio::{Input, Output};
 pub use strings::STRINGS_MAX;

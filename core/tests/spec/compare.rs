@@ -7,7 +7,9 @@ use wast::{WastArg, WastRet};
 
 /// The value of an argument.
 pub(crate) fn argument(arg: &WastArg<'_>) -> Result<Value, String> {
-    let WastArg::Core(arg) = arg else { return Err(format!("{arg:?} is not a core argument")) };
+    let WastArg::Core(arg) = arg else {
+        return Err(format!("{arg:?} is not a core argument"));
+    };
     Ok(match arg {
         WastArgCore::I32(value) => Value::I32(*value),
         WastArgCore::I64(value) => Value::I64(*value),
@@ -22,12 +24,21 @@ pub(crate) fn argument(arg: &WastArg<'_>) -> Result<Value, String> {
 /// Compares results with their patterns.
 pub(crate) fn results(found: &[Value], patterns: &[WastRet<'_>]) -> Result<(), String> {
     if found.len() != patterns.len() {
-        return Err(format!("{} results, expected {}: {found:?}", found.len(), patterns.len()));
+        return Err(format!(
+            "{} results, expected {}: {found:?}",
+            found.len(),
+            patterns.len()
+        ));
     }
     for (index, (found, pattern)) in found.iter().zip(patterns).enumerate() {
-        let WastRet::Core(pattern) = pattern else { return Err(format!("{pattern:?} is not a core result")) };
+        let WastRet::Core(pattern) = pattern else {
+            return Err(format!("{pattern:?} is not a core result"));
+        };
         if !matches(*found, pattern)? {
-            return Err(format!("result {index} is {}, expected {pattern:?}", shown(*found)));
+            return Err(format!(
+                "result {index} is {}, expected {pattern:?}",
+                shown(*found)
+            ));
         }
     }
     Ok(())
@@ -81,8 +92,14 @@ fn f64_matches(found: u64, pattern: &NanPattern<F64>) -> bool {
 
 fn reference(heap: &HeapType<'_>) -> Result<ValType, String> {
     match heap {
-        HeapType::Abstract { shared: false, ty: AbstractHeapType::Func } => Ok(ValType::FuncRef),
-        HeapType::Abstract { shared: false, ty: AbstractHeapType::Extern } => Ok(ValType::ExternRef),
+        HeapType::Abstract {
+            shared: false,
+            ty: AbstractHeapType::Func,
+        } => Ok(ValType::FuncRef),
+        HeapType::Abstract {
+            shared: false,
+            ty: AbstractHeapType::Extern,
+        } => Ok(ValType::ExternRef),
         other => Err(format!("no reference type of the covered levels: {other:?}")),
     }
 }

@@ -54,16 +54,29 @@ impl ExpectedFailures {
 
     /// Sorts the failures of one trial into expected and unexpected ones, and finds entries that passed.
     pub(crate) fn judge(&self, file: &str, configuration: &str, failures: &[Failure]) -> Verdict {
-        let entries: Vec<_> =
-            self.failure.iter().filter(|e| e.file == file && e.configuration == configuration).collect();
+        let entries: Vec<_> = self
+            .failure
+            .iter()
+            .filter(|e| e.file == file && e.configuration == configuration)
+            .collect();
         let is_expected = |failure: &&Failure| entries.iter().any(|entry| entry.line == failure.line);
         let (expected, unexpected): (Vec<_>, Vec<_>) = failures.iter().partition(is_expected);
-        let fixed = entries.iter().filter(|entry| failures.iter().all(|failure| failure.line != entry.line));
+        let fixed = entries
+            .iter()
+            .filter(|entry| failures.iter().all(|failure| failure.line != entry.line));
         Verdict {
-            unexpected: unexpected.iter().map(|failure| format!("{file}:{failure}")).collect(),
+            unexpected: unexpected
+                .iter()
+                .map(|failure| format!("{file}:{failure}"))
+                .collect(),
             expected: expected.len(),
             fixed: fixed
-                .map(|entry| format!("{file}:{}: is an expected failure and passes: drop the entry", entry.line))
+                .map(|entry| {
+                    format!(
+                        "{file}:{}: is an expected failure and passes: drop the entry",
+                        entry.line
+                    )
+                })
                 .collect(),
         }
     }
@@ -75,14 +88,21 @@ impl ExpectedFailures {
             if entry.reason.trim().is_empty() {
                 return Err(format!("{place}: gives no reason"));
             }
-            if !scripts.iter().any(|script| script.covered && script.name() == entry.file) {
+            if !scripts
+                .iter()
+                .any(|script| script.covered && script.name() == entry.file)
+            {
                 return Err(format!("{place}: no covered script has this name"));
             }
-            if CONFIGURATIONS.iter().all(|configuration| configuration.name != entry.configuration) {
+            if CONFIGURATIONS
+                .iter()
+                .all(|configuration| configuration.name != entry.configuration)
+            {
                 return Err(format!("{place}: no configuration has this name"));
             }
             let same = |other: &&Entry| {
-                (&other.file, other.line, &other.configuration) == (&entry.file, entry.line, &entry.configuration)
+                (&other.file, other.line, &other.configuration)
+                    == (&entry.file, entry.line, &entry.configuration)
             };
             if self.failure[..index].iter().any(|other| same(&other)) {
                 return Err(format!("{place}: is there twice"));

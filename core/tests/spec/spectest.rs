@@ -1,7 +1,8 @@
 //! The module `spectest` that the official scripts import (WebAssembly reference interpreter, "Spectest host module").
 
 use luge_core::{
-    Engine, Extern, FuncType, Global, GlobalType, Linker, Memory, MemoryType, Store, Table, TableType, ValType, Value,
+    Engine, Extern, FuncType, Global, GlobalType, Linker, Memory, MemoryType, Store, Table, TableType,
+    ValType, Value,
 };
 
 const MODULE: &str = "spectest";
@@ -20,7 +21,9 @@ pub(crate) fn linker(engine: &Engine, store: &mut Store<()>) -> Result<Linker<()
         ("print_f64_f64", &[F64, F64]),
     ];
     for (name, params) in prints {
-        linker.func(MODULE, name, FuncType::new(params.iter().copied(), []), |_, _| Ok(()));
+        linker.func(MODULE, name, FuncType::new(params.iter().copied(), []), |_, _| {
+            Ok(())
+        });
     }
     let globals = [
         ("global_i32", Value::I32(666)),
@@ -29,13 +32,31 @@ pub(crate) fn linker(engine: &Engine, store: &mut Store<()>) -> Result<Linker<()
         ("global_f64", Value::from(666.6_f64)),
     ];
     for (name, value) in globals {
-        let global = Global::new(store, GlobalType { content: value.ty(), mutable: false }, value);
+        let global = Global::new(
+            store,
+            GlobalType {
+                content: value.ty(),
+                mutable: false,
+            },
+            value,
+        );
         linker.define(MODULE, name, Extern::Global(global));
     }
-    let ty = TableType { element: ValType::FuncRef, minimum: 10, maximum: Some(20) };
+    let ty = TableType {
+        element: ValType::FuncRef,
+        minimum: 10,
+        maximum: Some(20),
+    };
     let table = Table::new(store, ty, Value::FuncRef(None)).map_err(|error| error.to_string())?;
     linker.define(MODULE, "table", Extern::Table(table));
-    let memory = Memory::new(store, MemoryType { minimum: 1, maximum: Some(2) }).map_err(|error| error.to_string())?;
+    let memory = Memory::new(
+        store,
+        MemoryType {
+            minimum: 1,
+            maximum: Some(2),
+        },
+    )
+    .map_err(|error| error.to_string())?;
     linker.define(MODULE, "memory", Extern::Memory(memory));
     Ok(linker)
 }

@@ -24,15 +24,24 @@ pub(crate) struct Configuration {
 
 /// The matrix.
 pub(crate) const CONFIGURATIONS: &[Configuration] = &[
-    Configuration { name: "interp", slice: 1 << 20 },
+    Configuration {
+        name: "interp",
+        slice: 1 << 20,
+    },
     // Preempted wherever it can be, so that a state that does not survive a suspension shows.
-    Configuration { name: "interp-preempted", slice: 1 },
+    Configuration {
+        name: "interp-preempted",
+        slice: 1,
+    },
 ];
 
 impl Configuration {
     /// The engine's configuration for scripts of `level`.
     pub(crate) fn engine(&self, level: WasmLevel) -> EngineConfig {
-        EngineConfig { level, ..EngineConfig::default() }
+        EngineConfig {
+            level,
+            ..EngineConfig::default()
+        }
     }
 }
 

@@ -20,7 +20,13 @@ struct Counts {
 
 impl Tally {
     /// Adds one trial.
-    pub(crate) fn add(&mut self, suite: &'static str, passed: usize, failed: usize, expected_failures: usize) {
+    pub(crate) fn add(
+        &mut self,
+        suite: &'static str,
+        passed: usize,
+        failed: usize,
+        expected_failures: usize,
+    ) {
         let counts = self.suites.entry(suite).or_default();
         counts.trials += 1;
         counts.passed += passed;
@@ -42,11 +48,23 @@ impl Tally {
                 grouped(counts.expected_failures),
             );
         }
-        let uncovered: BTreeSet<_> = scripts.iter().filter(|script| !script.covered).map(|s| s.suite).collect();
+        let uncovered: BTreeSet<_> = scripts
+            .iter()
+            .filter(|script| !script.covered)
+            .map(|s| s.suite)
+            .collect();
         for suite in uncovered {
-            let files: Vec<_> =
-                scripts.iter().filter(|s| !s.covered && s.suite == suite).map(|s| s.file.as_str()).collect();
-            let _ = writeln!(text, "{suite}: {} files not yet covered: {}", files.len(), files.join(" "));
+            let files: Vec<_> = scripts
+                .iter()
+                .filter(|s| !s.covered && s.suite == suite)
+                .map(|s| s.file.as_str())
+                .collect();
+            let _ = writeln!(
+                text,
+                "{suite}: {} files not yet covered: {}",
+                files.len(),
+                files.join(" ")
+            );
         }
         text
     }
