@@ -10,11 +10,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use luge_core::wasi::{self, SlotType, Stop, WasiConfigError, WasiCtx, WasiFunction, WasiTemplate};
-use luge_core::{
-    Engine, EngineConfig, ExternType, FuncType, HostError, Limits, LinkError, Linked, Linker, Module,
-    ModuleError, Trap, ValType,
-};
+use luge_core::wasi::{self, WasiConfigError, WasiCtx, WasiTemplate};
+use luge_core::{Engine, EngineConfig, ExternType, Limits, LinkError, Linked, Linker, Module, ModuleError};
 
 use crate::config::{FunctionConfig, ModuleSource};
 
@@ -258,33 +255,8 @@ impl Registry {
 #[must_use]
 pub fn linker(engine: &Engine) -> Linker<WasiCtx> {
     let mut linker = Linker::new(engine);
-    for &function in WasiFunction::ALL {
-        let ty = FuncType::new(val_types(function.params()), val_types(function.results()));
-        linker.func(wasi::MODULE, function.name(), ty, move |caller, slots| {
-            let (context, memory) = caller.data_and_memory();
-            function
-                .call(context, memory.unwrap_or_default(), slots)
-                .map_err(host_error)
-        });
-    }
+    wasi::add_to_linker(&mut linker, |context| context);
     linker
-}
-
-fn val_types(slots: &[SlotType]) -> impl Iterator<Item = ValType> {
-    slots.iter().map(|slot| match slot {
-        SlotType::I32 => ValType::I32,
-        SlotType::I64 => ValType::I64,
-    })
-}
-
-/// Both faults that WASI knows end the run. Neither comes to pass here: outputs answer an errno at their limit, and the
-/// linker checks signatures.
-fn host_error(stop: Stop) -> HostError {
-    match stop {
-        Stop::Exit(code) => HostError::Exit(code),
-        Stop::Block { until } => HostError::Block { until },
-        Stop::Fault(_) => HostError::Trap(Trap::Unreachable),
-    }
 }
 
 /// Whether the module is a WASI command: it exports `_start: [] -> []`.

@@ -1,23 +1,13 @@
 //! Start and end of the server, as all its threads see it.
 //!
 //! ```text
-//!   shard 0 binds, publishes its addresses --> other shards bind the same (port 0 has become a number)
-//!   every shard: up, or why not            --> main waits for all of them, then greets or gives up
-//!   signal: draining                       --> /readyz says 503
-//!   every shard: down                      --> shard 0, which serves the admin address, leaves last
+//!   every shard: up, or why not   --> main waits for all of them, then greets or gives up
+//!   signal: draining              --> /readyz says 503
+//!   every shard: down             --> shard 0, which serves the admin address, leaves last
 //! ```
 
 use std::net::SocketAddr;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-
-/// The addresses that were bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Addresses {
-    /// Of the functions.
-    pub listen: SocketAddr,
-    /// Of the admin service.
-    pub admin: SocketAddr,
-}
 
 /// What `/readyz` answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +46,6 @@ pub struct Lifecycle {
 
 #[derive(Debug, Default)]
 struct State {
-    addresses: Option<Addresses>,
     up: usize,
     down: usize,
     failed: Option<StartupError>,
@@ -74,17 +63,6 @@ impl Lifecycle {
         }
     }
 
-    /// Shard 0 tells what it bound.
-    pub fn publish(&self, addresses: Addresses) {
-        self.state().addresses = Some(addresses);
-    }
-
-    /// What shard 0 bound, once it has; also when it will never come, which the caller sees by [`has_failed`](Self::has_failed).
-    #[must_use]
-    pub fn addresses(&self) -> Option<Addresses> {
-        self.state().addresses
-    }
-
     /// A shard is up.
     pub fn shard_up(&self) {
         self.state().up += 1;
@@ -95,12 +73,6 @@ impl Lifecycle {
     pub fn shard_failed(&self, error: StartupError) {
         self.state().failed.get_or_insert(error);
         self.changed.notify_all();
-    }
-
-    /// Whether some shard could not come up.
-    #[must_use]
-    pub fn has_failed(&self) -> bool {
-        self.state().failed.is_some()
     }
 
     /// A shard has finished its requests.
@@ -135,7 +107,7 @@ impl Lifecycle {
     ///
     /// # Errors
     /// The first failure.
-    pub fn wait_up(&self) -> Result<Addresses, StartupError> {
+    pub fn wait_up(&self) -> Result<(), StartupError> {
         let mut state = self.state();
         loop {
             if let Some(error) = &state.failed {
@@ -144,8 +116,8 @@ impl Lifecycle {
             if state.down > 0 && state.up < self.shards {
                 return Err(StartupError::Ended);
             }
-            if let (true, Some(addresses)) = (state.up == self.shards, state.addresses) {
-                return Ok(addresses);
+            if state.up == self.shards {
+                return Ok(());
             }
             state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }

@@ -13,7 +13,6 @@
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -23,7 +22,8 @@ use std::time::Duration;
 use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use luge_shards::{
-    CoreSelection, Listener, ProbeError, Shard, ShardFailed, Shards, ShardsConfig, StartError, Stream,
+    CoreSelection, CoresError, ListenAddress, Listener, ProbeError, Shard, ShardFailed, Shards, ShardsConfig,
+    StartError, Stream,
 };
 use signal_hook::consts::TERM_SIGNALS;
 
@@ -34,7 +34,7 @@ use crate::examples;
 use crate::function::{DeployError, Registry};
 use crate::h1::{self, Admission, Head, Request, Response, Service};
 use crate::inflight::InFlight;
-use crate::lifecycle::{Addresses, Lifecycle, StartupError};
+use crate::lifecycle::{Lifecycle, StartupError};
 use crate::metrics::{Exposition, ShardMetrics, ShardSource};
 use crate::net::{ShardRuntime, ShardStream, unless};
 use crate::routes::RouteTable;
@@ -44,6 +44,8 @@ use crate::service::FunctionService;
 pub const REFUSALS_MAX: usize = 64;
 /// Connections of the admin address.
 const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// Time after the drain for the answers of runs that it has stopped.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// Pause after a failed accept: the reason (no descriptors left, for one) will not be gone at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -57,6 +59,9 @@ pub enum ServeError {
     /// The system lacks something.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    /// The cores that the process may use cannot be found out.
+    #[error(transparent)]
+    Cores(#[from] CoresError),
     /// The executors cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -71,8 +76,18 @@ pub enum ServeError {
     Failed(#[from] ShardFailed),
 }
 
+/// The addresses that the server listens on, their ports settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// Of the functions.
+    pub listen: SocketAddr,
+    /// Of the admin service.
+    pub admin: SocketAddr,
+}
+
 /// What every shard gets.
 struct Shared {
+    addresses: Addresses,
     config: Config,
     registry: Registry,
     routes: RouteTable,
@@ -93,13 +108,22 @@ pub fn serve(
 ) -> Result<(), ServeError> {
     let capabilities = luge_shards::probe()?;
     let registry = Registry::deploy(config.functions.clone()).map_err(ServeError::Deploy)?;
-    let cores = config.cores.map_or_else(all_cores, NonZeroUsize::get);
+    let cores = match config.cores {
+        Some(cores) => cores.get(),
+        None => luge_shards::available_cores()?.len(),
+    };
+    let (functions, admin) = (reserve(config.listen)?, reserve(config.admin)?);
+    let addresses = Addresses {
+        listen: functions.addr(),
+        admin: admin.addr(),
+    };
     let signals = Signals::install()?;
-    let shared = Arc::new(Shared::new(config, registry, cores, dropped_log_lines));
+    let shared = Arc::new(Shared::new(config, registry, addresses, cores, dropped_log_lines));
     let limits = &shared.config.limits;
     let shards_config = ShardsConfig {
         cores: CoreSelection::Count(cores),
         queue_bound: limits.queue,
+        drain_grace: limits.drain,
         ..ShardsConfig::default()
     };
     let per_shard = Arc::clone(&shared);
@@ -107,14 +131,13 @@ pub fn serve(
         shard_main(shard, Arc::clone(&per_shard))
     })?;
     let up = shared.lifecycle.wait_up();
-    match &up {
-        Ok(addresses) => {
-            let functions = shared.registry.functions().len();
-            let Addresses { listen, admin } = addresses;
-            tracing::info!(%listen, %admin, cores, functions, system = ?capabilities, ?limits, "started");
-            announce(*addresses);
-        }
-        Err(_) => shards.drain(),
+    if up.is_ok() {
+        let functions = shared.registry.functions().len();
+        let Addresses { listen, admin } = addresses;
+        tracing::info!(%listen, %admin, cores, functions, system = ?capabilities, ?limits, "started");
+        announce(addresses);
+    } else {
+        shards.drain();
     }
     let joined = signals.drain_and_join(shards, &shared.lifecycle);
     up?;
@@ -148,14 +171,22 @@ pub fn greeting(out: &mut impl Write, addresses: Addresses, examples: bool) -> i
     writeln!(out, "Stop with Ctrl-C.")
 }
 
-fn all_cores() -> usize {
-    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+fn reserve(address: SocketAddr) -> Result<ListenAddress, StartupError> {
+    ListenAddress::reserve(address).map_err(|error| listen_error(address, &error))
+}
+
+fn listen_error(address: SocketAddr, error: &io::Error) -> StartupError {
+    StartupError::Listen {
+        address,
+        reason: error.to_string(),
+    }
 }
 
 impl Shared {
     fn new(
         config: Config,
         registry: Registry,
+        addresses: Addresses,
         cores: usize,
         dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Shared {
@@ -173,6 +204,7 @@ impl Shared {
         let sources: Arc<[ShardSource]> = (0..cores).map(source).collect();
         let exposition = Exposition::new(names, Arc::clone(&sources), dropped_log_lines);
         Shared {
+            addresses,
             inflight: InFlight::new(cores, config.limits.connections),
             lifecycle: Arc::new(Lifecycle::new(cores)),
             exposition: Arc::new(exposition),
@@ -226,13 +258,13 @@ impl Signals {
     fn drain_and_join(self, shards: Shards, lifecycle: &Lifecycle) -> Result<(), ServeError> {
         let Signals(mut signals) = self;
         let waiter = signals.handle();
-        let shards = &shards;
+        let drainer = shards.drainer();
         std::thread::scope(|scope| {
             scope.spawn(move || {
                 for signal in signals.forever() {
                     tracing::info!(signal, "draining");
                     lifecycle.drain();
-                    shards.drain();
+                    drainer.drain();
                 }
             });
             let joined = shards.join();
@@ -247,18 +279,17 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
     let source = &shared.sources[shard.id().0];
     let _ = source.scheduler.set(shard.stats());
     let lifecycle = &shared.lifecycle;
-    let listeners = match bind(&shard, &shared).await {
-        Ok(Some(listeners)) => listeners,
-        // Another shard has failed, and told why.
-        Ok(None) => return,
-        Err(error) => return lifecycle.shard_failed(error),
+    let down = Down(lifecycle);
+    let Addresses { listen, admin } = shared.addresses;
+    let functions = match shard.listen(listen) {
+        Ok(listener) => listener,
+        Err(error) => return lifecycle.shard_failed(listen_error(listen, &error)),
     };
-    let Listeners {
-        functions,
-        admin,
-        addresses,
-    } = listeners;
-    if let Some(listener) = admin {
+    if shard.id().0 == 0 {
+        let listener = match shard.listen(admin) {
+            Ok(listener) => listener,
+            Err(error) => return lifecycle.shard_failed(listen_error(admin, &error)),
+        };
         let service = Rc::new(AdminService {
             lifecycle: Arc::clone(lifecycle),
             exposition: Arc::clone(&shared.exposition),
@@ -283,7 +314,7 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
         routes: shared.routes.clone(),
         sources: Arc::clone(&shared.sources),
         inflight: shared.inflight.writer(shard.id().0),
-        local: addresses.listen,
+        local: listen,
     });
     let runtime = ShardRuntime {
         shard: shard.clone(),
@@ -295,15 +326,9 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
     lifecycle.shard_up();
     door.accept(functions, Some(Arc::clone(&shared.sources))).await;
 
-    // The accept loop ends when the server drains.
-    let end = shard.now() + shared.config.limits.drain;
-    let mut timeout: h1::Signal = h1::Runtime::sleep_until(
-        &ShardRuntime {
-            shard: shard.clone(),
-            drains: false,
-        },
-        end,
-    );
+    // The accept loop ends when the server drains. Runs that are stopped at the end of that time are answered too.
+    let end = shard.now() + shared.config.limits.drain + LAST_ANSWERS;
+    let mut timeout: h1::Signal = Box::pin(shard.sleep_until(end));
     if unless(&mut timeout, open.idle()).await.is_none() {
         tracing::warn!(
             shard = shard.id().0,
@@ -311,9 +336,18 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
             "drain time is over; connections are cut"
         );
     }
-    lifecycle.shard_down();
+    drop(down);
     while shard.id().0 == 0 && lifecycle.shards_left() > 0 && shard.now() < end {
         shard.sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// Reports a shard's end, however it comes.
+struct Down<'a>(&'a Lifecycle);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        self.0.shard_down();
     }
 }
 
@@ -323,53 +357,6 @@ fn names(registry: &Registry) -> Vec<String> {
         .iter()
         .map(|function| function.config().name.clone())
         .collect()
-}
-
-struct Listeners {
-    functions: Listener,
-    admin: Option<Listener>,
-    addresses: Addresses,
-}
-
-/// Binds a shard's listeners. Shard 0 goes first, since a port that the system chooses must be the same for all.
-async fn bind(shard: &Shard, shared: &Shared) -> Result<Option<Listeners>, StartupError> {
-    let Config { listen, admin, .. } = shared.config;
-    let bind = |address: SocketAddr| {
-        let failed = |error: io::Error| StartupError::Listen {
-            address,
-            reason: error.to_string(),
-        };
-        let listener = shard.listen(address).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
-        Ok((listener, address))
-    };
-    if shard.id().0 == 0 {
-        let (functions, listen) = bind(listen)?;
-        let (admin, admin_address) = bind(admin)?;
-        let addresses = Addresses {
-            listen,
-            admin: admin_address,
-        };
-        shared.lifecycle.publish(addresses);
-        return Ok(Some(Listeners {
-            functions,
-            admin: Some(admin),
-            addresses,
-        }));
-    }
-    let addresses = loop {
-        match shared.lifecycle.addresses() {
-            Some(addresses) => break addresses,
-            None if shared.lifecycle.has_failed() => return Ok(None),
-            None => shard.sleep(Duration::from_millis(1)).await,
-        }
-    };
-    let (functions, _) = bind(addresses.listen)?;
-    Ok(Some(Listeners {
-        functions,
-        admin: None,
-        addresses,
-    }))
 }
 
 /// An accept loop and its open connections.
