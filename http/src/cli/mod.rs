@@ -10,7 +10,7 @@ pub mod run;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
@@ -78,11 +78,9 @@ pub struct ServeArgs {
 
 Exit codes: the program's own; 124 after --timeout; 125 if the module cannot be run; 134 after a trap.")]
 pub struct RunArgs {
-    /// The module, a WASI preview 1 command
-    pub file: PathBuf,
-    /// The program's arguments
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub args: Vec<String>,
+    /// The module, a WASI preview 1 command, and the program's arguments; options of luge stand before it
+    #[arg(required = true, trailing_var_arg = true, value_names = ["FILE", "ARGS"])]
+    program: Vec<String>,
     /// Grant an environment variable (the host's own are never seen)
     #[arg(long = "env", value_name = "NAME=VALUE", value_parser = parse_variable)]
     pub env: Vec<(String, String)>,
@@ -92,6 +90,20 @@ pub struct RunArgs {
     /// End the program after this time, like 500ms or 5s
     #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
     pub timeout: Option<Duration>,
+}
+
+impl RunArgs {
+    /// The module.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        Path::new(self.program.first().map_or("", String::as_str))
+    }
+
+    /// The program's arguments.
+    #[must_use]
+    pub fn args(&self) -> &[String] {
+        self.program.get(1..).unwrap_or_default()
+    }
 }
 
 /// Arguments of `luge check`.
@@ -158,7 +170,8 @@ mod tests {
         let Command::Run(run) = command else {
             panic!("another command")
         };
-        assert_eq!(run.args, ["--env", "-v", "--", "y"]);
+        assert_eq!(run.file(), Path::new("x.wasm"));
+        assert_eq!(run.args(), ["--env", "-v", "--", "y"]);
         assert_eq!(run.env, [("A".to_owned(), "b=c".to_owned())]);
     }
 

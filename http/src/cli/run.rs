@@ -112,13 +112,13 @@ pub fn run(args: &RunArgs) -> Result<Ended, RunProblem> {
     // the process. Nothing is lost by that, since the program's writes are not buffered here.
     let deadline = args.timeout.map(|timeout| (Instant::now() + timeout, timeout));
     let engine = Engine::new(EngineConfig::default());
-    let module = load(&engine, &args.file)?;
+    let module = load(&engine, args.file())?;
     let linked = linker(&engine).link(&module)?;
     if !is_command(&module) {
         return Err(RunProblem::NoStart);
     }
-    let name = args.file.file_name().unwrap_or_default().to_string_lossy();
-    let mut builder = WasiCtx::builder().arg(name.as_bytes()).args(&args.args);
+    let name = args.file().file_name().unwrap_or_default().to_string_lossy();
+    let mut builder = WasiCtx::builder().arg(name.as_bytes()).args(args.args());
     for (name, value) in &args.env {
         builder = builder.env(name, value);
     }

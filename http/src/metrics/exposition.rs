@@ -314,7 +314,7 @@ impl Collector for FunctionCollector {
 }
 
 fn encode_durations(mut member: MetricEncoder<'_>, total: &FunctionTotals) -> fmt::Result {
-    let bounds = BUCKETS_SECONDS.into_iter().chain([f64::MAX]);
+    let bounds = BUCKETS_SECONDS.into_iter().chain([f64::INFINITY]);
     let buckets: Vec<(f64, u64)> = bounds.zip(total.durations).collect();
     let number = total.durations.iter().sum();
     member.encode_histogram::<Labels<'_, 0>>(count(total.duration_ns) / 1e9, number, &buckets, None)

@@ -277,7 +277,7 @@ fn a_client_that_goes_away_ends_its_run() {
         server.metric("luge_running{shard=\"0\"}") == 0.0
     });
     let cancelled = "luge_function_failures_total{function=\"spin\",kind=\"cancelled\"}";
-    assert_eq!(server.metric(cancelled), 1.0);
+    assert_eq!(server.metric(cancelled), 1.0, "{}", server.admin("/metrics").text());
 }
 
 #[test]
