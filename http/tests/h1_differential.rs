@@ -19,10 +19,11 @@ use luge_http::h1::{
     Admission, ConnectionEnd, Head, Limits, Request, Response, Runtime, Service, Signal, Transport, serve,
 };
 
-/// A peer that sends a script in pieces, then shuts its writing side, and keeps what it is sent.
+/// A peer that sends a script in pieces, then shuts its writing side or falls silent, and keeps what it is sent.
 struct Script {
     input: Vec<u8>,
     at: usize,
+    silent: bool,
     random: Random,
     output: Rc<RefCell<Vec<u8>>>,
 }
@@ -34,6 +35,9 @@ impl Transport for Script {
             return Poll::Pending;
         }
         let left = self.input.len() - self.at;
+        if left == 0 && self.silent {
+            return Poll::Pending;
+        }
         let count = (1 + self.random.below(200)).min(left).min(buf.len());
         buf[..count].copy_from_slice(&self.input[self.at..self.at + count]);
         self.at += count;
@@ -55,7 +59,9 @@ impl Transport for Script {
 }
 
 /// Time passes, and nothing ever waits for it.
-struct Timeless;
+struct Timeless {
+    draining: bool,
+}
 
 impl Runtime for Timeless {
     fn now(&self) -> Instant {
@@ -67,7 +73,11 @@ impl Runtime for Timeless {
     }
 
     fn draining(&self) -> Signal {
-        Box::pin(std::future::pending())
+        if self.draining {
+            Box::pin(std::future::ready(()))
+        } else {
+            Box::pin(std::future::pending())
+        }
     }
 }
 
@@ -126,17 +136,29 @@ impl Random {
     }
 }
 
-fn run(input: &[u8], limits: &Rc<Limits>, random: Random) -> (Rc<Recorder>, ConnectionEnd, Vec<u8>) {
+fn run(
+    input: &[u8],
+    limits: &Rc<Limits>,
+    random: Random,
+    draining: bool,
+) -> (Rc<Recorder>, ConnectionEnd, Vec<u8>) {
     let output = Rc::new(RefCell::new(Vec::new()));
     let script = Script {
         input: input.to_vec(),
         at: 0,
+        silent: draining,
         random,
         output: output.clone(),
     };
     let service = Rc::new(Recorder::default());
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-    let mut connection = pin!(serve(script, Timeless, peer, service.clone(), limits.clone()));
+    let mut connection = pin!(serve(
+        script,
+        Timeless { draining },
+        peer,
+        service.clone(),
+        limits.clone()
+    ));
     let mut cx = Context::from_waker(Waker::noop());
     for _ in 0..100_000 {
         if let Poll::Ready(end) = connection.as_mut().poll(&mut cx) {
@@ -301,7 +323,7 @@ fn guard_hyper_and_a_naive_decoder_agree() {
         let input = stream(&mut random);
         let (passed, refused) = guarded(&input, &limits);
         let expected = decode(&passed);
-        let (service, end, output) = run(&input, &limits, random);
+        let (service, end, output) = run(&input, &limits, random, false);
         let seen = service.seen.borrow();
         assert_eq!(
             *seen,
@@ -322,5 +344,20 @@ fn guard_hyper_and_a_naive_decoder_agree() {
     assert!(
         requests > 10_000 && refusals > 1500,
         "{requests} requests, {refusals} refusals"
+    );
+}
+
+#[test]
+fn a_request_that_has_arrived_is_answered_in_a_drain() {
+    let limits = Rc::new(Limits::default());
+    let input = b"GET /arrived HTTP/1.1\r\nHost: h\r\n\r\n";
+    // With this seed the first read comes at once, and with the whole request.
+    let (service, end, output) = run(input, &limits, Random::new(3), true);
+    assert_eq!((service.seen.borrow().len(), end), (1, ConnectionEnd::Drained));
+    assert!(output.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    let (service, end, output) = run(b"", &limits, Random::new(3), true);
+    assert_eq!(
+        (service.seen.borrow().len(), end, output.len()),
+        (0, ConnectionEnd::Drained, 0)
     );
 }

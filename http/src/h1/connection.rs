@@ -62,7 +62,7 @@ const HEAD_TIMEOUT: Refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "head to
 const BODY_TIMEOUT: Refusal = Refusal::new(StatusCode::REQUEST_TIMEOUT, "body too slow");
 
 /// Serves one connection until it ends. On [`Runtime::draining`] the answers under way are finished and the connection
-/// closes; a connection without a request closes at once.
+/// closes; requests that have arrived count as begun, and a connection without one closes at once.
 pub async fn serve<T, R, S>(
     transport: T,
     runtime: R,
@@ -182,16 +182,19 @@ impl<T: Transport, R: Runtime> Driver<'_, T, R> {
         C: Graceful,
     {
         self.shared.now.set(self.runtime.now());
-        if let Some(drain) = &mut self.drain
-            && drain.as_mut().poll(cx).is_ready()
-        {
-            self.drain = None;
-            connection.as_mut().drain();
-        }
+        let draining = self
+            .drain
+            .as_mut()
+            .is_some_and(|drain| drain.as_mut().poll(cx).is_ready());
         loop {
             self.wire.borrow_mut().begin_poll();
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(self.ended(result.is_ok()));
+            }
+            // Only now, so that a request which has arrived is still answered.
+            if draining && self.drain.take().is_some() {
+                connection.as_mut().drain();
+                continue;
             }
             if self.watching == Some(self.shared.calls.get())
                 && matches!(self.shared.phase.get(), Phase::Calling(_))

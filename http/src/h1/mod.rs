@@ -10,7 +10,7 @@
 //! hyper parses and frames (RFC 9112), but takes more than the grammar allows: bare LF, equal duplicate lengths,
 //! `transfer-encoding` beside `content-length`. Each of these is a way to make two parsers on the path disagree on where a
 //! request ends, so the [`guard`] stands in front, lets nothing ambiguous through, and hyper sees only messages about
-//! which there is one opinion. The [`connection`] module keeps the time for everything.
+//! which there is one opinion. The driver of the connection ([`serve`]) keeps the time for everything.
 //!
 //! hyper needs no executor of its own here and no timer: one connection is one future, polled by the shard.
 //!

@@ -1,6 +1,6 @@
 //! A client of raw bytes over a blocking socket.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 
 /// A client's end of a connection.
@@ -128,7 +128,13 @@ impl Client {
 
     fn fill(&mut self) -> usize {
         let mut piece = vec![0; 64 * 1024];
-        let count = self.stream.read(&mut piece).expect("bytes or an end, in time");
+        let count = loop {
+            match self.stream.read(&mut piece) {
+                // An executor's signals end even a read that would be restarted, because it has a timeout.
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read.expect("bytes or an end, in time"),
+            }
+        };
         self.buffer.extend_from_slice(&piece[..count]);
         count
     }

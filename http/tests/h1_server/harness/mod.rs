@@ -1,18 +1,19 @@
-//! A server on one thread and a client that speaks raw bytes.
+//! A server on an executor of the test program's choice, and a client that speaks raw bytes.
 
 mod client;
-mod executor;
 mod service;
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use luge_http::h1::{ConnectionEnd, Limits};
 
+use crate::executor::Executor;
+
 pub(crate) use self::client::{Client, get, post};
+pub(crate) use self::service::Functions;
 
 /// No wait in these tests is longer.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -28,30 +29,19 @@ pub(crate) struct Log {
 
 /// A running server; stops when dropped.
 pub(crate) struct Server {
-    pub(crate) address: SocketAddr,
+    address: SocketAddr,
+    executor: Executor,
     log: Arc<Mutex<Log>>,
-    drain: Arc<AtomicBool>,
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Server {
     pub(crate) fn start(limits: Limits) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        listener.set_nonblocking(true).expect("a non-blocking listener");
-        let address = listener.local_addr().expect("an address");
         let log = Arc::new(Mutex::new(Log::default()));
-        let (drain, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        let thread = {
-            let (log, drain, stop) = (log.clone(), drain.clone(), stop.clone());
-            thread::spawn(move || executor::run(&listener, limits, &log, &drain, &stop))
-        };
+        let (executor, address) = Executor::start(limits, log.clone());
         Self {
             address,
+            executor,
             log,
-            drain,
-            stop,
-            thread: Some(thread),
         }
     }
 
@@ -60,7 +50,7 @@ impl Server {
     }
 
     pub(crate) fn drain(&self) {
-        self.drain.store(true, Ordering::Relaxed);
+        self.executor.drain();
     }
 
     pub(crate) fn connect(&self) -> Client {
@@ -89,15 +79,5 @@ impl Server {
     #[track_caller]
     pub(crate) fn end(&self) -> ConnectionEnd {
         self.wait(|log| !log.ends.is_empty()).ends[0]
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let ended = thread.join();
-            assert!(ended.is_ok() || thread::panicking(), "the server panicked");
-        }
     }
 }

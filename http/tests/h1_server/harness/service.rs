@@ -16,12 +16,12 @@ use luge_http::h1::{Admission, Body, BodyError, Head, Request, Response, Service
 use super::Log;
 
 /// See the module.
-pub(super) struct Functions {
+pub(crate) struct Functions {
     log: Arc<Mutex<Log>>,
 }
 
 impl Functions {
-    pub(super) fn new(log: Arc<Mutex<Log>>) -> Self {
+    pub(crate) fn new(log: Arc<Mutex<Log>>) -> Self {
         Self { log }
     }
 }

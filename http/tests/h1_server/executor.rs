@@ -1,28 +1,69 @@
-//! The server's thread.
+//! A server on a thread of its own.
 //!
-//! It looks at every socket and timer that a connection has registered for, and polls a connection only when its waker
+//! The thread looks at every socket and timer that a connection has registered for, and polls a connection only when its waker
 //! was called: a wake-up that the protocol forgets to arrange for shows as a test that hangs. That is slow and simple,
 //! and depends on nothing but the standard library, so that what fails here fails in the protocol.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use luge_http::h1::{ConnectionEnd, Limits, Runtime, Signal, Transport, serve};
 
-use super::Log;
-use super::service::Functions;
+use crate::harness::{Functions, Log};
+
+/// The thread; stops when dropped.
+pub(crate) struct Executor {
+    drain: Arc<AtomicBool>,
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Executor {
+    pub(crate) fn start(limits: Limits, log: Arc<Mutex<Log>>) -> (Self, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        listener.set_nonblocking(true).expect("a non-blocking listener");
+        let address = listener.local_addr().expect("an address");
+        let (drain, stop) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        let thread = {
+            let (drain, stop) = (drain.clone(), stop.clone());
+            thread::spawn(move || run(&listener, limits, &log, &drain, &stop))
+        };
+        (
+            Self {
+                drain,
+                stop,
+                thread: Some(thread),
+            },
+            address,
+        )
+    }
+
+    pub(crate) fn drain(&self) {
+        self.drain.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Executor {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            let ended = thread.join();
+            assert!(ended.is_ok() || thread::panicking(), "the server panicked");
+        }
+    }
+}
 
 /// Serves until told to stop.
-pub(super) fn run(
+fn run(
     listener: &TcpListener,
     limits: Limits,
     log: &Arc<Mutex<Log>>,
