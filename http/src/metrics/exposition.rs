@@ -357,6 +357,7 @@ mod tests {
             "luge_function_cpu_seconds_total{function=\"echo\"} 0.002",
             "luge_function_duration_seconds_bucket{le=\"0.0025\",function=\"echo\"} 0",
             "luge_function_duration_seconds_bucket{le=\"0.005\",function=\"echo\"} 1",
+            "luge_function_duration_seconds_bucket{le=\"+Inf\",function=\"echo\"} 1",
             "luge_function_duration_seconds_count{function=\"echo\"} 1",
             "luge_log_lines_dropped_total 7",
         ] {

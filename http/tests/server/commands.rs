@@ -188,6 +188,14 @@ fn check_finds_every_problem_at_once() {
 }
 
 #[test]
+fn the_documented_example_passes() {
+    let path = functions_folder().join("../docs/luge.toml").display().to_string();
+    let output = luge(&["check", &path], b"");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).lines().count() > 1);
+}
+
+#[test]
 fn inspect_tells_what_a_module_needs() {
     let output = luge(&["inspect", &example("cgi_env")], b"");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));

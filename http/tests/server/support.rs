@@ -291,6 +291,11 @@ impl Client {
         found.is_ok()
     }
 
+    /// Waits for the first byte of an answer and leaves it unread.
+    pub(crate) fn wait_for_answer(&mut self) {
+        self.0.get_ref().peek(&mut [0]).expect("an answer");
+    }
+
     pub(crate) fn answer(&mut self, method: &str) -> Answer {
         let mut line = String::new();
         self.0.read_line(&mut line).expect("a status line");
