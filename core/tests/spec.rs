@@ -75,7 +75,7 @@ fn trial(
     let outcome = script::run(script, configuration)?;
     let verdict = expected.judge(&script.name(), configuration.name, &outcome.failures);
     tally.lock().unwrap_or_else(PoisonError::into_inner).add(
-        script.suite,
+        (script.suite, configuration.name),
         outcome.passed,
         verdict.unexpected.len(),
         verdict.expected,

@@ -188,16 +188,15 @@ fn a_sleeper_lets_the_next_run_and_goes_ahead_of_later_ones_when_it_wakes() {
     );
 }
 
-// Task 0 of the script above wakes at 12, when the core was free again, not at 5: its sleep lasted ten.
 #[test]
-fn a_sleep_ends_when_the_scheduler_looks_again() {
+fn what_comes_after_a_sleep_is_waiting_for_the_core() {
     check(
         "0 submit 100  => admit 0
          0 free        => run 0 until 10
          1 blocked 5 1 =>
          1 free        => idle until 5
          7 free        => run 0 until 17
-         8 done 1      => end 0 Done 0+2+6 in 2",
+         8 done 1      => end 0 Done 2+2+4 in 2",
     );
 }
 

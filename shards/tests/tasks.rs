@@ -6,7 +6,8 @@
 
 mod harness;
 
-use std::cell::Cell;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -66,20 +67,25 @@ fn a_long_task_does_not_stop_an_echo_on_its_shard() {
     client.set_read_timeout(Some(PATIENCE)).unwrap();
     client.set_nodelay(true).unwrap();
     let before = shards.stats()[0].snapshot();
-    for round in 0..20_u8 {
-        client.write_all(&[round; 100]).unwrap();
-        let mut answer = [0; 100];
-        client.read_exact(&mut answer).unwrap();
-        assert_eq!(answer, [round; 100]);
-    }
+    let mut slices: Vec<u64> = (0..21_u8)
+        .map(|round| {
+            let before = shards.stats()[0].snapshot().slices;
+            client.write_all(&[round; 100]).unwrap();
+            let mut answer = [0; 100];
+            client.read_exact(&mut answer).unwrap();
+            assert_eq!(answer, [round; 100]);
+            shards.stats()[0].snapshot().slices - before
+        })
+        .collect();
     let after = shards.stats()[0].snapshot();
-    // Counted in slices, not in time: a starved reactor lets a hundred slices (its preemption timer) pass per round, a
-    // polled one a few. And the task was not put aside for the I/O.
-    let slices = after.slices - before.slices;
-    assert!(slices < 50 * 20, "{slices} slices passed during 20 echoes");
+    // Counted in slices, not in time: a starved reactor lets some fifty to a hundred pass per round (up to its
+    // preemption timer), a polled one a few. The median, so that a busy machine may hold up some rounds.
+    slices.sort_unstable();
+    assert!(slices[10] < 20, "slices that passed during each echo: {slices:?}");
+    // And the task was not put aside for the I/O.
     assert!(
-        slices >= 5,
-        "the task stood still while 20 echoes were served: {slices} slices"
+        after.slices - before.slices >= 5,
+        "the task stood still during the echoes: {slices:?}"
     );
     assert!(after.reactor_polls > before.reactor_polls);
     drop(client);
@@ -145,28 +151,35 @@ fn tasks_run_in_the_order_of_their_submission() {
 #[test]
 fn a_sleeping_task_lets_others_run_and_wakes_by_itself() {
     on_one_shard(one_shard(), |shard| async move {
-        let mut woken = false;
-        let nap = Duration::from_millis(30);
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let nap = Duration::from_millis(200);
+        let (sleeper_log, mut slices) = (log.clone(), 0);
         let sleeper = FnTask(move |_| {
-            if std::mem::replace(&mut woken, true) {
-                return Step::Done;
-            }
-            Step::Blocked {
-                until: Instant::now() + nap,
+            slices += 1;
+            sleeper_log.borrow_mut().push(("sleeper", slices));
+            if slices == 2 {
+                Step::Done
+            } else {
+                Step::Blocked {
+                    until: Instant::now() + nap,
+                }
             }
         });
+        let (other_log, mut slices) = (log.clone(), 0);
+        let other = FnTask(move |_| {
+            slices += 1;
+            other_log.borrow_mut().push(("other", slices));
+            Step::Done
+        });
         let sleeper = shard.submit(sleeper, within(PATIENCE)).unwrap();
-        let other = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
+        let other = shard.submit(other, within(PATIENCE)).unwrap();
         assert_eq!(other.await.ending, Ending::Done);
-        assert_eq!(
-            shard.stats().snapshot().blocked,
-            1,
-            "the other ran while the first slept"
-        );
         let slept = sleeper.await;
         assert_eq!(slept.ending, Ending::Done);
-        assert!(slept.account.blocked >= nap);
+        // The task reads the clock for its nap a little before its slice ends.
+        assert!(slept.account.blocked > Duration::ZERO && slept.account.blocked <= nap);
         assert_eq!(slept.account.slices, 2);
+        assert_eq!(*log.borrow(), [("sleeper", 1), ("other", 1), ("sleeper", 2)]);
     });
 }
 
@@ -236,14 +249,27 @@ fn a_panicking_task_ends_alone() {
         let kept = shard.submit(PanicsTwice, within(PATIENCE)).unwrap().await;
         assert_eq!(kept.ending, Ending::Panicked);
         std::mem::forget(kept.task);
-        // Nobody waits for this one, so the shard itself drops it, or the ticket does; neither may take the shard down.
-        let ticket = shard.submit(PanicsTwice, within(PATIENCE)).unwrap();
-        let other = shard.clone();
-        shard.spawn_local(async move {
-            other.sleep(Duration::ZERO).await;
-            drop(ticket);
-        });
+        // These are dropped by their tickets, after their end and before their start; the panic of the destructor stays
+        // in the future that held the ticket.
+        let ran = shard.submit(PanicsTwice, within(PATIENCE)).unwrap();
+        eventually_on(&shard, |stats| stats.panicked == 2).await;
+        shard.spawn_local(async move { drop(ran) });
         eventually_on(&shard, |stats| stats.panicked == 3).await;
+        let queued = shard.submit(PanicsTwice, within(PATIENCE)).unwrap();
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(queued))).is_err());
+        assert_eq!(shard.stats().snapshot().cancelled, 1);
+        // This one is dropped by the shard, as its ticket goes while it runs.
+        let own = Rc::new(Cell::new(None));
+        let (held, bomb) = (own.clone(), PanicsTwice);
+        let suicide = FnTask(move |_| {
+            let _bomb = &bomb;
+            drop(held.take());
+            Step::Preempted
+        });
+        own.set(Some(
+            Box::new(shard.submit(suicide, within(PATIENCE)).unwrap()) as Box<dyn Any>
+        ));
+        eventually_on(&shard, |stats| stats.cancelled == 2).await;
         let next = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
         assert_eq!(next.await.ending, Ending::Done);
     });

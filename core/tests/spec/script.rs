@@ -43,9 +43,7 @@ impl fmt::Display for Failure {
 
 /// Carries out every directive of `script`. An error means that the script cannot even be read.
 pub(crate) fn run(script: &Script, configuration: &Configuration) -> Result<Outcome, String> {
-    let mut lexer = Lexer::new(&script.text);
-    lexer.allow_confusing_unicode(true);
-    let buffer = ParseBuffer::new_with_lexer(lexer).map_err(|error| error.to_string())?;
+    let buffer = lex(script)?;
     let wast = parser::parse::<Wast<'_>>(&buffer).map_err(|error| error.to_string())?;
     let mut state = State::new(script, configuration)?;
     let mut outcome = Outcome {
@@ -54,20 +52,42 @@ pub(crate) fn run(script: &Script, configuration: &Configuration) -> Result<Outc
     };
     for directive in wast.directives {
         let line = directive.span().linecol_in(&script.text).0 + 1;
-        let asserts = !matches!(
-            directive,
-            WastDirective::Module(_)
-                | WastDirective::ModuleDefinition(_)
-                | WastDirective::ModuleInstance { .. }
-                | WastDirective::Register { .. }
-                | WastDirective::Invoke(_)
-        );
+        let asserts = asserts(&directive);
         match state.carry_out(directive) {
             Ok(()) => outcome.passed += usize::from(asserts),
             Err(message) => outcome.failures.push(Failure { line, message }),
         }
     }
     Ok(outcome)
+}
+
+/// How many assertions a script holds, without carrying them out.
+pub(crate) fn count_assertions(script: &Script) -> Result<usize, String> {
+    let buffer = lex(script)?;
+    let wast = parser::parse::<Wast<'_>>(&buffer).map_err(|error| error.to_string())?;
+    Ok(wast
+        .directives
+        .iter()
+        .filter(|directive| asserts(directive))
+        .count())
+}
+
+fn lex(script: &Script) -> Result<ParseBuffer<'_>, String> {
+    let mut lexer = Lexer::new(&script.text);
+    // The scripts on names hold characters that look like others.
+    lexer.allow_confusing_unicode(true);
+    ParseBuffer::new_with_lexer(lexer).map_err(|error| error.to_string())
+}
+
+fn asserts(directive: &WastDirective<'_>) -> bool {
+    !matches!(
+        directive,
+        WastDirective::Module(_)
+            | WastDirective::ModuleDefinition(_)
+            | WastDirective::ModuleInstance { .. }
+            | WastDirective::Register { .. }
+            | WastDirective::Invoke(_)
+    )
 }
 
 /// How an action ended.

@@ -1,18 +1,20 @@
 //! What was counted, per suite.
 
-use crate::suite::{CONFIGURATIONS, Script};
+use crate::script;
+use crate::suite::Script;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// Counts of all suites.
 #[derive(Default)]
 pub(crate) struct Tally {
-    suites: BTreeMap<&'static str, Counts>,
+    /// By suite and configuration.
+    suites: BTreeMap<(&'static str, &'static str), Counts>,
 }
 
 #[derive(Default)]
 struct Counts {
-    trials: usize,
+    files: usize,
     passed: usize,
     failed: usize,
     expected_failures: usize,
@@ -22,27 +24,26 @@ impl Tally {
     /// Adds one trial.
     pub(crate) fn add(
         &mut self,
-        suite: &'static str,
+        (suite, configuration): (&'static str, &'static str),
         passed: usize,
         failed: usize,
         expected_failures: usize,
     ) {
-        let counts = self.suites.entry(suite).or_default();
-        counts.trials += 1;
+        let counts = self.suites.entry((suite, configuration)).or_default();
+        counts.files += 1;
         counts.passed += passed;
         counts.failed += failed;
         counts.expected_failures += expected_failures;
     }
 
-    /// One line per suite that ran, then one per suite with scripts that are not yet covered.
+    /// One line per suite and configuration that ran, then one per suite with scripts that are not yet covered.
     pub(crate) fn summary(&self, scripts: &[Script]) -> String {
         let mut text = String::new();
-        for (suite, counts) in &self.suites {
+        for ((suite, configuration), counts) in &self.suites {
             let _ = writeln!(
                 text,
-                "{suite}: {} files in {} configurations, {} assertions passed, {} failed, {} expected failures",
-                counts.trials.div_ceil(CONFIGURATIONS.len()),
-                CONFIGURATIONS.len(),
+                "{suite} ({configuration}): {} files, {} assertions passed, {} failed, {} expected failures",
+                counts.files,
                 grouped(counts.passed),
                 grouped(counts.failed),
                 grouped(counts.expected_failures),
@@ -54,16 +55,21 @@ impl Tally {
             .map(|s| s.suite)
             .collect();
         for suite in uncovered {
-            let files: Vec<_> = scripts
+            let scripts: Vec<_> = scripts
                 .iter()
                 .filter(|s| !s.covered && s.suite == suite)
-                .map(|s| s.file.as_str())
                 .collect();
+            let names: Vec<_> = scripts.iter().map(|script| script.file.as_str()).collect();
+            let assertions: usize = scripts
+                .iter()
+                .filter_map(|s| script::count_assertions(s).ok())
+                .sum();
             let _ = writeln!(
                 text,
-                "{suite}: {} files not yet covered: {}",
-                files.len(),
-                files.join(" ")
+                "{suite}: {} files, {} assertions not yet covered: {}",
+                scripts.len(),
+                grouped(assertions),
+                names.join(" ")
             );
         }
         text

@@ -19,6 +19,11 @@
   (func (export "minimum") (param i64 i64) (result i64)
     (select (local.get 0) (local.get 1) (i64.lt_s (local.get 0) (local.get 1))))
   (func (export "not-zero") (param i32) (result i32) (select (i32.const 1) (i32.const 2) (i32.eqz (local.get 0))))
+  ;; How a divisor is guarded against zero: the compared local is an operand.
+  (func (export "guarded") (param i32) (result i32)
+    (i32.div_u (i32.const 70) (select (i32.const 1) (local.get 0) (i32.eqz (local.get 0)))))
+  (func (export "guarded-inverse") (param i64) (result i64)
+    (i64.div_u (i64.const 70) (select (local.get 0) (i64.const 1) (i64.ne (local.get 0) (i64.const 0)))))
   ;; Both operands are the condition, too.
   (func (export "same") (param i32) (result i32) (select (local.get 0) (local.get 0) (local.get 0)))
   ;; Into a local that is one of the operands.
@@ -49,6 +54,11 @@
 (assert_return (invoke "minimum" (i64.const 5) (i64.const -5)) (i64.const -5))
 (assert_return (invoke "not-zero" (i32.const 0)) (i32.const 1))
 (assert_return (invoke "not-zero" (i32.const 3)) (i32.const 2))
+(assert_return (invoke "guarded" (i32.const 0)) (i32.const 70))
+(assert_return (invoke "guarded" (i32.const 1)) (i32.const 70))
+(assert_return (invoke "guarded" (i32.const 7)) (i32.const 10))
+(assert_return (invoke "guarded-inverse" (i64.const 0)) (i64.const 70))
+(assert_return (invoke "guarded-inverse" (i64.const 35)) (i64.const 2))
 (assert_return (invoke "same" (i32.const 0)) (i32.const 0))
 (assert_return (invoke "same" (i32.const 6)) (i32.const 6))
 (assert_return (invoke "into-operand" (i32.const 1) (i32.const 2) (i32.const 3)) (i32.const 3) (i32.const 1))
