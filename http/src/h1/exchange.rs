@@ -231,7 +231,10 @@ fn finish(response: Response, close: bool, to_head: bool) -> hyper::Response<Out
     if close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless = matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
     let outgoing = match body {
         Body::Full(bytes) if !bodiless => Outgoing::Full(bytes),
         Body::Stream(stream) if !bodiless && !to_head => Outgoing::Stream(stream),
