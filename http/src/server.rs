@@ -8,6 +8,7 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
@@ -50,6 +51,12 @@ pub enum ServeError {
     /// The cores that the process may use cannot be found out.
     #[error(transparent)]
     Cores(#[from] CoresError),
+    /// Functions and admin service have the same address. `SO_REUSEPORT` would let both bind it, and the kernel would
+    /// give each connection to either.
+    #[error(
+        "functions and admin service cannot both listen on {0}: give one of them another port (--listen, --admin)"
+    )]
+    SameAddress(SocketAddr),
     /// The executors cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -95,11 +102,11 @@ pub fn serve(
     announce: impl FnOnce(Addresses),
 ) -> Result<(), ServeError> {
     let capabilities = luge_shards::probe()?;
+    let cores = cores(&config)?;
+    if config.listen == config.admin && config.listen.port() != 0 {
+        return Err(ServeError::SameAddress(config.listen));
+    }
     let registry = Registry::deploy(config.functions.clone()).map_err(ServeError::Deploy)?;
-    let cores = match config.cores {
-        Some(cores) => cores.get(),
-        None => luge_shards::available_cores()?.len(),
-    };
     let (functions, admin) = (reserve(config.listen)?, reserve(config.admin)?);
     let addresses = Addresses {
         listen: functions.addr(),
@@ -157,6 +164,16 @@ pub fn greeting(out: &mut impl Write, addresses: Addresses, examples: bool) -> i
         writeln!(out)?;
     }
     writeln!(out, "Stop with Ctrl-C.")
+}
+
+/// How many shards to start. Looked at before anything is made for each of them.
+fn cores(config: &Config) -> Result<usize, CoresError> {
+    let available = luge_shards::available_cores()?;
+    let asked = config.cores.map_or(available.len(), NonZeroUsize::get);
+    if asked > available.len() {
+        return Err(CoresError::TooFew { asked, available });
+    }
+    Ok(asked)
 }
 
 fn reserve(address: SocketAddr) -> Result<ListenAddress, StartupError> {
