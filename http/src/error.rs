@@ -2,7 +2,7 @@
 //!
 //! | whose fault | failures | status |
 //! |---|---|---|
-//! | the client's | no such route, wrong method, bad path, long body | 404, 405, 400, 413 |
+//! | the client's | no such route, wrong method, bad path, long body, long head | 404, 405, 400, 413, 431 |
 //! | the function's | trap, exit code, start that fails, CPU budget, output too long | 500 |
 //! | | output that is no CGI response | 502 |
 //! | | deadline passed | 504 |
@@ -45,6 +45,9 @@ pub enum Failure {
         /// What it takes.
         allowed: Vec<Method>,
     },
+    /// The head's fields, as variables, are more than an environment may hold.
+    #[error("head longer than a function's environment may be")]
+    HeadTooLong,
     /// The declared body exceeds the function's limit.
     #[error("body longer than {limit} bytes")]
     BodyTooLong {
@@ -103,6 +106,7 @@ impl Failure {
             Self::Path(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::HeadTooLong => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Exit(_)
             | Self::Trap(_)
@@ -127,6 +131,7 @@ impl Failure {
             Self::Path(_)
             | Self::NotFound
             | Self::MethodNotAllowed { .. }
+            | Self::HeadTooLong
             | Self::BodyTooLong { .. }
             | Self::TooManyConnections => return None,
             Self::Exit(_) => FailureKind::Exit,

@@ -142,20 +142,24 @@ impl FunctionService {
     ) -> (Result<Response, Failure>, Duration) {
         let index = matched.function;
         let config = self.config(index);
-        let variables = cgi::variables(&RequestInfo {
-            method: &request.method,
-            target: &request.target,
-            version: request.version,
-            headers: &request.headers,
-            body_length: request.body.len(),
-            path: &path,
-            script_length: matched.script_length,
-            route: &config.route,
-            parameters: &matched.parameters,
-            peer: request.peer,
-            local: self.local,
-            pass_authorization: config.pass_authorization,
-        });
+        let variables = if self.registry.functions()[index].reads_environment() {
+            cgi::variables(&RequestInfo {
+                method: &request.method,
+                target: &request.target,
+                version: request.version,
+                headers: &request.headers,
+                body_length: request.body.len(),
+                path: &path,
+                script_length: matched.script_length,
+                route: &config.route,
+                parameters: &matched.parameters,
+                peer: request.peer,
+                local: self.local,
+                pass_authorization: config.pass_authorization,
+            })
+        } else {
+            Vec::new()
+        };
         let body = request.body.clone();
         let sandbox = match Sandbox::new(&self.registry, index, ticket.request(), variables, body) {
             Ok(sandbox) => sandbox,
