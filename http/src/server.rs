@@ -15,13 +15,13 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use luge_shards::{
-    CoreSelection, CoresError, ListenAddress, ProbeError, Shard, ShardFailed, Shards, ShardsConfig,
-    StartError,
+    Capabilities, CoreSelection, CoresError, ListenAddress, ProbeError, Shard, ShardFailed, Shards,
+    ShardsConfig, StartError,
 };
 use signal_hook::consts::TERM_SIGNALS;
 
 use crate::admin::AdminService;
-use crate::config::Config;
+use crate::config::{Config, ServerLimits};
 use crate::door::{Door, OpenConnections};
 use crate::examples;
 use crate::function::{DeployError, Registry};
@@ -35,6 +35,8 @@ use crate::service::FunctionService;
 
 /// Connections of the admin address.
 const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// Descriptors beside those of the functions' connections: rings, listeners, the admin address, refusals, files.
+const DESCRIPTORS_BESIDE: usize = 256;
 /// Time after the drain for the answers of runs that it has stopped.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
@@ -101,8 +103,9 @@ pub fn serve(
     dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
     announce: impl FnOnce(Addresses),
 ) -> Result<(), ServeError> {
-    let capabilities = luge_shards::probe()?;
     let cores = cores(&config)?;
+    let capabilities = luge_shards::probe_for(cores)?;
+    warn_of_few_descriptors(&capabilities, cores, &config.limits);
     if config.listen == config.admin && config.listen.port() != 0 {
         return Err(ServeError::SameAddress(config.listen));
     }
@@ -174,6 +177,19 @@ fn cores(config: &Config) -> Result<usize, CoresError> {
         return Err(CoresError::TooFew { asked, available });
     }
     Ok(asked)
+}
+
+/// Says that connections will wait unanswered in the backlog before their own bound is reached.
+fn warn_of_few_descriptors(capabilities: &Capabilities, cores: usize, limits: &ServerLimits) {
+    let needed = (cores * limits.connections + DESCRIPTORS_BESIDE) as u64;
+    if let Some(limit) = capabilities.descriptors.filter(|limit| *limit < needed) {
+        tracing::warn!(
+            limit,
+            needed,
+            "fewer open files are allowed than `connections` on every core need: raise `ulimit -n` (LimitNOFILE) or \
+             lower `connections`"
+        );
+    }
 }
 
 fn reserve(address: SocketAddr) -> Result<ListenAddress, StartupError> {
