@@ -9,7 +9,8 @@
 //! up to a function's own straight length. When it is used up the loop is left with everything in its place.
 
 use super::inst::{Inst, Pc};
-use super::machine::{Frame, Machine, WINDOW};
+use super::machine::{Frame, Machine};
+use super::stack::WINDOW;
 use crate::operator::{BinaryOp, CompareOp, Libcall, Slot, UnaryOp, for_each_operator};
 use crate::store::{FuncEntity, StoreInner};
 use crate::trap::Trap;
