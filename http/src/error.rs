@@ -151,8 +151,7 @@ impl Failure {
     #[must_use]
     pub fn response(&self) -> Response {
         let status = self.status();
-        let reason = field_value(&self.to_string());
-        let mut response = Response::text(status, format!("{status}: {reason}\n"));
+        let mut response = explained(status, &self.to_string());
         if let Self::MethodNotAllowed { allowed } = self {
             let list = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
             if let Ok(value) = HeaderValue::from_str(&list) {
@@ -162,11 +161,19 @@ impl Failure {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
-        if let Ok(value) = HeaderValue::from_str(&reason) {
-            response.headers.insert(ERROR_FIELD, value);
-        }
         response
     }
+}
+
+/// An answer that says why it is not what was asked for: in [`ERROR_FIELD`] and as a line of text.
+#[must_use]
+pub fn explained(status: StatusCode, reason: &str) -> Response {
+    let reason = field_value(reason);
+    let mut response = Response::text(status, format!("{status}: {reason}\n"));
+    if let Ok(value) = HeaderValue::from_str(&reason) {
+        response.headers.insert(ERROR_FIELD, value);
+    }
+    response
 }
 
 /// The text with everything but visible ASCII and spaces replaced, cut to a bound.

@@ -18,7 +18,7 @@ use luge_shards::{Account, Ending, RejectReason, Shard, TaskMeta};
 
 use crate::cgi::{self, RequestInfo};
 use crate::config::{FunctionConfig, Mode};
-use crate::error::{Failure, FailureKind};
+use crate::error::{Failure, FailureKind, explained};
 use crate::function::Registry;
 use crate::h1::{Admission, Body, BodyLength, Head, Request, Response, Service};
 use crate::inflight::{InFlightTicket, InFlightWriter, RequestId};
@@ -89,7 +89,7 @@ impl Service for FunctionService {
     fn refused(&self, status: StatusCode, reason: &'static str) -> Response {
         self.metrics().refuse(status);
         tracing::debug!(status = status.as_u16(), reason, "connection refused a request");
-        Response::text(status, format!("{status}: {reason}\n"))
+        explained(status, reason)
     }
 }
 
