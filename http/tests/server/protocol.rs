@@ -59,7 +59,11 @@ fn a_body_beyond_the_limit_is_refused() {
     for _ in 0..3 {
         client.raw(&chunk);
     }
-    assert_eq!(client.answer("POST").status, 413);
+    let answer = client.answer("POST");
+    assert_eq!(
+        (answer.status, answer.reason()),
+        (413, "chunked body longer than the limit")
+    );
     assert!(client.is_closed());
     // Chunked within the bound is a body like any other.
     let mut client = server.connect();
