@@ -6,7 +6,7 @@
 //! | the function's | trap, exit code, start that fails, CPU budget, output too long | 500 |
 //! | | output that is no CGI response | 502 |
 //! | | deadline passed | 504 |
-//! | nobody's: load | queue or table full, too many connections, draining | 503 with `Retry-After` |
+//! | nobody's: load | queue or table full, too many connections or bodies, draining | 503 with `Retry-After` |
 //! | ours | a panic in the engine | 500 |
 //!
 //! The CPU budget is a 500 and the deadline a 504 although both are limits on time: a run that exceeds its budget will
@@ -158,18 +158,19 @@ impl Failure {
                 response.headers.insert(header::ALLOW, value);
             }
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-        }
         response
     }
 }
 
-/// An answer that says why it is not what was asked for: in [`ERROR_FIELD`] and as a line of text.
+/// An answer that says why it is not what was asked for, in [`ERROR_FIELD`] and as a line of text; a 503 also says when
+/// to come back.
 #[must_use]
 pub fn explained(status: StatusCode, reason: &str) -> Response {
     let reason = field_value(reason);
     let mut response = Response::text(status, format!("{status}: {reason}\n"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
     if let Ok(value) = HeaderValue::from_str(&reason) {
         response.headers.insert(ERROR_FIELD, value);
     }

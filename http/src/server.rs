@@ -31,7 +31,7 @@ use crate::lifecycle::{Lifecycle, StartupError};
 use crate::metrics::{Exposition, ShardMetrics, ShardSource};
 use crate::net::{ShardRuntime, unless};
 use crate::routes::RouteTable;
-use crate::service::FunctionService;
+use crate::service::{BodyMemory, FunctionService};
 
 /// Connections of the admin address.
 const ADMIN_CONNECTIONS_MAX: usize = 64;
@@ -348,6 +348,7 @@ fn function_door(shard: &Shard, shared: &Shared) -> Door<FunctionService> {
             routes: shared.routes.clone(),
             sources: Arc::clone(&shared.sources),
             inflight: shared.inflight.writer(id),
+            bodies: BodyMemory::new(shared.config.limits.bodies),
             local: shared.addresses.listen,
         }),
         limits: Rc::new(shared.connection_limits()),

@@ -7,7 +7,9 @@
 //! ```
 //! A client that goes away drops the call, which drops the ticket, which cancels the run.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,6 +43,8 @@ pub struct FunctionService {
     pub sources: Arc<[ShardSource]>,
     /// Its part of the table of requests in flight.
     pub inflight: InFlightWriter,
+    /// The request bodies that the shard holds.
+    pub bodies: Rc<BodyMemory>,
     /// The address that clients reach it at.
     pub local: SocketAddr,
 }
@@ -49,6 +53,49 @@ pub struct FunctionService {
 pub struct Admitted {
     path: String,
     matched: RouteMatch,
+    body: HeldBody,
+}
+
+/// Bytes of request bodies that a shard holds at this moment, of all its connections.
+#[derive(Debug)]
+pub struct BodyMemory {
+    held: Cell<usize>,
+    limit: usize,
+}
+
+impl BodyMemory {
+    /// Nothing held, and a bound in bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Rc<BodyMemory> {
+        Rc::new(BodyMemory {
+            held: Cell::new(0),
+            limit,
+        })
+    }
+}
+
+/// One request's part of it, from the body's first byte to the answer.
+struct HeldBody {
+    memory: Rc<BodyMemory>,
+    bytes: usize,
+}
+
+impl HeldBody {
+    fn grow(&mut self, bytes: usize) -> bool {
+        let held = self.memory.held.get().saturating_add(bytes);
+        if held > self.memory.limit {
+            return false;
+        }
+        self.memory.held.set(held);
+        self.bytes += bytes;
+        true
+    }
+}
+
+impl Drop for HeldBody {
+    fn drop(&mut self) {
+        self.memory.held.set(self.memory.held.get() - self.bytes);
+    }
 }
 
 impl Service for FunctionService {
@@ -62,6 +109,10 @@ impl Service for FunctionService {
             self.metrics().refuse(failure.status());
             failure.response()
         })
+    }
+
+    fn body_grows(&self, admitted: &mut Admitted, bytes: usize) -> bool {
+        admitted.body.grow(bytes)
     }
 
     async fn call(&self, request: Request, admitted: Admitted) -> Response {
@@ -127,7 +178,14 @@ impl FunctionService {
             }
             _ => Ok(Admission {
                 body_limit,
-                context: Admitted { path, matched },
+                context: Admitted {
+                    path,
+                    matched,
+                    body: HeldBody {
+                        memory: Rc::clone(&self.bodies),
+                        bytes: 0,
+                    },
+                },
             }),
         }
     }
@@ -136,7 +194,11 @@ impl FunctionService {
     async fn run(
         &self,
         request: &Request,
-        Admitted { path, matched }: Admitted,
+        Admitted {
+            path,
+            matched,
+            body: _held,
+        }: Admitted,
         ticket: &InFlightTicket,
         started: Instant,
     ) -> (Result<Response, Failure>, Duration) {

@@ -91,3 +91,30 @@ fn heads_have_the_bounds_of_the_manifest() {
     );
     assert_eq!(ask("/sleep", &[("a", "b"); 7]).0, 200);
 }
+
+#[test]
+fn the_bodies_of_a_core_have_a_bound_together() {
+    let limits = "[limits]\nbodies = \"100KiB\"";
+    let functions = [("sleep", SLEEP, "body = \"100KiB\"")];
+    let server = Server::functions(&functions, limits, &["--cores", "1"]);
+    let large = vec![b'x'; 80 * 1024];
+    let mut first = server.connect();
+    first.raw(b"POST /sleep HTTP/1.1\r\nhost: a\r\ncontent-length: 81921\r\n\r\n");
+    first.raw(&large);
+    server.wait_until("most of the first body is held", |server| {
+        server.post("/sleep", &large).status == 503
+    });
+    let answer = server.post("/sleep", &large);
+    assert_eq!(
+        (answer.reason(), answer.header("retry-after")),
+        ("no room for more request bodies", Some("1"))
+    );
+    assert_eq!(server.post("/sleep", b"small").text(), "done");
+    first.raw(b"x");
+    assert_eq!(first.answer("POST").text(), "done");
+    assert_eq!(
+        server.post("/sleep", &large).text(),
+        "done",
+        "what was held is given back"
+    );
+}
