@@ -28,7 +28,7 @@ impl Transport for ShardStream {
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.0.is_write_vectored()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -55,14 +55,12 @@ impl Runtime for ShardRuntime {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Signal {
-        let shard = self.shard.clone();
-        Box::pin(async move { shard.sleep_until(deadline).await })
+        Box::pin(self.shard.sleep_until(deadline))
     }
 
     fn draining(&self) -> Signal {
-        let shard = self.shard.clone();
         if self.drains {
-            Box::pin(async move { shard.draining().await })
+            Box::pin(self.shard.draining())
         } else {
             Box::pin(std::future::pending())
         }

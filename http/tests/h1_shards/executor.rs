@@ -1,16 +1,15 @@
-//! A server on one shard.
+//! A server on one shard, with the streams, the clock and the drain that the program uses.
 
-use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use luge_http::h1::{Limits, Runtime, Signal, Transport, serve};
-use luge_shards::{CoreSelection, ListenAddress, Shard, Shards, ShardsConfig, Stream, start};
+use luge_http::h1::{Limits, serve};
+use luge_http::net::{ShardRuntime, ShardStream};
+use luge_shards::{CoreSelection, ListenAddress, Shards, ShardsConfig, start};
 
 use crate::harness::{Functions, Log};
 
@@ -44,9 +43,12 @@ impl Executor {
                     let limits = Rc::new(limits);
                     while let Ok((stream, peer)) = listener.accept().await {
                         let (service, limits, log) = (service.clone(), limits.clone(), log.clone());
-                        let clock = Clock(inside.clone());
+                        let runtime = ShardRuntime {
+                            shard: inside.clone(),
+                            drains: true,
+                        };
                         inside.spawn_local(async move {
-                            let end = serve(Socket(stream), clock, peer, service, limits).await;
+                            let end = serve(ShardStream(stream), runtime, peer, service, limits).await;
                             log.lock().expect("a healthy log").ends.push(end);
                         });
                     }
@@ -84,49 +86,5 @@ impl Drop for Executor {
                 "the shard failed: {ended:?}"
             );
         }
-    }
-}
-
-struct Socket(Stream);
-
-impl Transport for Socket {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.0.poll_read(cx, buf)
-    }
-
-    fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(&mut self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        self.0.poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_flush(cx)
-    }
-
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_shutdown(cx)
-    }
-}
-
-struct Clock(Shard);
-
-impl Runtime for Clock {
-    fn now(&self) -> Instant {
-        self.0.now()
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> Signal {
-        Box::pin(self.0.sleep_until(deadline))
-    }
-
-    fn draining(&self) -> Signal {
-        Box::pin(self.0.draining())
     }
 }
