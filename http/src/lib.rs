@@ -1,1 +1,3 @@
 //! HTTP front of Luge.
+
+pub mod h1;

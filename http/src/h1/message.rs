@@ -1,0 +1,163 @@
+//! What passes between a connection and its service: a head, a whole request, a response.
+//!
+//! A request's body is read whole before the service is called, so that a run of a function never waits for a slow
+//! client. A response's body is either there as a whole ([`Body::Full`], sent with `content-length`) or produced
+//! piece by piece ([`Body::Stream`], sent chunked).
+
+use std::error::Error;
+use std::fmt;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Instant;
+
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
+
+/// The head of a request, before its body was read.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// Any token: the route decides which methods it takes. `CONNECT` never comes here.
+    pub method: Method,
+    /// In origin form (`/path?query`), absolute form, or `*` (`OPTIONS` only).
+    pub target: Uri,
+    /// All header fields, the framing ones included. HTTP/1.1 requests have exactly one valid `host`.
+    pub headers: HeaderMap,
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    /// How the body is delimited.
+    pub body: BodyLength,
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// When the head was complete.
+    pub received: Instant,
+}
+
+/// How long a request's body says that it is (RFC 9112, section 6.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// No body, or a body with `content-length`.
+    Declared(u64),
+    /// A body with `transfer-encoding: chunked`, whose length shows at its end.
+    Chunked,
+}
+
+/// A request with its whole body.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// See [`Head::method`].
+    pub method: Method,
+    /// See [`Head::target`].
+    pub target: Uri,
+    /// See [`Head::headers`].
+    pub headers: HeaderMap,
+    /// See [`Head::version`].
+    pub version: Version,
+    /// The body, decoded from its framing. Trailer fields are checked and dropped.
+    pub body: Bytes,
+    /// See [`Head::peer`].
+    pub peer: SocketAddr,
+    /// See [`Head::received`]: the moment from which a deadline counts.
+    pub received: Instant,
+}
+
+impl Request {
+    /// A head together with the body that followed it.
+    pub fn new(head: Head, body: Bytes) -> Self {
+        let Head {
+            method,
+            target,
+            headers,
+            version,
+            peer,
+            received,
+            ..
+        } = head;
+        Self {
+            method,
+            target,
+            headers,
+            version,
+            body,
+            peer,
+            received,
+        }
+    }
+}
+
+/// The answer to a request.
+///
+/// The connection owns the fields of framing and of the hop: `content-length`, `transfer-encoding`, `keep-alive`,
+/// `upgrade` and `trailer` set here are dropped, `connection: close` is obeyed, `date` is added unless set. Answers
+/// to `HEAD` are given like those to `GET`; the connection leaves the body out and keeps its length.
+#[derive(Debug)]
+pub struct Response {
+    /// A final status, 200 or more; an informational one is answered as 500.
+    pub status: StatusCode,
+    /// Header fields; [`HeaderValue`] cannot hold a line break, so none can be smuggled in.
+    pub headers: HeaderMap,
+    /// The body; not sent with 204 and 304.
+    pub body: Body,
+}
+
+impl Response {
+    /// An answer without a body.
+    pub fn new(status: StatusCode) -> Self {
+        Self {
+            status,
+            headers: HeaderMap::new(),
+            body: Body::Full(Bytes::new()),
+        }
+    }
+
+    /// An answer of one line of plain text.
+    pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
+        let mut response = Self::new(status);
+        response.headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        );
+        response.body = Body::Full(text.into());
+        response
+    }
+}
+
+/// The cause of an aborted stream.
+pub type BodyError = Box<dyn Error + Send + Sync>;
+
+/// A body that is produced while it is sent.
+pub type BodyStream = Pin<Box<dyn hyper::body::Body<Data = Bytes, Error = BodyError>>>;
+
+/// The body of a response.
+pub enum Body {
+    /// Known as a whole.
+    Full(Bytes),
+    /// Produced piece by piece. An error, or a panic, ends the connection without the final chunk, so that the
+    /// client can tell a cut answer from a complete one.
+    Stream(BodyStream),
+}
+
+impl Body {
+    /// A body from any implementation of the `http-body` trait.
+    pub fn stream<B>(body: B) -> Self
+    where
+        B: hyper::body::Body<Data = Bytes, Error = BodyError> + 'static,
+    {
+        Self::Stream(Box::pin(body))
+    }
+}
+
+impl From<Bytes> for Body {
+    fn from(bytes: Bytes) -> Self {
+        Self::Full(bytes)
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! The byte path of a connection: transport, guard and hyper's I/O traits, joined without a buffer of their own.
+//!
+//! ```text
+//!   transport ──> scratch (one per thread) ──> Guard ──> hyper's read buffer
+//!                      │                         │
+//!                      └─> ahead: read while     └─> ready: passed, but more than hyper had room for
+//!                          a call was running
+//! ```
+//!
+//! In the common case a request goes from the thread's scratch memory into hyper's buffer in one piece, and an idle
+//! connection holds no read memory here. `ahead` and `ready` hold at most one scratch and one head each.
+
+use std::cell::{Cell, RefCell};
+use std::io::{self, IoSlice};
+use std::mem;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+use hyper::rt::{Read, ReadBufCursor, Write};
+
+use super::guard::{Guard, Position, Refusal, Verdict};
+use super::transport::Transport;
+
+/// Bytes that one read takes at most.
+const SCRATCH_BYTES: usize = 64 * 1024;
+/// Bytes that are read ahead of the request in progress.
+const AHEAD_BYTES: usize = 4 * 1024;
+
+thread_local! {
+    static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
+}
+
+/// What a call is doing, as far as time is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// No call: the connection waits for a request or sends an answer.
+    Waiting,
+    /// The body is being read since then.
+    Body(Instant),
+    /// The service works since then.
+    Calling(Instant),
+}
+
+/// What the byte path, the calls and the driver of one connection know in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// The time at which the connection was last polled; fine enough for bounds, and read once for all of them.
+    pub(super) now: Cell<Instant>,
+    pub(super) phase: Cell<Phase>,
+    pub(super) refused: Cell<Option<Refused>>,
+    /// Calls begun, stand-ins included.
+    pub(super) calls: Cell<u64>,
+    /// A request's body was left unread.
+    pub(super) unread: Cell<bool>,
+    /// The client ended a request before its end.
+    pub(super) cut: Cell<bool>,
+}
+
+/// A refusal and the place of its answer among the others.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused {
+    pub(super) refusal: Refusal,
+    /// The number of the call that stands in for the refused head; `None` when it was a body that was refused.
+    pub(super) stand_in: Option<u64>,
+}
+
+impl Shared {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            now: Cell::new(now),
+            phase: Cell::new(Phase::Waiting),
+            refused: Cell::new(None),
+            calls: Cell::new(0),
+            unread: Cell::new(false),
+            cut: Cell::new(false),
+        }
+    }
+}
+
+/// Everything on the transport's side of hyper.
+pub(super) struct Wire<T> {
+    transport: T,
+    guard: Guard,
+    shared: Rc<Shared>,
+    ready: BytesMut,
+    ahead: BytesMut,
+    stand_in_fed: bool,
+    eof: bool,
+    shut: bool,
+    /// hyper asked for input in this poll and got none.
+    starved: bool,
+    head_since: Instant,
+    active: Instant,
+    stalled: Option<Instant>,
+}
+
+impl<T: Transport> Wire<T> {
+    pub(super) fn new(transport: T, guard: Guard, shared: Rc<Shared>) -> Self {
+        let now = shared.now.get();
+        Self {
+            transport,
+            guard,
+            shared,
+            ready: BytesMut::new(),
+            ahead: BytesMut::new(),
+            stand_in_fed: false,
+            eof: false,
+            shut: false,
+            starved: false,
+            head_since: now,
+            active: now,
+            stalled: None,
+        }
+    }
+
+    /// To be called before hyper is polled.
+    pub(super) fn begin_poll(&mut self) {
+        self.starved = false;
+    }
+
+    /// Since when the head that hyper waits for has been coming in, if its first byte is there.
+    pub(super) fn head_since(&self) -> Option<Instant> {
+        (self.starved && self.guard.position() == Position::Head).then_some(self.head_since)
+    }
+
+    /// Since when hyper has been waiting for the first byte of a request.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        (self.starved && self.guard.position() == Position::Between).then_some(self.active)
+    }
+
+    /// Since when the client has taken no byte of what is to be written.
+    pub(super) fn stalled_since(&self) -> Option<Instant> {
+        self.stalled
+    }
+
+    /// Refuses what is coming in, because its time has run out.
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        let verdict = self.guard.refuse(refusal);
+        debug_assert!(matches!(verdict, Verdict::Refuse(_)));
+        self.publish_refusal();
+    }
+
+    /// Whether input may still come or lie unread, so that a plain close would reset the connection.
+    pub(super) fn has_unread_input(&self) -> bool {
+        let pending = !self.ready.is_empty() || !self.ahead.is_empty();
+        let refused = self.guard.refusal().is_some() || self.shared.unread.get();
+        !self.eof && (pending || refused || self.guard.position() != Position::Between)
+    }
+
+    /// Whether the client has shut its writing side and everything from it was read.
+    pub(super) fn at_end(&self) -> bool {
+        self.eof
+    }
+
+    /// Reads while nobody asks, to learn that the connection broke. Bytes that come are kept for later; the end of
+    /// the client's writing side is no break.
+    pub(super) fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.eof && self.ahead.len() < AHEAD_BYTES {
+            let room = AHEAD_BYTES - self.ahead.len();
+            let read = SCRATCH.with_borrow_mut(|scratch| {
+                let scratch = &mut scratch[..room];
+                let count = ready!(self.transport.poll_read(cx, scratch))?;
+                self.ahead.extend_from_slice(&scratch[..count]);
+                Poll::Ready(io::Result::Ok(count))
+            });
+            match ready!(read) {
+                Ok(0) => self.eof = true,
+                Ok(_) => self.active = self.shared.now.get(),
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// Throws input away. Resolves to the count of a read; 0 at its end.
+    pub(super) fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        SCRATCH.with_borrow_mut(|scratch| self.transport.poll_read(cx, scratch))
+    }
+
+    /// Shuts the writing side, once.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.shut {
+            ready!(self.transport.poll_shutdown(cx))?;
+            self.shut = true;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, cursor: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let room = cursor.remaining();
+        loop {
+            if !self.ready.is_empty() {
+                let count = self.ready.len().min(cursor.remaining());
+                cursor.put_slice(&self.ready[..count]);
+                self.ready.advance(count);
+            }
+            if cursor.remaining() < room {
+                return Poll::Ready(Ok(()));
+            }
+            if let Some(refused) = self.shared.refused.get() {
+                match self.feed_refusal(refused) {
+                    Some(result) => return Poll::Ready(result),
+                    None => continue,
+                }
+            }
+            if self.ahead.is_empty() {
+                if self.eof {
+                    self.shared.cut.set(self.guard.position() != Position::Between);
+                    return Poll::Ready(Ok(()));
+                }
+                ready!(self.poll_fill(cx, cursor))?;
+            } else {
+                let ahead = mem::take(&mut self.ahead);
+                self.admit(&ahead, cursor);
+            }
+        }
+    }
+
+    /// After all that passed: the stand-in for a refused head, an error inside a refused body, then the end.
+    fn feed_refusal(&mut self, refused: Refused) -> Option<io::Result<()>> {
+        if refused.stand_in.is_none() {
+            return Some(Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                refused.refusal.reason,
+            )));
+        }
+        if mem::replace(&mut self.stand_in_fed, true) {
+            return Some(Ok(()));
+        }
+        let head = self.guard.refused_head_method();
+        self.ready.extend_from_slice(if head { b"HEAD" } else { b"GET" });
+        self.ready
+            .extend_from_slice(b" / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n");
+        None
+    }
+
+    /// One read from the transport, through the guard, into hyper's buffer.
+    fn poll_fill(&mut self, cx: &mut Context<'_>, cursor: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            // As much as hyper has room for, so that what passes need not be stored in between.
+            let size = cursor.remaining().clamp(1024, SCRATCH_BYTES);
+            let count = match self.transport.poll_read(cx, &mut scratch[..size]) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => {
+                    self.starved = true;
+                    return Poll::Pending;
+                }
+            };
+            self.active = self.shared.now.get();
+            if count == 0 {
+                self.eof = true;
+            } else {
+                self.admit(&scratch[..count], cursor);
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+
+    /// Shows input to the guard; what passes goes to hyper, or to `ready` where hyper has no more room.
+    fn admit(&mut self, input: &[u8], cursor: &mut ReadBufCursor<'_>) {
+        let before = self.guard.position();
+        let (mut start, mut at) = (0, 0);
+        while at < input.len() {
+            match self.guard.push(&input[at..]) {
+                Verdict::Pass(count) => at += count,
+                Verdict::PassHeld { head, taken } => {
+                    self.release(&head, cursor);
+                    at += taken;
+                    start = at;
+                }
+                Verdict::Hold => break,
+                Verdict::Refuse(_) => {
+                    self.publish_refusal();
+                    break;
+                }
+            }
+        }
+        self.release(&input[start..at], cursor);
+        if before != Position::Head || at > 0 {
+            self.head_since = self.shared.now.get();
+        }
+    }
+
+    fn release(&mut self, bytes: &[u8], cursor: &mut ReadBufCursor<'_>) {
+        let direct = if self.ready.is_empty() {
+            bytes.len().min(cursor.remaining())
+        } else {
+            0
+        };
+        cursor.put_slice(&bytes[..direct]);
+        self.ready.extend_from_slice(&bytes[direct..]);
+    }
+
+    fn publish_refusal(&mut self) {
+        let Some(refusal) = self.guard.refusal() else {
+            return;
+        };
+        let in_head = self.guard.position() != Position::Body;
+        let stand_in = in_head.then_some(self.guard.heads());
+        self.shared.refused.set(Some(Refused { refusal, stand_in }));
+    }
+
+    fn note_write(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &written {
+            Poll::Pending => {
+                self.stalled.get_or_insert(self.shared.now.get());
+            }
+            Poll::Ready(_) => {
+                self.stalled = None;
+                self.active = self.shared.now.get();
+            }
+        }
+        written
+    }
+}
+
+/// hyper's handle on the wire.
+pub(super) struct Io<T>(pub(super) Rc<RefCell<Wire<T>>>);
+
+impl<T: Transport> Read for Io<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().poll_read(cx, &mut buf)
+    }
+}
+
+impl<T: Transport> Write for Io<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let mut wire = self.0.borrow_mut();
+        let written = wire.transport.poll_write(cx, buf);
+        wire.note_write(written)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().transport.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.borrow().transport.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut wire = self.0.borrow_mut();
+        let written = wire.transport.poll_write_vectored(cx, bufs);
+        wire.note_write(written)
+    }
+}
