@@ -11,6 +11,17 @@ fn engine_and_module(text: &str) -> (Engine, Result<Module, ModuleError>) {
     (engine, module)
 }
 
+/// Two hundred functions of some forty bytes, each of which carries a thousand values over six branches.
+#[test]
+fn code_stays_in_proportion_to_the_module() {
+    let results = "i32 ".repeat(1000);
+    let branch = "(br_if 0 (i32.const 0)) ".repeat(6);
+    let body = format!("(i32.const 1) (call 0) {branch} unreachable");
+    let funcs = format!("(func (type 0) {body})").repeat(200);
+    let (_, module) = engine_and_module(&format!("(module (type (func (result {results}))) {funcs})"));
+    assert!(matches!(module, Err(ModuleError::TooLarge { .. })), "{module:?}");
+}
+
 #[test]
 fn the_tables_of_a_store_share_their_limit() {
     let limits = Limits {

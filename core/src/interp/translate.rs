@@ -70,13 +70,15 @@ pub(crate) struct Translator<'m> {
     code_limit: usize,
 }
 
-/// Instructions that a function may become for each byte of its body, and in any case. Ordinary code needs less than one;
-/// only branches that carry many results around need more, and a hostile body could ask for thousands.
-const INSTRUCTIONS_PER_BYTE: usize = 64;
-const INSTRUCTIONS_FREE: usize = 4096;
+/// Instructions that a module may become for each byte of its bodies, and in any case. Ordinary code needs less than one;
+/// only branches that carry many results around need more, and hostile bodies could ask for thousands. The second
+/// allowance is the whole module's: it must not grow with the number of functions, which can be a million.
+const INSTRUCTIONS_PER_BYTE: usize = 4;
+const INSTRUCTIONS_FREE: usize = 1 << 16;
 
 impl<'m> Translator<'m> {
-    /// Begins a function of this type, with so many locals (parameters included) and bytes of body.
+    /// Begins a function of this type, with so many locals (parameters included). `body_bytes` are those of the module's
+    /// bodies up to this one and with it, in proportion to which the module's code may grow.
     pub(crate) fn new(
         code: &'m mut ModuleCode,
         imported_funcs: u32,
@@ -99,7 +101,9 @@ impl<'m> Translator<'m> {
             newest: vec![0; locals],
             max_height: ty.results().len(),
             barrier,
-            code_limit: barrier + body_bytes.saturating_mul(INSTRUCTIONS_PER_BYTE) + INSTRUCTIONS_FREE,
+            code_limit: body_bytes
+                .saturating_mul(INSTRUCTIONS_PER_BYTE)
+                .saturating_add(INSTRUCTIONS_FREE),
         }
     }
 
@@ -122,7 +126,7 @@ impl<'m> Translator<'m> {
         let frame = self.locals + self.max_height;
         if self.code.len() > self.code_limit {
             return Err(ModuleError::TooLarge {
-                what: "the instructions that a function's branches carry values with",
+                what: "the instructions that branches carry values with",
                 have: self.code.len() as u64,
                 limit: self.code_limit as u64,
             });
@@ -674,6 +678,7 @@ impl Sink for Translator<'_> {
         let arity = controls[innermost - *depths.last().expect("a default") as usize].branch_arity() as usize;
         // The results settle once, before the jump; where a target wants them lower, a stub moves them there.
         self.settle_top(arity);
+        let settled = self.stack.len() - arity;
         let last = depths.len() as u32 - 1;
         self.emit(Inst::BrTable { index, last });
         let first_entry = self.code.len();
@@ -684,7 +689,7 @@ impl Sink for Translator<'_> {
         for (i, &depth) in depths.iter().enumerate() {
             let entry = (first_entry + i) as Pc;
             let target = &mut controls[innermost - depth as usize];
-            if arity == 0 || self.in_place(target.label.height, arity) {
+            if arity == 0 || target.label.height == settled {
                 if target.kind == ControlKind::Loop {
                     self.code[entry as usize] = Inst::Br {
                         target: target.label.start,
