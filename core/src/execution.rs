@@ -279,6 +279,62 @@ mod tests {
         }
     }
 
+    /// Slices of `fuel` that a call of `f` takes.
+    fn slices(wat: &str, arguments: &[Value], fuel: u64) -> u32 {
+        let (mut store, instance) = instance(wat);
+        let f = instance.func(&store, "f").expect("export");
+        let mut run = Execution::new(&mut store, f, arguments).expect("arguments");
+        let mut slices = 1;
+        loop {
+            match run.resume(&mut store, fuel) {
+                Step::Preempted => slices += 1,
+                Step::Finished => return slices,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn straight_code_pays_for_its_length() {
+        let long = "(local.set 0 (i32.mul (local.get 0) (i32.const 3)))".repeat(10_000);
+        let wat = format!(r#"(module (func (export "f") (param i32) {long}))"#);
+        assert!(slices(&wat, &[Value::I32(1)], 1000) >= 9);
+    }
+
+    #[test]
+    fn no_path_jumps_past_what_it_has_to_pay() {
+        // What is skipped is of all lengths, so that payments for the code in its order would often lie there.
+        let block = |length| {
+            let skipped = "(local.set 0 (i32.mul (local.get 0) (i32.const 3)))".repeat(length);
+            format!("(block (br_if 0 (local.get 0)) {skipped}) (if (local.get 0) (then) (else {skipped}))")
+        };
+        let blocks: String = (0..2000).map(|i| block(i % 140)).collect();
+        let wat = format!(r#"(module (func (export "f") (param i32) {blocks}))"#);
+        assert!(slices(&wat, &[Value::I32(1)], 256) >= 4000 / 256);
+    }
+
+    #[test]
+    fn a_call_into_another_instance_pays_for_its_locals() {
+        let engine = Engine::default();
+        let compile = |wat: &str| Module::new(&engine, &wat::parse_str(wat).expect("wat")).expect("module");
+        let locals = "i64 ".repeat(10_000);
+        let callee = compile(&format!(r#"(module (func (export "g") (local {locals})))"#));
+        let caller = compile(
+            r#"(module (import "callee" "g" (func $g)) (func (export "f") (call $g) (call $g) (call $g)))"#,
+        );
+        let mut store = Store::new(&engine, &Limits::default(), ());
+        let mut linker = Linker::new(&engine);
+        let callee = linker.instantiate(&mut store, &callee).expect("instance");
+        linker.define_instance(&store, "callee", callee);
+        let caller = linker.instantiate(&mut store, &caller).expect("instance");
+        let f = caller.func(&store, "f").expect("export");
+        let mut run = Execution::new(&mut store, f, &[]).expect("arguments");
+        for _ in 0..3 {
+            assert_eq!(run.resume(&mut store, 1000), Step::Preempted);
+        }
+        assert_eq!(run.resume(&mut store, 1000), Step::Finished);
+    }
+
     #[test]
     fn a_waiting_host_call_is_made_again_with_its_arguments() {
         let (mut store, instance) = instance(

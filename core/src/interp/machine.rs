@@ -130,6 +130,9 @@ impl Machine {
                         if let Err(trap) = self.push_frame(store, instance, func, base) {
                             return Exit::Trapped(self.report(store, trap));
                         }
+                        if self.fuel < 0 {
+                            return Exit::Preempted;
+                        }
                     }
                     FuncEntity::Host { .. } => {
                         return Exit::Host {
@@ -179,6 +182,7 @@ impl Machine {
         self.instance = instance;
         self.base = base;
         self.pc = code.entry;
+        self.fuel -= code.call_cost();
         Ok(())
     }
 

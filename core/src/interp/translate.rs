@@ -18,7 +18,7 @@
 //! Two peepholes look at the last instruction, if no label was bound since: a result that goes straight to a local is
 //! written there, and a comparison whose result is only branched on becomes part of the jump.
 
-use super::code::{FunctionCode, ModuleCode};
+use super::code::{FunctionCode, ModuleCode, STRETCH};
 use super::inst::{Inst, Pc, Reg};
 use crate::error::ModuleError;
 use crate::frontend::{Control, ControlKind, MemoryAccess, Sink};
@@ -46,8 +46,10 @@ pub(crate) struct Label {
     start: Pc,
     /// Jumps to the end, waiting for it.
     pending: Vec<Pc>,
-    /// The jump of an `if` around its first arm.
-    otherwise: Option<Pc>,
+    /// The most that is unpaid where one of them comes from.
+    unpaid: u32,
+    /// The jump of an `if` around its first arm, and what is unpaid there.
+    otherwise: Option<(Pc, u32)>,
 }
 
 /// The translation of one function; `code` is its module's, which grows at the end.
@@ -66,6 +68,8 @@ pub(crate) struct Translator<'m> {
     max_height: usize,
     /// Instructions before this one may be jumped over or into: peepholes must not look there.
     barrier: usize,
+    /// The most instructions that any path to here has run since it last paid: see [`STRETCH`].
+    unpaid: u32,
     /// Length of the module's code beyond which this function is refused.
     code_limit: usize,
 }
@@ -101,6 +105,7 @@ impl<'m> Translator<'m> {
             newest: vec![0; locals],
             max_height: ty.results().len(),
             barrier,
+            unpaid: 0,
             code_limit: body_bytes
                 .saturating_mul(INSTRUCTIONS_PER_BYTE)
                 .saturating_add(INSTRUCTIONS_FREE),
@@ -113,6 +118,7 @@ impl<'m> Translator<'m> {
             height: 0,
             start: 0,
             pending: Vec::new(),
+            unpaid: 0,
             otherwise: None,
         }
     }
@@ -150,6 +156,11 @@ impl<'m> Translator<'m> {
     // --- Emission -----------------------------------------------------------------------------------------------
 
     fn emit(&mut self, inst: Inst) -> Pc {
+        if self.unpaid >= STRETCH {
+            self.code.push(Inst::Pay);
+            self.unpaid = 0;
+        }
+        self.unpaid += 1;
         let at = position(self.code);
         self.code.push(inst);
         at
@@ -340,6 +351,7 @@ impl<'m> Translator<'m> {
             *self.code[at as usize].target_mut().expect("a jump") = target.label.start;
         } else {
             target.label.pending.push(at);
+            target.label.unpaid = target.label.unpaid.max(self.unpaid);
         }
     }
 
@@ -408,6 +420,7 @@ impl<'m> Translator<'m> {
             height: self.stack.len() - params as usize,
             start: 0,
             pending: Vec::new(),
+            unpaid: 0,
             otherwise: None,
         }
     }
@@ -592,7 +605,7 @@ impl Sink for Translator<'_> {
         self.flushed = self.stack.len();
         self.barrier = self.code.len();
         let mut label = self.open(params);
-        label.otherwise = Some(jump);
+        label.otherwise = Some((jump, self.unpaid));
         label
     }
 
@@ -601,13 +614,15 @@ impl Sink for Translator<'_> {
             self.move_results(control.label.height, control.results as usize);
             let jump = self.emit(Inst::Br { target: 0 });
             control.label.pending.push(jump);
+            control.label.unpaid = control.label.unpaid.max(self.unpaid);
         }
-        let otherwise = control
+        let (otherwise, unpaid) = control
             .label
             .otherwise
             .take()
             .expect("an if has a jump around its first arm");
         self.bind(vec![otherwise]);
+        self.unpaid = unpaid;
         self.truncate(control.label.height);
         self.replace_top(0, control.params as usize);
         self.flushed = self.stack.len();
@@ -629,10 +644,16 @@ impl Sink for Translator<'_> {
         }
         if reachable {
             self.move_results(label.height, results);
+        } else {
+            self.unpaid = 0;
         }
         let mut jumps = label.pending;
+        self.unpaid = self.unpaid.max(label.unpaid);
         // An if without an else has as many parameters as results, canonical when it opened.
-        jumps.extend(label.otherwise);
+        if let Some((otherwise, unpaid)) = label.otherwise {
+            jumps.push(otherwise);
+            self.unpaid = self.unpaid.max(unpaid);
+        }
         self.bind(jumps);
         self.truncate(label.height);
         self.replace_top(0, results);
@@ -665,9 +686,11 @@ impl Sink for Translator<'_> {
         } else {
             let skip = self.conditional(false);
             let skip = self.emit(skip);
+            let unpaid = self.unpaid;
             self.move_results(target.label.height, arity);
             self.jump(Inst::Br { target: 0 }, target);
             self.bind(vec![skip]);
+            self.unpaid = unpaid;
         }
         self.barrier = self.code.len();
     }
@@ -684,6 +707,8 @@ impl Sink for Translator<'_> {
         let first_entry = self.code.len();
         self.code
             .resize(first_entry + depths.len(), Inst::Br { target: 0 });
+        // The entry is an instruction as well.
+        let unpaid = self.unpaid + 1;
         // One stub for each distinct target that needs one, found by depth.
         let mut stubs: std::collections::HashMap<u32, Pc> = std::collections::HashMap::new();
         for (i, &depth) in depths.iter().enumerate() {
@@ -696,12 +721,14 @@ impl Sink for Translator<'_> {
                     };
                 } else {
                     target.label.pending.push(entry);
+                    target.label.unpaid = target.label.unpaid.max(unpaid);
                 }
                 continue;
             }
             let here = position(self.code);
             let stub = *stubs.entry(depth).or_insert(here);
             if stub == here {
+                self.unpaid = unpaid;
                 self.move_results(target.label.height, arity);
                 self.jump(Inst::Br { target: 0 }, target);
             }
