@@ -32,6 +32,7 @@ pub enum Step {
 /// A run of one function.
 #[derive(Debug)]
 pub struct Execution {
+    func: Func,
     machine: Machine,
     state: State,
     ty: FuncType,
@@ -84,7 +85,11 @@ impl Execution {
                 base: 0,
                 instance: None,
             },
-            FuncEntity::Wasm { instance, func, .. } => match machine.enter(inner, instance, func) {
+            FuncEntity::Wasm {
+                instance,
+                func: defined,
+                ..
+            } => match machine.enter(inner, instance, defined) {
                 Ok(()) => State::Wasm,
                 Err(trap) => State::Ended(Step::Trapped(TrapReport {
                     trap,
@@ -93,6 +98,7 @@ impl Execution {
             },
         };
         Ok(Self {
+            func,
             machine,
             state,
             ty,
@@ -106,6 +112,8 @@ impl Execution {
     /// # Panics
     /// If `store` is not the one that the run began in.
     pub fn resume<T>(&mut self, store: &mut Store<T>, fuel: u64) -> Step {
+        // A run holds numbers of things in its store: in another one they would name a stranger's.
+        self.func.index(&store.inner);
         let mut fuel = i64::try_from(fuel).unwrap_or(i64::MAX);
         loop {
             match self.state {
@@ -366,6 +374,37 @@ mod tests {
             .map(|frame| frame.name.as_deref())
             .collect();
         assert_eq!(names, [Some("inner"), Some("outer")]);
+    }
+
+    #[test]
+    fn a_trap_of_an_exported_import_names_no_function() {
+        let (mut store, _) = instance("(module (func unreachable))");
+        let engine = store.inner.engine.clone();
+        let wasm = wat::parse_str(
+            r#"(module (import "host" "trap" (func $trap)) (export "f" (func $trap)) (func unreachable))"#,
+        );
+        let module = Module::new(&engine, &wasm.expect("wat")).expect("module");
+        let mut linker = Linker::new(&engine);
+        linker.func("host", "trap", FuncType::new([], []), |_, _| {
+            Err(Trap::Unreachable.into())
+        });
+        let instance = linker.instantiate(&mut store, &module).expect("instance");
+        let f = instance.func(&store, "f").expect("export");
+        let Err(RunError::Trap(report)) = f.call(&mut store, &[]) else {
+            panic!("a trap")
+        };
+        assert_eq!(report.backtrace, []);
+    }
+
+    #[test]
+    fn a_run_knows_its_store() {
+        let (mut store, instance) = instance(SUM);
+        let (mut other, _) = self::instance(SUM);
+        let sum = instance.func(&store, "sum").expect("export");
+        let mut run = Execution::new(&mut store, sum, &[Value::I32(1000)]).expect("arguments");
+        assert_eq!(run.resume(&mut store, 100), Step::Preempted);
+        let resumed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.resume(&mut other, 100)));
+        assert!(resumed.is_err());
     }
 
     #[test]

@@ -83,7 +83,8 @@ impl Machine {
             limit: slots,
             max_depth,
             instance: 0,
-            pc: 0,
+            // Nothing is active yet: a report has no frames to name.
+            pc: Frame::ENTRY,
             base: 0,
             fuel: 0,
         }
