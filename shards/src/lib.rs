@@ -43,7 +43,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`start`] first probes the machine ([`probe`]) and says what to set if it lacks something. [`Shards::drain`] refuses
+//! [`start`] first probes the machine ([`probe()`]) and says what to set if it lacks something. [`Shards::drain`] refuses
 //! new tasks and resolves [`Shard::draining`]; admitted tasks may finish until their deadlines or the end of the grace
 //! period; a shard ends when its `main` returns.
 //!

@@ -123,7 +123,7 @@ pub struct Load {
     pub blocked: usize,
 }
 
-/// The state machine; see the [module's picture](self).
+/// The scheduler of one shard: a state machine that is told [`Event`]s and answers with [`Action`]s.
 #[derive(Debug)]
 pub struct Scheduler<P> {
     config: SchedulerConfig,
@@ -142,7 +142,7 @@ pub struct Scheduler<P> {
 struct Entry {
     candidate: Candidate,
     state: State,
-    /// When the task entered its state.
+    /// Up to when the account is written.
     since: Instant,
     alarm: Instant,
     account: Account,
@@ -158,6 +158,21 @@ enum State {
     Blocked {
         until: Instant,
     },
+}
+
+impl Entry {
+    /// Accounts for the time since the last change as time spent waiting for the core.
+    fn waited_until(&mut self, at: Instant) {
+        self.account.queued += at.saturating_duration_since(self.since);
+        self.since = at;
+    }
+
+    /// Accounts for the time since the last change as sleep. What comes after `at` is waiting for the core again, even
+    /// when the scheduler hears of it later.
+    fn slept_until(&mut self, at: Instant) {
+        self.account.blocked += at.saturating_duration_since(self.since);
+        self.since = at;
+    }
 }
 
 impl<P: Policy> Scheduler<P> {
@@ -270,12 +285,10 @@ impl<P: Policy> Scheduler<P> {
                 self.end(id, Ending::DeadlineExceeded, now, actions);
                 continue;
             }
-            assert!(
-                matches!(entry.state, State::Blocked { .. }),
-                "an early alarm belongs to a sleeper"
-            );
-            entry.account.blocked += now.saturating_duration_since(entry.since);
-            entry.since = now;
+            let State::Blocked { until } = entry.state else {
+                unreachable!("an alarm before the deadline belongs to a sleeper");
+            };
+            entry.slept_until(until);
             entry.state = State::Ready;
             let (candidate, deadline) = (entry.candidate, entry.candidate.meta.deadline);
             self.load.blocked -= 1;
@@ -291,8 +304,7 @@ impl<P: Policy> Scheduler<P> {
             State::Ready,
             "the policy picked a task that is not ready"
         );
-        entry.account.queued += now.saturating_duration_since(entry.since);
-        entry.since = now;
+        entry.waited_until(now);
         entry.state = State::Running { cancelled: false };
         if !entry.candidate.started {
             entry.candidate.started = true;
@@ -376,18 +388,16 @@ impl<P: Policy> Scheduler<P> {
         let mut entry = self.tasks.remove(id.slot());
         assert_eq!(entry.candidate.id, id, "a task ends once");
         self.alarms.remove(&(entry.alarm, id));
-        let waited = now.saturating_duration_since(entry.since);
         match entry.state {
-            State::Ready => {
-                self.policy.remove(&entry.candidate);
-                entry.account.queued += waited;
-            }
-            State::Blocked { .. } => {
+            State::Ready => self.policy.remove(&entry.candidate),
+            State::Blocked { until } => {
                 self.load.blocked -= 1;
-                entry.account.blocked += waited;
+                entry.slept_until(until.min(now));
             }
-            State::Running { .. } => {}
+            // Its slice is accounted for.
+            State::Running { .. } => entry.since = now,
         }
+        entry.waited_until(now);
         if entry.candidate.started {
             self.load.started -= 1;
         } else {

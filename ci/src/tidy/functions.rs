@@ -4,33 +4,35 @@
 //! check. So `functions/manifest.toml` records what each was built from, and this rule recomputes it:
 //!
 //! ```text
-//! [[function]]
-//! name = "echo"
-//! sources = ["echo/echo.c"]     sources_sha256 = SHA-256 of the files' bytes, concatenated in this order
-//! wasm = "wasm/echo.wasm"       wasm_sha256    = SHA-256 of the module
+//! [function.echo]
+//! sources = ["functions/echo/echo.c"]   sources_sha256 = SHA-256 of the files' bytes, concatenated in this order
+//! wasm = "functions/wasm/echo.wasm"     wasm_sha256    = SHA-256 of the module
 //! ```
 //!
-//! Paths are relative to `functions/`. Whoever changes a source rebuilds the module by the script there, which rewrites
-//! both hashes. A `.wasm` file in `functions/wasm` without an entry is a violation too: nobody could say what it is.
+//! Paths are from the root. Test programs stand in `[wasi_test.NAME]` tables of the same form. Whoever changes a source
+//! rebuilds the module by the script there, which rewrites both hashes. A `.wasm` file in a folder that holds listed ones,
+//! or in `functions/wasm`, is a violation without an entry: nobody could say what it is.
 
 use super::{Tree, Violation};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const MANIFEST: &str = "functions/manifest.toml";
 const MODULES: &str = "functions/wasm";
 
 #[derive(Deserialize)]
 struct Manifest {
-    function: Vec<Function>,
+    function: BTreeMap<String, Entry>,
+    #[serde(default)]
+    wasi_test: BTreeMap<String, Entry>,
 }
 
-/// One function's entry. Keys that the build needs for itself, such as its flags, are not looked at here.
+/// One program's entry. Keys that others need, such as the mode, are not looked at here.
 #[derive(Deserialize)]
-struct Function {
-    name: String,
+struct Entry {
     sources: Vec<String>,
     sources_sha256: String,
     wasm: String,
@@ -40,7 +42,7 @@ struct Function {
 pub(super) fn check(tree: &Tree) -> Vec<Violation> {
     let Some(file) = tree.file(MANIFEST) else {
         let message = format!("is missing, so nothing says what the modules in {MODULES} were built from");
-        return match modules(tree).is_empty() {
+        return match modules(&tree.root, MODULES).is_empty() {
             true => Vec::new(),
             false => vec![Violation::new(MANIFEST, 0, message)],
         };
@@ -49,46 +51,46 @@ pub(super) fn check(tree: &Tree) -> Vec<Violation> {
         Ok(manifest) => manifest,
         Err(error) => return vec![Violation::new(MANIFEST, 0, format!("no manifest: {error}"))],
     };
-    let folder = tree.root.join("functions");
-    let mut violations: Vec<_> = manifest
-        .function
+    let entries: Vec<_> = manifest.function.iter().chain(&manifest.wasi_test).collect();
+    let mut violations: Vec<_> = entries
         .iter()
-        .flat_map(|entry| check_entry(&folder, entry))
+        .flat_map(|(name, entry)| check_entry(&tree.root, name, entry))
         .collect();
-    let listed: Vec<_> = manifest
-        .function
+    let listed: BTreeSet<&str> = entries.iter().map(|(_, entry)| entry.wasm.as_str()).collect();
+    let folders = listed
         .iter()
-        .map(|entry| folder.join(&entry.wasm))
-        .collect();
-    for module in modules(tree).iter().filter(|module| !listed.contains(module)) {
-        let name = module
-            .strip_prefix(&tree.root)
-            .unwrap_or(module)
-            .display()
-            .to_string();
-        violations.push(Violation::new(name, 0, format!("has no entry in {MANIFEST}")));
+        .filter_map(|path| path.rsplit_once('/'))
+        .map(|(folder, _)| folder);
+    let folders: BTreeSet<&str> = folders.chain([MODULES]).collect();
+    for module in folders.iter().flat_map(|folder| modules(&tree.root, folder)) {
+        if !listed.contains(module.as_str()) {
+            violations.push(Violation::new(module, 0, format!("has no entry in {MANIFEST}")));
+        }
     }
     violations
 }
 
-fn modules(tree: &Tree) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(tree.root.join(MODULES))
+/// The `.wasm` files in a folder, by their paths from the root.
+fn modules(root: &Path, folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(root.join(folder))
         .into_iter()
         .flatten()
         .flatten();
-    let mut modules: Vec<_> = entries.map(|entry| entry.path()).collect();
-    modules.retain(|path| path.extension().is_some_and(|extension| extension == "wasm"));
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    let mut modules: Vec<_> = names
+        .filter(|name| name.ends_with(".wasm"))
+        .map(|name| format!("{folder}/{name}"))
+        .collect();
     modules.sort();
     modules
 }
 
-fn check_entry(folder: &Path, entry: &Function) -> Vec<Violation> {
-    let name = &entry.name;
+fn check_entry(root: &Path, name: &str, entry: &Entry) -> Vec<Violation> {
     let mut violations = Vec::new();
     if entry.sources.is_empty() {
         violations.push(Violation::new(MANIFEST, 0, format!("{name}: names no source")));
     }
-    let mut expect = |what: &str, files: &[String], recorded: &str| match sha256(folder, files) {
+    let mut expect = |what: &str, files: &[String], recorded: &str| match sha256(root, files) {
         Ok(found) if found == recorded => {}
         Ok(found) => {
             let message = format!(
@@ -108,10 +110,10 @@ fn check_entry(folder: &Path, entry: &Function) -> Vec<Violation> {
 }
 
 /// SHA-256 (FIPS 180-4) of the files' bytes one after the other, in lower-case hexadecimal.
-fn sha256(folder: &Path, files: &[String]) -> Result<String, String> {
+fn sha256(root: &Path, files: &[String]) -> Result<String, String> {
     let mut hash = Sha256::new();
     for file in files {
-        let bytes = std::fs::read(folder.join(file)).map_err(|error| format!("functions/{file}: {error}"))?;
+        let bytes = std::fs::read(root.join(file)).map_err(|error| format!("{file}: {error}"))?;
         hash.update(bytes);
     }
     Ok(hash.finalize().iter().fold(String::new(), |mut text, byte| {
@@ -130,8 +132,8 @@ mod tests {
 
     fn manifest(sources_sha256: &str, wasm_sha256: &str) -> String {
         format!(
-            "[[function]]\nname = 'f'\nsources = ['f/one.c', 'f/two.c']\nsources_sha256 = '{sources_sha256}'\n\
-             wasm = 'wasm/f.wasm'\nwasm_sha256 = '{wasm_sha256}'\n"
+            "[function.f]\nsources = ['functions/f/one.c', 'functions/f/two.c']\n\
+             sources_sha256 = '{sources_sha256}'\nwasm = 'functions/wasm/f.wasm'\nwasm_sha256 = '{wasm_sha256}'\n"
         )
     }
 

@@ -9,7 +9,8 @@
 
 use super::code::STRETCH;
 use super::inst::{Inst, Pc};
-use super::machine::{Frame, Machine, WINDOW};
+use super::machine::{Frame, Machine};
+use super::stack::WINDOW;
 use crate::operator::{BinaryOp, CompareOp, Libcall, Slot, UnaryOp, for_each_operator};
 use crate::store::{FuncEntity, StoreInner};
 use crate::trap::Trap;

@@ -32,7 +32,6 @@ use crate::stats::ShardStats;
 use crate::task::{Account, Ending, RejectReason, Task, TaskId, TaskMeta};
 
 /// A task that was not accepted, given back.
-#[derive(Debug)]
 pub struct Rejected<T> {
     /// Why.
     pub reason: RejectReason,
@@ -41,7 +40,6 @@ pub struct Rejected<T> {
 }
 
 /// A task that has ended, given back.
-#[derive(Debug)]
 pub struct Completed<T> {
     /// The task, in the state that its last slice left.
     pub task: T,
@@ -49,6 +47,24 @@ pub struct Completed<T> {
     pub ending: Ending,
     /// Where its time went.
     pub account: Account,
+}
+
+// Written out so that tasks need not be printable.
+impl<T> fmt::Debug for Rejected<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rejected")
+            .field("reason", &self.reason)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> fmt::Debug for Completed<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Completed")
+            .field("ending", &self.ending)
+            .field("account", &self.account)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The tasks of one shard and the scheduler that orders them.

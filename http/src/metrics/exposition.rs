@@ -1,0 +1,371 @@
+//! The counters as OpenMetrics text.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use luge_shards::{ShardStats, StatsSnapshot};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::{BUCKETS_SECONDS, FunctionTotals, ShardMetrics};
+use crate::error::FailureKind;
+
+/// What `/metrics` tells; encodes the counters as they stand whenever it is asked.
+#[derive(Debug)]
+pub struct Exposition {
+    registry: Registry,
+}
+
+/// One shard's counters: ours, and the scheduler's once the shard has started.
+#[derive(Debug)]
+pub struct ShardSource {
+    /// Written by the connections of the shard.
+    pub counters: ShardMetrics,
+    /// Written by its scheduler.
+    pub scheduler: OnceLock<Arc<ShardStats>>,
+}
+
+impl Exposition {
+    /// The media type of the text.
+    pub const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// An exposition of these shards and of the functions with these names, in the registry's order.
+    #[must_use]
+    pub fn new(
+        functions: Vec<String>,
+        shards: Arc<[ShardSource]>,
+        dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Exposition {
+        let mut registry = Registry::with_prefix("luge");
+        registry.register_collector(Box::new(ServerCollector {
+            shards: Arc::clone(&shards),
+            dropped_log_lines: Box::new(dropped_log_lines),
+        }));
+        registry.register_collector(Box::new(FunctionCollector { functions, shards }));
+        Exposition { registry }
+    }
+
+    /// The counters as they stand, in OpenMetrics text format 1.0.
+    ///
+    /// # Errors
+    /// Never in practice: writing to a string does not fail.
+    pub fn encode(&self) -> Result<String, fmt::Error> {
+        let mut text = String::with_capacity(16 * 1024);
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// Labels in the order in which they are written.
+type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
+
+/// Writes metric families whose members differ in `N` labels.
+fn family<'a, const N: usize>(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help, kind): (&str, &str, MetricType),
+    members: impl Iterator<Item = (Labels<'a, N>, f64)>,
+) -> fmt::Result
+where
+    Labels<'a, N>: EncodeLabelSet,
+{
+    let mut descriptor = encoder.encode_descriptor(name, help, None, kind)?;
+    for (labels, value) in members {
+        let member = descriptor.encode_family(&labels)?;
+        match kind {
+            MetricType::Counter => ConstCounter::new(value).encode(member)?,
+            _ => ConstGauge::new(value).encode(member)?,
+        }
+    }
+    Ok(())
+}
+
+struct ServerCollector {
+    shards: Arc<[ShardSource]>,
+    dropped_log_lines: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// Name, help, type, and how to read it from a shard.
+type ShardFamily = (&'static str, &'static str, MetricType, fn(&ShardSource) -> f64);
+
+const SHARD_FAMILIES: [ShardFamily; 13] = [
+    (
+        "connections_open",
+        "Connections open now",
+        MetricType::Gauge,
+        |shard| count(shard.counters.connections_open.value()),
+    ),
+    (
+        "connections_accepted",
+        "Connections accepted",
+        MetricType::Counter,
+        |shard| count(shard.counters.connections_accepted.value()),
+    ),
+    (
+        "connections_refused",
+        "Connections answered 503 at once",
+        MetricType::Counter,
+        |shard| count(shard.counters.connections_refused.value()),
+    ),
+    (
+        "http_requests",
+        "Requests whose head was understood",
+        MetricType::Counter,
+        |shard| count(shard.counters.requests.value()),
+    ),
+    (
+        "queue_length",
+        "Runs that wait for their first slice",
+        MetricType::Gauge,
+        |shard| scheduler(shard, |stats| count(stats.queued)),
+    ),
+    (
+        "running",
+        "Runs that have had a slice and not ended",
+        MetricType::Gauge,
+        |shard| scheduler(shard, |stats| count(stats.started)),
+    ),
+    (
+        "submitted",
+        "Runs that were admitted",
+        MetricType::Counter,
+        |shard| scheduler(shard, |stats| count(stats.submitted)),
+    ),
+    (
+        "completed",
+        "Runs that came to their own end",
+        MetricType::Counter,
+        |shard| scheduler(shard, |stats| count(stats.completed)),
+    ),
+    (
+        "stopped",
+        "Runs stopped at a limit or by a drain",
+        MetricType::Counter,
+        |shard| {
+            scheduler(shard, |stats| {
+                count(stats.deadline_exceeded + stats.cpu_budget_exceeded + stats.drained)
+            })
+        },
+    ),
+    (
+        "rejected",
+        "Runs rejected, mostly because the queue was full",
+        MetricType::Counter,
+        |shard| scheduler(shard, |stats| count(stats.rejected)),
+    ),
+    (
+        "cancelled",
+        "Runs cancelled because the client went away",
+        MetricType::Counter,
+        |shard| scheduler(shard, |stats| count(stats.cancelled)),
+    ),
+    (
+        "slices",
+        "Slices given to runs that have ended",
+        MetricType::Counter,
+        |shard| scheduler(shard, |stats| count(stats.slices)),
+    ),
+    (
+        "busy_seconds",
+        "Time on the core of runs that have ended",
+        MetricType::Counter,
+        |shard| scheduler(shard, |stats| count(stats.busy_ns) / 1e9),
+    ),
+];
+
+fn scheduler(shard: &ShardSource, read: impl Fn(&StatsSnapshot) -> f64) -> f64 {
+    shard.scheduler.get().map_or(0.0, |stats| read(&stats.snapshot()))
+}
+
+/// OpenMetrics numbers are doubles: exact up to 2^53.
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counters stay below 2^53, and beyond it the last digits do not matter"
+)]
+fn count(value: u64) -> f64 {
+    value as f64
+}
+
+impl fmt::Debug for ServerCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerCollector")
+            .field("shards", &self.shards.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Collector for ServerCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let names: Vec<String> = (0..self.shards.len()).map(|shard| shard.to_string()).collect();
+        let shards = || names.iter().map(String::as_str).zip(self.shards.iter());
+        for (name, help, kind, read) in SHARD_FAMILIES {
+            let members = shards().map(|(name, shard)| ([("shard", name)], read(shard)));
+            family(&mut encoder, (name, help, kind), members)?;
+        }
+        let statuses: Vec<_> = shards()
+            .flat_map(|(name, shard)| {
+                shard
+                    .counters
+                    .refused()
+                    .map(move |(status, number)| (name, status.to_string(), number))
+            })
+            .collect();
+        let members = statuses.iter().filter(|(.., number)| *number > 0);
+        let members =
+            members.map(|(name, status, number)| ([("shard", *name), ("status", status)], count(*number)));
+        let about = (
+            "http_refused",
+            "Requests that reached no function",
+            MetricType::Counter,
+        );
+        family(&mut encoder, about, members)?;
+        let help = "Log lines dropped because stderr was too slow";
+        let lines = encoder.encode_descriptor("log_lines_dropped", help, None, MetricType::Counter)?;
+        ConstCounter::new((self.dropped_log_lines)()).encode(lines)
+    }
+}
+
+#[derive(Debug)]
+struct FunctionCollector {
+    functions: Vec<String>,
+    shards: Arc<[ShardSource]>,
+}
+
+impl FunctionCollector {
+    fn totals(&self) -> Vec<(&str, FunctionTotals)> {
+        let sum = |index: usize| {
+            FunctionTotals::sum(
+                self.shards
+                    .iter()
+                    .filter_map(|shard| shard.counters.functions.get(index)),
+            )
+        };
+        self.functions
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (name.as_str(), sum(index)))
+            .collect()
+    }
+}
+
+impl Collector for FunctionCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+        let totals = self.totals();
+        let functions = || totals.iter().map(|(name, total)| (*name, total));
+        let classes = functions().flat_map(|(name, total)| {
+            let classes = CLASSES
+                .into_iter()
+                .zip(total.classes)
+                .filter(|(_, number)| *number > 0);
+            classes.map(move |(class, number)| ([("function", name), ("class", class)], count(number)))
+        });
+        let about = (
+            "function_requests",
+            "Answers by class of status",
+            MetricType::Counter,
+        );
+        family(&mut encoder, about, classes)?;
+        let failures = functions().flat_map(|(name, total)| {
+            let kinds = FailureKind::ALL
+                .into_iter()
+                .zip(total.failures)
+                .filter(|(_, number)| *number > 0);
+            kinds.map(move |(kind, number)| ([("function", name), ("kind", kind.label())], count(number)))
+        });
+        let about = (
+            "function_failures",
+            "Failed requests by kind",
+            MetricType::Counter,
+        );
+        family(&mut encoder, about, failures)?;
+        let about = (
+            "function_cpu_seconds",
+            "CPU time of the guests",
+            MetricType::Counter,
+        );
+        let members = functions().map(|(name, total)| ([("function", name)], count(total.cpu_ns) / 1e9));
+        family(&mut encoder, about, members)?;
+        let about = (
+            "function_request_bytes",
+            "Bytes of request bodies",
+            MetricType::Counter,
+        );
+        let members = functions().map(|(name, total)| ([("function", name)], count(total.bytes_in)));
+        family(&mut encoder, about, members)?;
+        let about = (
+            "function_response_bytes",
+            "Bytes of response bodies",
+            MetricType::Counter,
+        );
+        let members = functions().map(|(name, total)| ([("function", name)], count(total.bytes_out)));
+        family(&mut encoder, about, members)?;
+        let help = "Time from the whole request to its answer";
+        let name = "function_duration_seconds";
+        let mut durations = encoder.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        for (name, total) in functions() {
+            encode_durations(durations.encode_family(&[("function", name)])?, total)?;
+        }
+        Ok(())
+    }
+}
+
+fn encode_durations(mut member: MetricEncoder<'_>, total: &FunctionTotals) -> fmt::Result {
+    let bounds = BUCKETS_SECONDS.into_iter().chain([f64::INFINITY]);
+    let buckets: Vec<(f64, u64)> = bounds.zip(total.durations).collect();
+    let number = total.durations.iter().sum();
+    member.encode_histogram::<Labels<'_, 0>>(count(total.duration_ns) / 1e9, number, &buckets, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use hyper::StatusCode;
+
+    use super::*;
+
+    #[test]
+    fn the_text_tells_what_was_counted() {
+        let source = || ShardSource {
+            counters: ShardMetrics::new(1),
+            scheduler: OnceLock::new(),
+        };
+        let shards: Arc<[ShardSource]> = Arc::new([source(), source()]);
+        let exposition = Exposition::new(vec!["echo".to_owned()], Arc::clone(&shards), || 7);
+        shards[1].counters.requests.add(3);
+        shards[1].counters.refuse(StatusCode::NOT_FOUND);
+        let echo = &shards[0].counters.functions[0];
+        echo.answer(
+            StatusCode::OK,
+            Duration::from_millis(3),
+            Duration::from_millis(2),
+            5,
+            6,
+        );
+        echo.fail(FailureKind::TrapStack);
+        let text = exposition.encode().unwrap();
+        for line in [
+            "luge_http_requests_total{shard=\"0\"} 0",
+            "luge_http_requests_total{shard=\"1\"} 3",
+            "luge_http_refused_total{shard=\"1\",status=\"404\"} 1",
+            "luge_function_requests_total{function=\"echo\",class=\"2xx\"} 1",
+            "luge_function_failures_total{function=\"echo\",kind=\"trap_stack\"} 1",
+            "luge_function_cpu_seconds_total{function=\"echo\"} 0.002",
+            "luge_function_duration_seconds_bucket{le=\"0.0025\",function=\"echo\"} 0",
+            "luge_function_duration_seconds_bucket{le=\"0.005\",function=\"echo\"} 1",
+            "luge_function_duration_seconds_bucket{le=\"+Inf\",function=\"echo\"} 1",
+            "luge_function_duration_seconds_count{function=\"echo\"} 1",
+            "luge_log_lines_dropped_total 7",
+        ] {
+            let found = text
+                .lines()
+                .any(|found| found.trim_end_matches(".0") == line.trim_end_matches(".0"));
+            assert!(found, "{line:?} is missing in:\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+}

@@ -1,0 +1,248 @@
+//! One run of a function, as a task of the scheduler: the one place where engine and scheduler meet.
+//!
+//! ```text
+//!            first slice                    later slices
+//!   Prepared ----------> Starting --------> Running ----------> Ended(outcome)
+//!   context, body        store, instance;   `_start`            store and memory are gone
+//!                        `start` function
+//! ```
+//! The scheduler gives a run a slice of time; the engine counts fuel. The sandbox turns one into the other: it runs
+//! fuel in small chunks and looks at the clock between them. Nothing is instantiated before the first slice, so a
+//! request that waits in the queue costs its body and no memory, and everything happens on the shard that runs it.
+//!
+//! Two lines of defence keep a guest's failure its own: every trap is a value, and should the engine itself panic, the
+//! scheduler ends this task alone; its store is dropped whole, and the server goes on.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use luge_core::wasi::{Input, Output, WasiCtx};
+use luge_core::{Execution, Instance, InstantiateError, Store};
+use luge_shards::Task;
+
+use crate::error::Failure;
+use crate::function::{Function, Registry};
+use crate::inflight::RequestId;
+
+/// Fuel between two looks at the clock: some tens of microseconds of interpreter, against some tens of nanoseconds
+/// for the look.
+const FUEL_CHUNK: u64 = 16 * 1024;
+/// Bytes of stderr that wait to be logged; more is not taken from the guest until it is.
+const STDERR_BUFFER: usize = 256 * 1024;
+/// From this much on, stderr is logged while the guest still runs.
+const STDERR_FLUSH: usize = 32 * 1024;
+/// Bytes of stderr that one run may bring into the log; the rest is dropped, and that is logged too.
+const STDERR_MAX: usize = 64 * 1024;
+/// Longest line of it; longer ones are cut.
+const STDERR_LINE_MAX: usize = 4096;
+
+/// One run of one function.
+pub struct Sandbox {
+    registry: Registry,
+    function: usize,
+    request: RequestId,
+    state: State,
+    stderr_logged: usize,
+}
+
+enum State {
+    Prepared(Box<WasiCtx>),
+    Starting(Box<Run>),
+    Running(Box<Run>),
+    Ended(Result<Bytes, Failure>),
+    /// The engine panicked, or the outcome was taken.
+    Gone,
+}
+
+struct Run {
+    store: Store<WasiCtx>,
+    instance: Instance,
+    execution: Execution,
+}
+
+impl Sandbox {
+    /// Prepares a run of the registry's function with that index, with this environment beside the granted one.
+    ///
+    /// # Errors
+    /// When the environment is larger than a guest may have.
+    pub fn new(
+        registry: &Registry,
+        function: usize,
+        request: RequestId,
+        variables: Vec<(String, String)>,
+        body: Bytes,
+    ) -> Result<Sandbox, Failure> {
+        let deployed = &registry.functions()[function];
+        // One byte beyond the limit tells an output that is too long from one that just fits.
+        let stdout = Output::Buffer {
+            limit: deployed.config().response_bytes + 1,
+        };
+        let stderr = Output::Buffer { limit: STDERR_BUFFER };
+        let mut context = deployed
+            .template()
+            .instantiate(Input::Bytes(body), stdout, stderr);
+        context
+            .extend_env(variables)
+            .map_err(|error| Failure::Instantiate(error.to_string()))?;
+        let state = State::Prepared(Box::new(context));
+        Ok(Sandbox {
+            registry: registry.clone(),
+            function,
+            request,
+            state,
+            stderr_logged: 0,
+        })
+    }
+
+    /// What the run wrote to stdout, or why it failed. A run that has not ended by itself was stopped: then the
+    /// scheduler knows why, and this is `None`.
+    #[must_use]
+    pub fn into_outcome(mut self) -> Option<Result<Bytes, Failure>> {
+        match std::mem::replace(&mut self.state, State::Gone) {
+            State::Ended(outcome) => Some(outcome),
+            State::Gone => Some(Err(Failure::Internal)),
+            State::Prepared(_) => None,
+            State::Starting(mut run) | State::Running(mut run) => {
+                self.log_stderr(&mut run);
+                None
+            }
+        }
+    }
+
+    fn function(&self) -> &Function {
+        &self.registry.functions()[self.function]
+    }
+
+    /// Takes the state one step further, for at most one chunk of fuel.
+    fn advance(&mut self, state: State) -> (State, Progress) {
+        match state {
+            State::Prepared(context) => match self.instantiate(*context) {
+                Ok(state) => (state, Progress::More),
+                Err(failure) => (State::Ended(Err(failure)), Progress::Done),
+            },
+            State::Starting(mut run) => match run.execution.resume(&mut run.store, FUEL_CHUNK) {
+                luge_core::Step::Finished => match self.enter(run) {
+                    Ok(state) => (state, Progress::More),
+                    Err(failure) => (State::Ended(Err(failure)), Progress::Done),
+                },
+                step => self.after(step, run, State::Starting),
+            },
+            State::Running(mut run) => {
+                let step = run.execution.resume(&mut run.store, FUEL_CHUNK);
+                self.after(step, run, State::Running)
+            }
+            State::Ended(_) | State::Gone => (state, Progress::Done),
+        }
+    }
+
+    fn instantiate(&self, context: WasiCtx) -> Result<State, Failure> {
+        let function = self.function();
+        let mut store = Store::new(function.engine(), function.limits(), context);
+        let instance = function
+            .linked()
+            .instantiate(&mut store)
+            .map_err(|error| match error {
+                InstantiateError::Trap(report) => Failure::Trap(report),
+                InstantiateError::Exit(code) => Failure::Exit(code),
+                other => Failure::Instantiate(other.to_string()),
+            })?;
+        let (start, is_start) = match instance.start(&store) {
+            Some(start) => (start, true),
+            None => (instance.func(&store, "_start").ok_or(Failure::Internal)?, false),
+        };
+        let execution = Execution::new(&mut store, start, &[]).map_err(|_| Failure::Internal)?;
+        let run = Box::new(Run {
+            store,
+            instance,
+            execution,
+        });
+        Ok(if is_start {
+            State::Starting(run)
+        } else {
+            State::Running(run)
+        })
+    }
+
+    /// From the module's start function, which has finished, to `_start`.
+    fn enter(&self, mut run: Box<Run>) -> Result<State, Failure> {
+        let main = run.instance.func(&run.store, "_start").ok_or(Failure::Internal)?;
+        run.execution = Execution::new(&mut run.store, main, &[]).map_err(|_| Failure::Internal)?;
+        Ok(State::Running(run))
+    }
+
+    fn after(
+        &mut self,
+        step: luge_core::Step,
+        mut run: Box<Run>,
+        same: fn(Box<Run>) -> State,
+    ) -> (State, Progress) {
+        let limit = self.function().config().response_bytes;
+        let context = run.store.data();
+        let outcome = match step {
+            // Looked at first: a guest that finds its output full may exit with any code.
+            _ if context.stdout().len() > limit => Err(Failure::OutputTooLong { limit }),
+            luge_core::Step::Preempted | luge_core::Step::Blocked { .. } => {
+                if context.stderr().len() >= STDERR_FLUSH {
+                    self.log_stderr(&mut run);
+                }
+                let progress = match step {
+                    luge_core::Step::Blocked { until } => Progress::Blocked(until),
+                    _ => Progress::More,
+                };
+                return (same(run), progress);
+            }
+            luge_core::Step::Finished | luge_core::Step::Exited(0) => {
+                Ok(Bytes::from(run.store.data_mut().take_stdout()))
+            }
+            luge_core::Step::Exited(code) => Err(Failure::Exit(code)),
+            luge_core::Step::Trapped(report) => Err(Failure::Trap(report)),
+        };
+        self.log_stderr(&mut run);
+        (State::Ended(outcome), Progress::Done)
+    }
+
+    /// Moves what the guest wrote to stderr into the log, line by line.
+    fn log_stderr(&mut self, run: &mut Run) {
+        let text = run.store.data_mut().take_stderr();
+        let room = STDERR_MAX.saturating_sub(self.stderr_logged);
+        if text.is_empty() || room == 0 {
+            return;
+        }
+        let function = self.function().config().name.as_str();
+        let request = self.request;
+        for line in text[..text.len().min(room)]
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            let line = String::from_utf8_lossy(&line[..line.len().min(STDERR_LINE_MAX)]);
+            tracing::info!(function, %request, stderr = %line.escape_debug(), "guest wrote");
+        }
+        if text.len() > room {
+            tracing::info!(function, %request, limit = STDERR_MAX, "guest wrote more to stderr; dropped");
+        }
+        self.stderr_logged += text.len().min(room);
+    }
+}
+
+enum Progress {
+    More,
+    Blocked(Instant),
+    Done,
+}
+
+impl Task for Sandbox {
+    fn run(&mut self, until: Instant) -> luge_shards::Step {
+        loop {
+            // Moved out and in: after a panic of the engine the scheduler finds nothing half-done here.
+            let state = std::mem::replace(&mut self.state, State::Gone);
+            let (state, progress) = self.advance(state);
+            self.state = state;
+            match progress {
+                Progress::Done => return luge_shards::Step::Done,
+                Progress::Blocked(until) => return luge_shards::Step::Blocked { until },
+                Progress::More if Instant::now() >= until => return luge_shards::Step::Preempted,
+                Progress::More => {}
+            }
+        }
+    }
+}

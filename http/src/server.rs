@@ -1,0 +1,357 @@
+//! The server: shards, listeners, connections, and their orderly end.
+//!
+//! ```text
+//!   main thread: deploy -> start shards -> wait until all are up -> greet -> wait for a signal -> drain -> join
+//!   each shard:  bind -> accept loop --spawns--> one task per connection -> FunctionService
+//!   shard 0:     the same, and the admin address
+//! ```
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use luge_shards::{
+    CoreSelection, CoresError, ListenAddress, ProbeError, Shard, ShardFailed, Shards, ShardsConfig,
+    StartError,
+};
+use signal_hook::consts::TERM_SIGNALS;
+
+use crate::admin::AdminService;
+use crate::config::Config;
+use crate::door::{Door, OpenConnections};
+use crate::examples;
+use crate::function::{DeployError, Registry};
+use crate::h1;
+use crate::inflight::InFlight;
+use crate::lifecycle::{Lifecycle, StartupError};
+use crate::metrics::{Exposition, ShardMetrics, ShardSource};
+use crate::net::{ShardRuntime, unless};
+use crate::routes::RouteTable;
+use crate::service::FunctionService;
+
+/// Connections of the admin address.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// Time after the drain for the answers of runs that it has stopped.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// Why the server cannot start, or ended badly.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Functions cannot be deployed.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Deploy(Vec<DeployError>),
+    /// The system lacks something.
+    #[error(transparent)]
+    Probe(#[from] ProbeError),
+    /// The cores that the process may use cannot be found out.
+    #[error(transparent)]
+    Cores(#[from] CoresError),
+    /// The executors cannot start.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A shard did not come up.
+    #[error(transparent)]
+    Startup(#[from] StartupError),
+    /// The signal handlers cannot be installed.
+    #[error("cannot handle signals: {0}")]
+    Signals(#[source] io::Error),
+    /// A shard ended that should not have.
+    #[error(transparent)]
+    Failed(#[from] ShardFailed),
+}
+
+/// The addresses that the server listens on, their ports settled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Addresses {
+    /// Of the functions.
+    pub listen: SocketAddr,
+    /// Of the admin service.
+    pub admin: SocketAddr,
+}
+
+/// What every shard gets.
+struct Shared {
+    addresses: Addresses,
+    config: Config,
+    registry: Registry,
+    routes: RouteTable,
+    lifecycle: Arc<Lifecycle>,
+    sources: Arc<[ShardSource]>,
+    inflight: Arc<InFlight>,
+    exposition: Arc<Exposition>,
+}
+
+/// Serves until a signal asks to stop and everything has drained. `announce` is called once all shards are up.
+///
+/// # Errors
+/// Whatever keeps the server from starting, and shards that failed.
+pub fn serve(
+    config: Config,
+    dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
+    announce: impl FnOnce(Addresses),
+) -> Result<(), ServeError> {
+    let capabilities = luge_shards::probe()?;
+    let registry = Registry::deploy(config.functions.clone()).map_err(ServeError::Deploy)?;
+    let cores = match config.cores {
+        Some(cores) => cores.get(),
+        None => luge_shards::available_cores()?.len(),
+    };
+    let (functions, admin) = (reserve(config.listen)?, reserve(config.admin)?);
+    let addresses = Addresses {
+        listen: functions.addr(),
+        admin: admin.addr(),
+    };
+    let signals = Signals::install()?;
+    let shared = Arc::new(Shared::new(config, registry, addresses, cores, dropped_log_lines));
+    let limits = &shared.config.limits;
+    let shards_config = ShardsConfig {
+        cores: CoreSelection::Count(cores),
+        queue_bound: limits.queue,
+        drain_grace: limits.drain,
+        ..ShardsConfig::default()
+    };
+    let per_shard = Arc::clone(&shared);
+    let shards = luge_shards::start(shards_config, move |shard| {
+        shard_main(shard, Arc::clone(&per_shard))
+    })?;
+    let up = shared.lifecycle.wait_up();
+    if up.is_ok() {
+        let functions = shared.registry.functions().len();
+        let Addresses { listen, admin } = addresses;
+        tracing::info!(%listen, %admin, cores, functions, system = ?capabilities, ?limits, "started");
+        announce(addresses);
+    } else {
+        shards.drain();
+    }
+    let joined = signals.drain_and_join(shards, &shared.lifecycle);
+    up?;
+    joined?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Writes what a person wants to know who has just started the server: where it listens, and what to try.
+///
+/// # Errors
+/// Those of `out`.
+pub fn greeting(out: &mut impl Write, addresses: Addresses, examples: bool) -> io::Result<()> {
+    let base = format!("http://{}", addresses.listen);
+    writeln!(out, "luge listens on {base}")?;
+    writeln!(
+        out,
+        "admin on http://{} (/livez /readyz /metrics /requests)",
+        addresses.admin
+    )?;
+    if examples {
+        writeln!(
+            out,
+            "\nNo manifest was given: these example functions are served. Try:\n"
+        )?;
+        for line in examples::curl_lines(&base) {
+            writeln!(out, "  {line}")?;
+        }
+        writeln!(out)?;
+    }
+    writeln!(out, "Stop with Ctrl-C.")
+}
+
+fn reserve(address: SocketAddr) -> Result<ListenAddress, StartupError> {
+    ListenAddress::reserve(address).map_err(|error| listen_error(address, &error))
+}
+
+fn listen_error(address: SocketAddr, error: &io::Error) -> StartupError {
+    StartupError::Listen {
+        address,
+        reason: error.to_string(),
+    }
+}
+
+impl Shared {
+    fn new(
+        config: Config,
+        registry: Registry,
+        addresses: Addresses,
+        cores: usize,
+        dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
+    ) -> Shared {
+        let mut routes = RouteTable::default();
+        let mut names = Vec::new();
+        for (index, function) in registry.functions().iter().enumerate() {
+            let inserted = routes.insert(&function.config().route, index);
+            debug_assert!(inserted.is_ok(), "the configuration was checked");
+            names.push(function.config().name.clone());
+        }
+        let source = |_| ShardSource {
+            counters: ShardMetrics::new(names.len()),
+            scheduler: OnceLock::new(),
+        };
+        let sources: Arc<[ShardSource]> = (0..cores).map(source).collect();
+        let exposition = Exposition::new(names, Arc::clone(&sources), dropped_log_lines);
+        Shared {
+            addresses,
+            inflight: InFlight::new(cores, config.limits.connections),
+            lifecycle: Arc::new(Lifecycle::new(cores)),
+            exposition: Arc::new(exposition),
+            config,
+            registry,
+            routes,
+            sources,
+        }
+    }
+
+    /// The bounds of a connection. A body's bound is its function's; here stands the largest of them.
+    fn connection_limits(&self) -> h1::Limits {
+        let limits = &self.config.limits;
+        let bodies = self
+            .registry
+            .functions()
+            .iter()
+            .map(|function| function.config().body_bytes);
+        h1::Limits {
+            head_bytes: limits.head_bytes,
+            header_count: limits.header_count,
+            target_bytes: limits.target_bytes,
+            body_bytes: bodies.max().unwrap_or(0),
+            head_timeout: limits.head_timeout,
+            body_timeout: limits.body_timeout,
+            idle_timeout: limits.idle_timeout,
+            write_timeout: limits.write_timeout,
+            ..h1::Limits::default()
+        }
+    }
+}
+
+/// The signals that ask to stop: the first drains, the second ends the process in its handler.
+struct Signals(signal_hook::iterator::Signals);
+
+impl Signals {
+    fn install() -> Result<Signals, ServeError> {
+        let asked = Arc::new(AtomicBool::new(false));
+        for &signal in TERM_SIGNALS {
+            // In this order: the first signal finds the flag down, and then raises it.
+            signal_hook::flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))
+                .map_err(ServeError::Signals)?;
+            signal_hook::flag::register(signal, Arc::clone(&asked)).map_err(ServeError::Signals)?;
+        }
+        signal_hook::iterator::Signals::new(TERM_SIGNALS)
+            .map(Signals)
+            .map_err(ServeError::Signals)
+    }
+
+    /// Waits for the shards to end, and drains them when a signal comes.
+    fn drain_and_join(self, shards: Shards, lifecycle: &Lifecycle) -> Result<(), ServeError> {
+        let Signals(mut signals) = self;
+        let waiter = signals.handle();
+        let drainer = shards.drainer();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for signal in signals.forever() {
+                    tracing::info!(signal, "draining");
+                    lifecycle.drain();
+                    drainer.drain();
+                }
+            });
+            let joined = shards.join();
+            waiter.close();
+            joined.map_err(ServeError::from)
+        })
+    }
+}
+
+/// What runs on each shard, from bind to drain.
+async fn shard_main(shard: Shard, shared: Arc<Shared>) {
+    let source = &shared.sources[shard.id().0];
+    let _ = source.scheduler.set(shard.stats());
+    let lifecycle = &shared.lifecycle;
+    let down = Down(lifecycle);
+    let Addresses { listen, admin } = shared.addresses;
+    let functions = match shard.listen(listen) {
+        Ok(listener) => listener,
+        Err(error) => return lifecycle.shard_failed(listen_error(listen, &error)),
+    };
+    if shard.id().0 == 0 {
+        let listener = match shard.listen(admin) {
+            Ok(listener) => listener,
+            Err(error) => return lifecycle.shard_failed(listen_error(admin, &error)),
+        };
+        shard.spawn_local(admin_door(&shard, &shared).accept(listener));
+    }
+    let door = function_door(&shard, &shared);
+    let open = Rc::clone(&door.open);
+    lifecycle.shard_up();
+    door.accept(functions).await;
+
+    // The accept loop ends when the server drains. Runs that are stopped at the end of that time are answered too.
+    let end = shard.now() + shared.config.limits.drain + LAST_ANSWERS;
+    let mut timeout: h1::Signal = Box::pin(shard.sleep_until(end));
+    if unless(&mut timeout, open.idle()).await.is_none() {
+        let connections = open.count();
+        tracing::warn!(
+            shard = shard.id().0,
+            connections,
+            "drain time is over; connections are cut"
+        );
+    }
+    drop(down);
+    while shard.id().0 == 0 && lifecycle.shards_left() > 0 && shard.now() < end {
+        shard.sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn function_door(shard: &Shard, shared: &Shared) -> Door<FunctionService> {
+    let id = shard.id().0;
+    Door {
+        runtime: ShardRuntime {
+            shard: shard.clone(),
+            drains: true,
+        },
+        service: Rc::new(FunctionService {
+            shard: shard.clone(),
+            registry: shared.registry.clone(),
+            routes: shared.routes.clone(),
+            sources: Arc::clone(&shared.sources),
+            inflight: shared.inflight.writer(id),
+            local: shared.addresses.listen,
+        }),
+        limits: Rc::new(shared.connection_limits()),
+        connections_max: shared.config.limits.connections,
+        open: Rc::new(OpenConnections::counted(Arc::clone(&shared.sources), id)),
+    }
+}
+
+/// The admin address answers until the shard ends, so that a balancer sees the drain.
+fn admin_door(shard: &Shard, shared: &Shared) -> Door<AdminService> {
+    let functions = shared
+        .registry
+        .functions()
+        .iter()
+        .map(|function| function.config().name.clone());
+    Door {
+        runtime: ShardRuntime {
+            shard: shard.clone(),
+            drains: false,
+        },
+        service: Rc::new(AdminService {
+            lifecycle: Arc::clone(&shared.lifecycle),
+            exposition: Arc::clone(&shared.exposition),
+            inflight: Arc::clone(&shared.inflight),
+            functions: functions.collect(),
+        }),
+        limits: Rc::new(h1::Limits::default()),
+        connections_max: ADMIN_CONNECTIONS_MAX,
+        open: Rc::default(),
+    }
+}
+
+/// Reports a shard's end, however it comes.
+struct Down<'a>(&'a Lifecycle);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        self.0.shard_down();
+    }
+}

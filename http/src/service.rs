@@ -1,0 +1,306 @@
+//! What answers requests on one shard: route, admission, run, response.
+//!
+//! ```text
+//!   admit (head only)                 call (whole request)
+//!   path -> route -> method -> size   in-flight table -> sandbox -> queue of this shard -> outcome -> response
+//!    400     404      405      413      503                          503                   200 ... 504
+//! ```
+//! A client that goes away drops the call, which drops the ticket, which cancels the run.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hyper::header::{self, HeaderValue};
+use hyper::{Method, StatusCode};
+use luge_shards::{Account, Ending, RejectReason, Shard, TaskMeta};
+
+use crate::cgi::{self, RequestInfo};
+use crate::config::{FunctionConfig, Mode};
+use crate::error::{Failure, FailureKind};
+use crate::function::Registry;
+use crate::h1::{Admission, Body, BodyLength, Head, Request, Response, Service};
+use crate::inflight::{InFlightTicket, InFlightWriter, RequestId};
+use crate::metrics::{FunctionMetrics, ShardMetrics, ShardSource};
+use crate::routes::{RouteMatch, RouteTable, decode_path};
+use crate::sandbox::Sandbox;
+
+/// The `Content-Type` of an answer in raw mode, unless the manifest says another.
+const DEFAULT_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
+
+/// Serves the functions of a registry on one shard.
+pub struct FunctionService {
+    /// The shard that everything here happens on.
+    pub shard: Shard,
+    /// The functions.
+    pub registry: Registry,
+    /// The shard's own copy of the routes.
+    pub routes: RouteTable,
+    /// Every shard's counters; this one writes only its own.
+    pub sources: Arc<[ShardSource]>,
+    /// Its part of the table of requests in flight.
+    pub inflight: InFlightWriter,
+    /// The address that clients reach it at.
+    pub local: SocketAddr,
+}
+
+/// What admission found out.
+pub struct Admitted {
+    path: String,
+    matched: RouteMatch,
+}
+
+impl Service for FunctionService {
+    type Admitted = Admitted;
+
+    fn admit(&self, head: &Head) -> Result<Admission<Admitted>, Response> {
+        self.metrics().requests.add(1);
+        self.route(head).map_err(|failure| {
+            let (method, target) = (&head.method, &head.target);
+            tracing::debug!(%method, %target, peer = %head.peer, reason = %failure, "request refused");
+            self.metrics().refuse(failure.status());
+            failure.response()
+        })
+    }
+
+    async fn call(&self, request: Request, admitted: Admitted) -> Response {
+        let started = self.shard.now();
+        let index = admitted.matched.function;
+        let Some(ticket) = self.inflight.enter(index, request.peer, started) else {
+            return self.finish(
+                index,
+                None,
+                &request,
+                started,
+                Err(Failure::TooManyInFlight),
+                Duration::ZERO,
+            );
+        };
+        let watch = CancelWatch {
+            metrics: self.function_metrics(index),
+            armed: true,
+        };
+        let (outcome, account) = self.run(&request, admitted, &ticket, started).await;
+        watch.disarm();
+        self.finish(index, Some(ticket.request()), &request, started, outcome, account)
+    }
+
+    fn refused(&self, status: StatusCode, reason: &'static str) -> Response {
+        self.metrics().refuse(status);
+        tracing::debug!(status = status.as_u16(), reason, "connection refused a request");
+        Response::text(status, format!("{status}: {reason}\n"))
+    }
+}
+
+impl FunctionService {
+    fn metrics(&self) -> &ShardMetrics {
+        &self.sources[self.shard.id().0].counters
+    }
+
+    fn function_metrics(&self, index: usize) -> &FunctionMetrics {
+        &self.metrics().functions[index]
+    }
+
+    fn config(&self, index: usize) -> &FunctionConfig {
+        self.registry.functions()[index].config()
+    }
+
+    fn route(&self, head: &Head) -> Result<Admission<Admitted>, Failure> {
+        if self.shard.is_draining() {
+            return Err(Failure::Draining);
+        }
+        let path = decode_path(head.target.path())?.into_owned();
+        let matched = self.routes.find(&path).ok_or(Failure::NotFound)?;
+        let config = self.config(matched.function);
+        if let Some(methods) = &config.methods
+            && !allows(methods, &head.method)
+        {
+            return Err(Failure::MethodNotAllowed {
+                allowed: with_head(methods),
+            });
+        }
+        let body_limit = config.body_bytes;
+        match head.body {
+            BodyLength::Declared(length) if length > body_limit => {
+                Err(Failure::BodyTooLong { limit: body_limit })
+            }
+            _ => Ok(Admission {
+                body_limit,
+                context: Admitted { path, matched },
+            }),
+        }
+    }
+
+    /// Runs the function; the outcome's response has yet to be counted and logged.
+    async fn run(
+        &self,
+        request: &Request,
+        Admitted { path, matched }: Admitted,
+        ticket: &InFlightTicket,
+        started: Instant,
+    ) -> (Result<Response, Failure>, Duration) {
+        let index = matched.function;
+        let config = self.config(index);
+        let variables = cgi::variables(&RequestInfo {
+            method: &request.method,
+            target: &request.target,
+            version: request.version,
+            headers: &request.headers,
+            body_length: request.body.len(),
+            path: &path,
+            script_length: matched.script_length,
+            route: &config.route,
+            parameters: &matched.parameters,
+            peer: request.peer,
+            local: self.local,
+            pass_authorization: config.pass_authorization,
+        });
+        let body = request.body.clone();
+        let sandbox = match Sandbox::new(&self.registry, index, ticket.request(), variables, body) {
+            Ok(sandbox) => sandbox,
+            Err(failure) => return (Err(failure), Duration::ZERO),
+        };
+        let class = u32::try_from(index).unwrap_or(u32::MAX);
+        let meta = TaskMeta {
+            deadline: started + config.deadline,
+            cpu_budget: config.cpu,
+            class,
+        };
+        let ticket = match self.shard.submit(sandbox, meta) {
+            Ok(ticket) => ticket,
+            Err(rejected) => {
+                let failure = match rejected.reason {
+                    RejectReason::QueueFull => Failure::QueueFull,
+                    RejectReason::DeadlineInfeasible => Failure::Infeasible,
+                    RejectReason::Draining => Failure::Draining,
+                };
+                return (Err(failure), Duration::ZERO);
+            }
+        };
+        let completed = ticket.await;
+        let Account { ran, .. } = completed.account;
+        let outcome = match (completed.ending, completed.task.into_outcome()) {
+            // A run that came to its end in its last slice has earned its answer.
+            (_, Some(outcome)) => outcome.and_then(|output| respond(config, output)),
+            (Ending::CpuBudgetExceeded, None) => Err(Failure::CpuBudget(config.cpu)),
+            (Ending::Drained, None) => Err(Failure::Draining),
+            (Ending::DeadlineExceeded, None) => Err(Failure::Deadline(config.deadline)),
+            (Ending::Done | Ending::Cancelled | Ending::Panicked, None) => Err(Failure::Internal),
+        };
+        (outcome, ran)
+    }
+
+    /// Counts and logs how a request ended, and makes the response of a failure.
+    fn finish(
+        &self,
+        index: usize,
+        id: Option<RequestId>,
+        request: &Request,
+        started: Instant,
+        outcome: Result<Response, Failure>,
+        cpu: Duration,
+    ) -> Response {
+        let function = self.config(index).name.as_str();
+        let metrics = self.function_metrics(index);
+        let duration = self.shard.now().saturating_duration_since(started);
+        let id = id.map(tracing::field::display);
+        let (method, target, peer) = (&request.method, &request.target, request.peer);
+        let response = match outcome {
+            Ok(response) => {
+                let status = response.status.as_u16();
+                tracing::debug!(function, request = id, status, %method, %target, %peer, ?duration, ?cpu, "answered");
+                response
+            }
+            Err(failure) => {
+                if let Some(kind) = failure.kind() {
+                    metrics.fail(kind);
+                }
+                let response = failure.response();
+                let status = response.status.as_u16();
+                let reason = tracing::field::display(&failure);
+                tracing::warn!(function, request = id, status, reason, %method, %target, %peer, ?duration, ?cpu, "failed");
+                response
+            }
+        };
+        let bytes_out = match &response.body {
+            Body::Full(body) => body.len(),
+            Body::Stream(_) => 0,
+        };
+        metrics.answer(response.status, duration, cpu, request.body.len(), bytes_out);
+        response
+    }
+}
+
+/// Makes a response of what a function wrote.
+fn respond(config: &FunctionConfig, output: Bytes) -> Result<Response, Failure> {
+    match config.mode {
+        Mode::Raw => {
+            let mut response = Response::new(StatusCode::OK);
+            let content_type = config.content_type.clone().unwrap_or(DEFAULT_TYPE);
+            response.headers.insert(header::CONTENT_TYPE, content_type);
+            response.body = Body::Full(output);
+            Ok(response)
+        }
+        Mode::Cgi => {
+            let cgi::Output {
+                status,
+                headers,
+                body,
+            } = cgi::parse(&output, config.content_type.as_ref())?;
+            Ok(Response {
+                status,
+                headers,
+                body: Body::Full(body),
+            })
+        }
+    }
+}
+
+/// A function that answers GET answers HEAD (RFC 9110 section 9.1 asks for both of every server).
+fn allows(methods: &[Method], method: &Method) -> bool {
+    methods.contains(method) || (method == Method::HEAD && methods.contains(&Method::GET))
+}
+
+fn with_head(methods: &[Method]) -> Vec<Method> {
+    let mut allowed = methods.to_vec();
+    if allows(methods, &Method::HEAD) && !methods.contains(&Method::HEAD) {
+        allowed.push(Method::HEAD);
+    }
+    allowed
+}
+
+/// Counts a call that is dropped before its end.
+struct CancelWatch<'a> {
+    metrics: &'a FunctionMetrics,
+    armed: bool,
+}
+
+impl CancelWatch<'_> {
+    fn disarm(mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for CancelWatch<'_> {
+    fn drop(&mut self) {
+        if self.armed {
+            self.metrics.fail(FailureKind::Cancelled);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn get_brings_head_with_it() {
+        let methods = [Method::GET, Method::POST];
+        assert!(allows(&methods, &Method::HEAD) && allows(&methods, &Method::POST));
+        assert!(!allows(&methods, &Method::PUT));
+        assert!(!allows(&[Method::POST], &Method::HEAD));
+        assert_eq!(with_head(&methods), [Method::GET, Method::POST, Method::HEAD]);
+        assert_eq!(with_head(&[Method::POST]), [Method::POST]);
+    }
+}

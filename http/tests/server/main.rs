@@ -1,0 +1,8 @@
+//! The program from outside: started as its users start it, asked over sockets, ended by signals.
+
+mod admin;
+mod commands;
+mod examples;
+mod isolation;
+mod protocol;
+mod support;

@@ -1,0 +1,370 @@
+//! Tasks on a real shard: slices beside I/O, sleep, limits, cancelling, panics, drain.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "tests look at the clock from outside of the shards"
+)]
+
+mod harness;
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::future::Future;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use harness::{FnTask, PATIENCE, endless, eventually, join, loopback, one_shard, serve_echo, within};
+use luge_shards::{Ending, ListenAddress, RejectReason, Shard, ShardsConfig, Step, TaskMeta, start};
+
+/// Runs `main` on one shard to its end; a panic in it fails the test.
+fn on_one_shard<F, Fut>(config: ShardsConfig, main: F)
+where
+    F: Fn(Shard) -> Fut + Clone + Send + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    join(start(config, main).unwrap()).unwrap();
+}
+
+#[test]
+fn a_task_comes_back_with_its_account() {
+    on_one_shard(one_shard(), |shard| async move {
+        let mut slices = 0;
+        let task = FnTask(move |_| {
+            slices += 1;
+            if slices < 3 { Step::Preempted } else { Step::Done }
+        });
+        let begin = Instant::now();
+        let completed = shard.submit(task, within(PATIENCE)).unwrap().await;
+        assert_eq!(completed.ending, Ending::Done);
+        let account = completed.account;
+        assert_eq!((account.slices, account.blocked), (3, Duration::ZERO));
+        assert!(account.queued + account.ran <= begin.elapsed());
+        let stats = shard.stats().snapshot();
+        assert_eq!((stats.submitted, stats.completed, stats.slices), (1, 1, 3));
+        assert_eq!((stats.queued, stats.started), (0, 0));
+    });
+}
+
+#[test]
+fn a_long_task_does_not_stop_an_echo_on_its_shard() {
+    let address = ListenAddress::reserve(loopback()).unwrap();
+    let addr = address.addr();
+    let shards = start(one_shard(), move |shard| async move {
+        let listener = shard.listen(addr).unwrap();
+        // An hour of work: the echoes below are answered beside it or never.
+        let ticket = shard
+            .submit(endless(), within(Duration::from_secs(3600)))
+            .unwrap();
+        serve_echo(&shard, listener).await;
+        drop(ticket);
+    })
+    .unwrap();
+    eventually("the task has run", || shards.stats()[0].snapshot().slices > 10);
+
+    let mut client = TcpStream::connect(addr).unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
+    client.set_nodelay(true).unwrap();
+    let before = shards.stats()[0].snapshot();
+    let mut slices: Vec<u64> = (0..21_u8)
+        .map(|round| {
+            let before = shards.stats()[0].snapshot().slices;
+            client.write_all(&[round; 100]).unwrap();
+            let mut answer = [0; 100];
+            client.read_exact(&mut answer).unwrap();
+            assert_eq!(answer, [round; 100]);
+            shards.stats()[0].snapshot().slices - before
+        })
+        .collect();
+    let after = shards.stats()[0].snapshot();
+    // Counted in slices, not in time: a starved reactor lets some fifty to a hundred pass per round (up to its
+    // preemption timer), a polled one a few. The median, so that a busy machine may hold up some rounds.
+    slices.sort_unstable();
+    assert!(slices[10] < 20, "slices that passed during each echo: {slices:?}");
+    // And the task was not put aside for the I/O.
+    assert!(
+        after.slices - before.slices >= 5,
+        "the task stood still during the echoes: {slices:?}"
+    );
+    assert!(after.reactor_polls > before.reactor_polls);
+    drop(client);
+    shards.drain();
+    join(shards).unwrap();
+}
+
+#[test]
+fn an_endless_task_ends_at_its_deadline_and_the_next_one_runs() {
+    on_one_shard(one_shard(), |shard| async move {
+        let hog = shard
+            .submit(endless(), within(Duration::from_millis(50)))
+            .unwrap();
+        let next = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
+        let hog = hog.await;
+        assert_eq!(hog.ending, Ending::DeadlineExceeded);
+        assert!(hog.account.slices > 1);
+        assert_eq!(next.await.ending, Ending::Done);
+        assert_eq!(shard.stats().snapshot().deadline_exceeded, 1);
+    });
+}
+
+#[test]
+fn a_task_ends_when_its_cpu_time_is_used_up() {
+    on_one_shard(one_shard(), |shard| async move {
+        let budget = Duration::from_millis(20);
+        let meta = TaskMeta {
+            cpu_budget: budget,
+            ..within(Duration::from_secs(3600))
+        };
+        let hog = shard.submit(endless(), meta).unwrap().await;
+        assert_eq!(hog.ending, Ending::CpuBudgetExceeded);
+        assert!(hog.account.ran >= budget);
+    });
+}
+
+#[test]
+fn tasks_run_in_the_order_of_their_submission() {
+    on_one_shard(one_shard(), |shard| async move {
+        let ran = Rc::new(Cell::new(0_u32));
+        let tickets: Vec<_> = (0..100)
+            .map(|number| {
+                let (ran, mut slices) = (ran.clone(), 0);
+                let task = FnTask(move |_| {
+                    slices += 1;
+                    assert_eq!(ran.get(), number, "a task ran out of order");
+                    if slices == 1 {
+                        return Step::Preempted;
+                    }
+                    ran.set(number + 1);
+                    Step::Done
+                });
+                shard.submit(task, within(PATIENCE)).unwrap()
+            })
+            .collect();
+        for ticket in tickets {
+            assert_eq!(ticket.await.ending, Ending::Done);
+        }
+        assert_eq!(ran.get(), 100);
+    });
+}
+
+#[test]
+fn a_sleeping_task_lets_others_run_and_wakes_by_itself() {
+    on_one_shard(one_shard(), |shard| async move {
+        let log = Rc::new(RefCell::new(Vec::new()));
+        let nap = Duration::from_millis(200);
+        let (sleeper_log, mut slices) = (log.clone(), 0);
+        let sleeper = FnTask(move |_| {
+            slices += 1;
+            sleeper_log.borrow_mut().push(("sleeper", slices));
+            if slices == 2 {
+                Step::Done
+            } else {
+                Step::Blocked {
+                    until: Instant::now() + nap,
+                }
+            }
+        });
+        let (other_log, mut slices) = (log.clone(), 0);
+        let other = FnTask(move |_| {
+            slices += 1;
+            other_log.borrow_mut().push(("other", slices));
+            Step::Done
+        });
+        let sleeper = shard.submit(sleeper, within(PATIENCE)).unwrap();
+        let other = shard.submit(other, within(PATIENCE)).unwrap();
+        assert_eq!(other.await.ending, Ending::Done);
+        let slept = sleeper.await;
+        assert_eq!(slept.ending, Ending::Done);
+        // The task reads the clock for its nap a little before its slice ends.
+        assert!(slept.account.blocked > Duration::ZERO && slept.account.blocked <= nap);
+        assert_eq!(slept.account.slices, 2);
+        assert_eq!(*log.borrow(), [("sleeper", 1), ("other", 1), ("sleeper", 2)]);
+    });
+}
+
+#[test]
+fn a_task_that_sleeps_past_its_deadline_is_ended_at_the_deadline() {
+    on_one_shard(one_shard(), |shard| async move {
+        let sleeper = FnTask(|_| Step::Blocked {
+            until: Instant::now() + Duration::from_secs(3600),
+        });
+        let slept = shard
+            .submit(sleeper, within(Duration::from_millis(30)))
+            .unwrap()
+            .await;
+        assert_eq!(slept.ending, Ending::DeadlineExceeded);
+        assert!(slept.account.blocked > Duration::ZERO);
+    });
+}
+
+#[test]
+fn dropping_the_ticket_cancels_the_task_and_drops_it() {
+    on_one_shard(one_shard(), |shard| async move {
+        let shared = Rc::new(());
+        let held = shared.clone();
+        let mut hog = endless();
+        let ticket = shard
+            .submit(
+                FnTask(move |until| {
+                    let _held = &held;
+                    (hog.0)(until)
+                }),
+                within(PATIENCE),
+            )
+            .unwrap();
+        shard.sleep(Duration::from_millis(10)).await;
+        assert!(shard.stats().snapshot().slices > 0);
+        assert_eq!(Rc::strong_count(&shared), 2);
+        drop(ticket);
+        assert_eq!(
+            Rc::strong_count(&shared),
+            1,
+            "the task was dropped with its ticket"
+        );
+        let stats = shard.stats().snapshot();
+        assert_eq!((stats.cancelled, stats.started), (1, 0));
+        // The shard goes on.
+        let next = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
+        assert_eq!(next.await.ending, Ending::Done);
+    });
+}
+
+#[test]
+fn a_panicking_task_ends_alone() {
+    struct PanicsTwice;
+    impl luge_shards::Task for PanicsTwice {
+        fn run(&mut self, _until: Instant) -> Step {
+            panic!("on purpose")
+        }
+    }
+    impl Drop for PanicsTwice {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                panic!("on purpose, once more");
+            }
+        }
+    }
+    on_one_shard(one_shard(), |shard| async move {
+        let kept = shard.submit(PanicsTwice, within(PATIENCE)).unwrap().await;
+        assert_eq!(kept.ending, Ending::Panicked);
+        std::mem::forget(kept.task);
+        // These are dropped by their tickets, after their end and before their start; the panic of the destructor stays
+        // in the future that held the ticket.
+        let ran = shard.submit(PanicsTwice, within(PATIENCE)).unwrap();
+        eventually_on(&shard, |stats| stats.panicked == 2).await;
+        shard.spawn_local(async move { drop(ran) });
+        eventually_on(&shard, |stats| stats.panicked == 3).await;
+        let queued = shard.submit(PanicsTwice, within(PATIENCE)).unwrap();
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(queued))).is_err());
+        assert_eq!(shard.stats().snapshot().cancelled, 1);
+        // This one is dropped by the shard, as its ticket goes while it runs.
+        let own = Rc::new(Cell::new(None));
+        let (held, bomb) = (own.clone(), PanicsTwice);
+        let suicide = FnTask(move |_| {
+            let _bomb = &bomb;
+            drop(held.take());
+            Step::Preempted
+        });
+        own.set(Some(
+            Box::new(shard.submit(suicide, within(PATIENCE)).unwrap()) as Box<dyn Any>
+        ));
+        eventually_on(&shard, |stats| stats.cancelled == 2).await;
+        let next = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
+        assert_eq!(next.await.ending, Ending::Done);
+    });
+}
+
+async fn eventually_on(shard: &Shard, condition: impl Fn(luge_shards::StatsSnapshot) -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !condition(shard.stats().snapshot()) {
+        assert!(Instant::now() < end, "never: {:?}", shard.stats().snapshot());
+        shard.sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[test]
+fn a_task_may_submit_tasks() {
+    on_one_shard(one_shard(), |shard| async move {
+        let inner_shard = shard.clone();
+        let inner = Rc::new(Cell::new(None));
+        let put = inner.clone();
+        let outer = FnTask(move |_| {
+            put.set(Some(
+                inner_shard
+                    .submit(FnTask(|_| Step::Done), within(PATIENCE))
+                    .unwrap(),
+            ));
+            Step::Done
+        });
+        assert_eq!(
+            shard.submit(outer, within(PATIENCE)).unwrap().await.ending,
+            Ending::Done
+        );
+        assert_eq!(inner.take().unwrap().await.ending, Ending::Done);
+    });
+}
+
+#[test]
+fn a_full_queue_gives_the_task_back() {
+    let config = ShardsConfig {
+        queue_bound: 2,
+        ..one_shard()
+    };
+    on_one_shard(config, |shard| async move {
+        let submit = || shard.submit(FnTask(|_| Step::Done), within(PATIENCE));
+        let (first, second) = (submit().unwrap(), submit().unwrap());
+        let rejected = submit().map(drop).unwrap_err();
+        assert_eq!(rejected.reason, RejectReason::QueueFull);
+        let task = rejected.task;
+        assert_eq!((task.0)(Instant::now()), Step::Done);
+        assert_eq!(
+            (first.await.ending, second.await.ending),
+            (Ending::Done, Ending::Done)
+        );
+        assert_eq!(submit().unwrap().await.ending, Ending::Done);
+        assert_eq!(shard.stats().snapshot().rejected, 1);
+    });
+}
+
+#[test]
+fn a_drain_refuses_new_tasks_lets_running_ones_finish_and_ends_the_rest_after_its_grace() {
+    let config = ShardsConfig {
+        drain_grace: Duration::from_millis(100),
+        ..one_shard()
+    };
+    let (ready, is_ready) = mpsc::channel();
+    let shards = start(config, move |shard| {
+        let ready = ready.clone();
+        async move {
+            let mut slept = false;
+            let finishes = FnTask(move |_| {
+                if std::mem::replace(&mut slept, true) {
+                    return Step::Done;
+                }
+                Step::Blocked {
+                    until: Instant::now() + Duration::from_millis(20),
+                }
+            });
+            let finishes = shard.submit(finishes, within(PATIENCE)).unwrap();
+            let hog = shard
+                .submit(endless(), within(Duration::from_secs(3600)))
+                .unwrap();
+            let queued = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
+            ready.send(()).unwrap();
+            shard.draining().await;
+            let refused = shard
+                .submit(FnTask(|_| Step::Done), within(PATIENCE))
+                .map(drop)
+                .unwrap_err();
+            assert_eq!(refused.reason, RejectReason::Draining);
+            assert_eq!(finishes.await.ending, Ending::Done);
+            assert_eq!(hog.await.ending, Ending::Drained);
+            assert_eq!(queued.await.ending, Ending::Drained);
+        }
+    })
+    .unwrap();
+    is_ready.recv_timeout(PATIENCE).unwrap();
+    shards.drain();
+    join(shards).unwrap();
+}
