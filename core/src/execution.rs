@@ -107,7 +107,8 @@ impl Execution {
     }
 
     /// Goes on until the run is over, waits, or has used up `fuel`. A unit of fuel is about one instruction of the
-    /// interpreter; it is looked at when code jumps backwards or calls. After the run is over, says again how it ended.
+    /// interpreter; it is looked at when code jumps backwards or
+    /// calls, and within straight code every 128 instructions. After the run is over, says again how it ended.
     ///
     /// # Panics
     /// If `store` is not the one that the run began in.
@@ -181,6 +182,10 @@ impl Execution {
             .machine
             .host_slots(base, wanted)
             .ok_or(HostError::Trap(Trap::StackExhausted))?;
+        // What the host should forget to write is not to show what an earlier run has left there.
+        if let Some(unwritten) = slots.get_mut(host.ty.params().len()..host.ty.results().len()) {
+            unwritten.fill(0);
+        }
         let mut caller = Caller {
             store: &mut store.inner,
             data: &mut store.data,
@@ -252,6 +257,12 @@ mod tests {
                 slots[0] += 1;
                 Ok(())
             },
+        );
+        linker.func(
+            "host",
+            "forget",
+            FuncType::new([], [ValType::I64, ValType::I64]),
+            |_, _| Ok(()),
         );
         let instance = linker.instantiate(&mut store, &module).expect("instance");
         (store, instance)
@@ -394,6 +405,20 @@ mod tests {
             panic!("a trap")
         };
         assert_eq!(report.backtrace, []);
+    }
+
+    #[test]
+    fn a_result_that_the_host_forgets_is_zero() {
+        let (mut store, instance) = instance(
+            r#"(module (import "host" "forget" (func $forget (result i64 i64)))
+                 (func $dirty (param i64 i64 i64 i64))
+                 (func (export "f") (result i64 i64)
+                   (call $dirty (i64.const -1) (i64.const -1) (i64.const -1) (i64.const -1))
+                   (call $forget)))"#,
+        );
+        let f = instance.func(&store, "f").expect("export");
+        let results = f.call(&mut store, &[]).expect("results");
+        assert_eq!(results, [Value::I64(0), Value::I64(0)]);
     }
 
     #[test]
