@@ -107,8 +107,8 @@ impl Execution {
     }
 
     /// Goes on until the run is over, waits, or has used up `fuel`. A unit of fuel is about one instruction of the
-    /// interpreter; it is looked at when code jumps backwards or
-    /// calls, and within straight code every 128 instructions. After the run is over, says again how it ended.
+    /// interpreter; it is looked at when code jumps backwards or calls, and within straight code every 128 instructions.
+    /// After the run is over, says again how it ended.
     ///
     /// # Panics
     /// If `store` is not the one that the run began in.
