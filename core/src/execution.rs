@@ -8,7 +8,8 @@ use crate::interp::{Exit, Machine};
 use crate::linker::{Caller, HostError};
 use crate::store::{Func, FuncEntity, Store};
 use crate::trap::{Trap, TrapReport};
-use crate::types::{FuncType, Value};
+use crate::types::FuncType;
+use crate::value::Value;
 use std::time::Instant;
 
 /// How far a run has come.

@@ -15,7 +15,7 @@ mod visitor;
 pub use sink::{Control, ControlKind, MemoryAccess, Sink};
 
 use crate::error::ModuleError;
-use crate::module::ModuleTypes;
+use crate::index_spaces::IndexSpaces;
 use crate::types::ValType;
 use visitor::Visitor;
 use wasmparser::{FuncValidator, FunctionBody, ValidatorResources};
@@ -25,7 +25,7 @@ use wasmparser::{FuncValidator, FunctionBody, ValidatorResources};
 /// # Errors
 /// [`ModuleError::Invalid`] where the body is malformed or invalid, with the byte offset.
 pub(crate) fn translate<S: Sink>(
-    types: &ModuleTypes,
+    types: &IndexSpaces,
     validator: &mut FuncValidator<ValidatorResources>,
     body: &FunctionBody<'_>,
     sink: &mut S,
@@ -57,7 +57,7 @@ pub(crate) fn translate<S: Sink>(
 /// [`ModuleError::Invalid`] where the declaration is malformed, declares too many, or uses a type of a proposal
 /// that the engine does not implement.
 pub(crate) fn local_types(
-    types: &ModuleTypes,
+    types: &IndexSpaces,
     func: u32,
     body: &FunctionBody<'_>,
 ) -> Result<Vec<ValType>, ModuleError> {
