@@ -94,6 +94,27 @@ fn a_long_task_does_not_stop_an_echo_on_its_shard() {
 }
 
 #[test]
+fn cancelling_a_sleeper_lets_the_task_start_that_waited_for_its_place() {
+    let config = ShardsConfig {
+        started_bound: 1,
+        ..one_shard()
+    };
+    on_one_shard(config, |shard| async move {
+        let hour = Duration::from_secs(3600);
+        let sleeper = FnTask(move |until| Step::Blocked { until: until + hour });
+        let sleeper = shard.submit(sleeper, within(2 * hour)).unwrap();
+        let next = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
+        while shard.stats().snapshot().blocked == 0 {
+            shard.sleep(Duration::from_millis(1)).await;
+        }
+        // The runner is idle by now, until the deadline of the task that may not start.
+        shard.sleep(Duration::from_millis(1)).await;
+        drop(sleeper);
+        assert_eq!(next.await.ending, Ending::Done);
+    });
+}
+
+#[test]
 fn an_endless_task_ends_at_its_deadline_and_the_next_one_runs() {
     on_one_shard(one_shard(), |shard| async move {
         let hog = shard

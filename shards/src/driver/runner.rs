@@ -305,6 +305,8 @@ impl<T: Task> Drop for Ticket<T> {
         job.waiter.take();
         if job.outcome.get().is_none() {
             self.runner.handle(Event::Cancel(self.id), clock());
+            // Its place may be what another task waits for.
+            self.runner.wakeup.notify();
         }
     }
 }
