@@ -150,7 +150,12 @@ impl<T> Linker<T> {
     ///
     /// # Errors
     /// [`InstantiateError`], as its variants say.
+    ///
+    /// # Panics
+    /// If the linker, the store, the module or what is provided are not of one engine and one store: a mistake of the
+    /// embedder's.
     pub fn instantiate(&self, store: &mut Store<T>, module: &Module) -> Result<Instance, InstantiateError> {
+        self.assert_engine(module);
         let mut imports = Vec::new();
         for import in module.imports() {
             let definition = self.resolve(import.module, import.name, &import.ty)?;
@@ -183,7 +188,11 @@ impl<T> Linker<T> {
     ///
     /// # Errors
     /// [`LinkError`] for the first import that is not provided or of another type.
+    ///
+    /// # Panics
+    /// If the module is of another engine than the linker: a mistake of the embedder's.
     pub fn link(&self, module: &Module) -> Result<Linked<T>, LinkError> {
+        self.assert_engine(module);
         let mut hosts = Vec::new();
         for import in module.imports() {
             match self.resolve(import.module, import.name, &import.ty)? {
@@ -201,6 +210,14 @@ impl<T> Linker<T> {
             module: module.clone(),
             hosts,
         })))
+    }
+
+    /// Types are compared by their numbers in the engine: those of another engine mean nothing here.
+    fn assert_engine(&self, module: &Module) {
+        assert!(
+            self.engine.same(module.engine()),
+            "a module is linked by a linker of its own engine"
+        );
     }
 
     fn insert(&mut self, module: &str, name: &str, definition: Definition<T>) -> &mut Self {
@@ -263,6 +280,9 @@ impl<T> Linked<T> {
     ///
     /// # Errors
     /// [`InstantiateError`] where limits are exceeded, the host has no room, or a segment does not fit.
+    ///
+    /// # Panics
+    /// If the store is of another engine than the module: a mistake of the embedder's.
     pub fn instantiate(&self, store: &mut Store<T>) -> Result<Instance, InstantiateError> {
         let mut imports = Vec::with_capacity(self.0.hosts.len());
         for host in &self.0.hosts {

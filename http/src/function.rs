@@ -42,7 +42,7 @@ pub struct DeployError {
     pub function: String,
     /// What is wrong.
     #[source]
-    pub problem: DeployProblem,
+    pub problem: Box<DeployProblem>,
 }
 
 /// What keeps a function from being deployed.
@@ -96,7 +96,7 @@ impl Function {
         Self::prepare(engine, linker, &config)
             .map_err(|problem| DeployError {
                 function: config.name.clone(),
-                problem,
+                problem: Box::new(problem),
             })
             .map(|parts| parts.assemble(config, engine))
     }

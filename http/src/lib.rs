@@ -15,6 +15,7 @@ pub mod admin;
 pub mod cgi;
 pub mod cli;
 pub mod config;
+pub mod door;
 pub mod error;
 pub mod examples;
 pub mod function;

@@ -108,7 +108,6 @@ impl Log {
     }
 
     /// Reads, from any thread, how many lines were dropped because stderr was too slow.
-    #[must_use]
     pub fn dropped_lines(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
         let lines = Arc::clone(&self.lines);
         move || lines.dropped.load(Ordering::Relaxed)

@@ -5,49 +5,37 @@
 //!   each shard:  bind -> accept loop --spawns--> one task per connection -> FunctionService
 //!   shard 0:     the same, and the admin address
 //! ```
-//! A core takes [`ServerLimits::connections`](crate::config::ServerLimits::connections) connections. One more is served
-//! too, but only to be told 503 with `Retry-After` and closed: a client that learns of the overload at once can go
-//! elsewhere, while one that waits in the backlog of a full core cannot even be taken over by another. Of such
-//! connections there are at most [`REFUSALS_MAX`] at a time; any further is closed without a word.
 
-use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
-use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use hyper::StatusCode;
-use hyper::header::{self, HeaderValue};
 use luge_shards::{
-    CoreSelection, CoresError, ListenAddress, Listener, ProbeError, Shard, ShardFailed, Shards, ShardsConfig,
-    StartError, Stream,
+    CoreSelection, CoresError, ListenAddress, ProbeError, Shard, ShardFailed, Shards, ShardsConfig,
+    StartError,
 };
 use signal_hook::consts::TERM_SIGNALS;
 
 use crate::admin::AdminService;
 use crate::config::Config;
-use crate::error::Failure;
+use crate::door::{Door, OpenConnections};
 use crate::examples;
 use crate::function::{DeployError, Registry};
-use crate::h1::{self, Admission, Head, Request, Response, Service};
+use crate::h1;
 use crate::inflight::InFlight;
 use crate::lifecycle::{Lifecycle, StartupError};
 use crate::metrics::{Exposition, ShardMetrics, ShardSource};
-use crate::net::{ShardRuntime, ShardStream, unless};
+use crate::net::{ShardRuntime, unless};
 use crate::routes::RouteTable;
 use crate::service::FunctionService;
 
-/// Connections per core that are told 503 at the same time.
-pub const REFUSALS_MAX: usize = 64;
 /// Connections of the admin address.
 const ADMIN_CONNECTIONS_MAX: usize = 64;
 /// Time after the drain for the answers of runs that it has stopped.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
-/// Pause after a failed accept: the reason (no descriptors left, for one) will not be gone at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Why the server cannot start, or ended badly.
 #[derive(Debug, thiserror::Error)]
@@ -290,49 +278,21 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
             Ok(listener) => listener,
             Err(error) => return lifecycle.shard_failed(listen_error(admin, &error)),
         };
-        let service = Rc::new(AdminService {
-            lifecycle: Arc::clone(lifecycle),
-            exposition: Arc::clone(&shared.exposition),
-            inflight: Arc::clone(&shared.inflight),
-            functions: names(&shared.registry),
-        });
-        let runtime = ShardRuntime {
-            shard: shard.clone(),
-            drains: false,
-        };
-        let door = Door::new(
-            runtime,
-            service,
-            Rc::new(h1::Limits::default()),
-            ADMIN_CONNECTIONS_MAX,
-        );
-        shard.spawn_local(door.accept(listener, None));
+        shard.spawn_local(admin_door(&shard, &shared).accept(listener));
     }
-    let service = Rc::new(FunctionService {
-        shard: shard.clone(),
-        registry: shared.registry.clone(),
-        routes: shared.routes.clone(),
-        sources: Arc::clone(&shared.sources),
-        inflight: shared.inflight.writer(shard.id().0),
-        local: listen,
-    });
-    let runtime = ShardRuntime {
-        shard: shard.clone(),
-        drains: true,
-    };
-    let limits = Rc::new(shared.connection_limits());
-    let door = Door::new(runtime, service, limits, shared.config.limits.connections);
+    let door = function_door(&shard, &shared);
     let open = Rc::clone(&door.open);
     lifecycle.shard_up();
-    door.accept(functions, Some(Arc::clone(&shared.sources))).await;
+    door.accept(functions).await;
 
     // The accept loop ends when the server drains. Runs that are stopped at the end of that time are answered too.
     let end = shard.now() + shared.config.limits.drain + LAST_ANSWERS;
     let mut timeout: h1::Signal = Box::pin(shard.sleep_until(end));
     if unless(&mut timeout, open.idle()).await.is_none() {
+        let connections = open.count();
         tracing::warn!(
             shard = shard.id().0,
-            connections = open.count(),
+            connections,
             "drain time is over; connections are cut"
         );
     }
@@ -342,169 +302,56 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
     }
 }
 
+fn function_door(shard: &Shard, shared: &Shared) -> Door<FunctionService> {
+    let id = shard.id().0;
+    Door {
+        runtime: ShardRuntime {
+            shard: shard.clone(),
+            drains: true,
+        },
+        service: Rc::new(FunctionService {
+            shard: shard.clone(),
+            registry: shared.registry.clone(),
+            routes: shared.routes.clone(),
+            sources: Arc::clone(&shared.sources),
+            inflight: shared.inflight.writer(id),
+            local: shared.addresses.listen,
+        }),
+        limits: Rc::new(shared.connection_limits()),
+        connections_max: shared.config.limits.connections,
+        open: Rc::new(OpenConnections::counted(Arc::clone(&shared.sources), id)),
+    }
+}
+
+/// The admin address answers until the shard ends, so that a balancer sees the drain.
+fn admin_door(shard: &Shard, shared: &Shared) -> Door<AdminService> {
+    let functions = shared
+        .registry
+        .functions()
+        .iter()
+        .map(|function| function.config().name.clone());
+    Door {
+        runtime: ShardRuntime {
+            shard: shard.clone(),
+            drains: false,
+        },
+        service: Rc::new(AdminService {
+            lifecycle: Arc::clone(&shared.lifecycle),
+            exposition: Arc::clone(&shared.exposition),
+            inflight: Arc::clone(&shared.inflight),
+            functions: functions.collect(),
+        }),
+        limits: Rc::new(h1::Limits::default()),
+        connections_max: ADMIN_CONNECTIONS_MAX,
+        open: Rc::default(),
+    }
+}
+
 /// Reports a shard's end, however it comes.
 struct Down<'a>(&'a Lifecycle);
 
 impl Drop for Down<'_> {
     fn drop(&mut self) {
         self.0.shard_down();
-    }
-}
-
-fn names(registry: &Registry) -> Vec<String> {
-    registry
-        .functions()
-        .iter()
-        .map(|function| function.config().name.clone())
-        .collect()
-}
-
-/// An accept loop and its open connections.
-struct Door<S> {
-    runtime: ShardRuntime,
-    service: Rc<S>,
-    limits: Rc<h1::Limits>,
-    connections_max: usize,
-    open: Rc<OpenConnections>,
-    refusing: Rc<OpenConnections>,
-}
-
-impl<S: Service> Door<S> {
-    fn new(runtime: ShardRuntime, service: Rc<S>, limits: Rc<h1::Limits>, connections_max: usize) -> Door<S> {
-        let (open, refusing) = Default::default();
-        Door {
-            runtime,
-            service,
-            limits,
-            connections_max,
-            open,
-            refusing,
-        }
-    }
-
-    /// Accepts until the server drains. `sources` are counted in, if given.
-    async fn accept(self, listener: Listener, sources: Option<Arc<[ShardSource]>>) {
-        let shard = self.runtime.shard.clone();
-        let mut drain = h1::Runtime::draining(&self.runtime);
-        while let Some(accepted) = unless(&mut drain, listener.accept()).await {
-            match accepted {
-                Ok((stream, peer)) => self.welcome(stream, peer, sources.as_ref()),
-                Err(error) => {
-                    tracing::warn!(shard = shard.id().0, %error, "accept failed");
-                    shard.sleep(ACCEPT_PAUSE).await;
-                }
-            }
-        }
-    }
-
-    fn welcome(&self, stream: Stream, peer: SocketAddr, sources: Option<&Arc<[ShardSource]>>) {
-        // Answers are written in one piece; waiting for more of them would only delay the last.
-        let _ = stream.set_nodelay(true);
-        let shard = &self.runtime.shard;
-        let id = shard.id().0;
-        let sources = sources.cloned();
-        let counters = |sources: &Option<Arc<[ShardSource]>>, count: fn(&ShardMetrics)| {
-            if let Some(sources) = sources {
-                count(&sources[id].counters);
-            }
-        };
-        counters(&sources, |metrics| metrics.connections_accepted.add(1));
-        let (stream, runtime) = (ShardStream(stream), self.runtime.clone());
-        let limits = Rc::clone(&self.limits);
-        if self.open.count() >= self.connections_max {
-            counters(&sources, |metrics| metrics.connections_refused.add(1));
-            if self.refusing.count() < REFUSALS_MAX {
-                let place = self.refusing.enter();
-                shard.spawn_local(async move {
-                    h1::serve(stream, runtime, peer, Rc::new(Refuse), limits).await;
-                    drop(place);
-                });
-            }
-            return;
-        }
-        let (place, service) = (self.open.enter(), Rc::clone(&self.service));
-        counters(&sources, |metrics| metrics.connections_open.add(1));
-        shard.spawn_local(async move {
-            let end = h1::serve(stream, runtime, peer, service, limits).await;
-            tracing::trace!(%peer, ?end, "connection ended");
-            if let Some(sources) = sources {
-                sources[id].counters.connections_open.subtract(1);
-            }
-            drop(place);
-        });
-    }
-}
-
-/// Answers every request with 503 and closes.
-struct Refuse;
-
-impl Refuse {
-    fn response() -> Response {
-        let mut response = Failure::TooManyConnections.response();
-        response
-            .headers
-            .insert(header::CONNECTION, HeaderValue::from_static("close"));
-        response
-    }
-}
-
-impl Service for Refuse {
-    type Admitted = ();
-
-    fn admit(&self, _: &Head) -> Result<Admission<()>, Response> {
-        Err(Refuse::response())
-    }
-
-    async fn call(&self, _: Request, (): ()) -> Response {
-        Refuse::response()
-    }
-
-    fn refused(&self, status: StatusCode, reason: &'static str) -> Response {
-        Response::text(status, format!("{status}: {reason}\n"))
-    }
-}
-
-/// How many connections are open, and who waits for none to be.
-#[derive(Debug, Default)]
-struct OpenConnections {
-    count: Cell<usize>,
-    waiter: RefCell<Option<Waker>>,
-}
-
-impl OpenConnections {
-    fn count(&self) -> usize {
-        self.count.get()
-    }
-
-    fn enter(self: &Rc<Self>) -> Place {
-        self.count.set(self.count.get() + 1);
-        Place(Rc::clone(self))
-    }
-
-    /// Resolves when no connection is open. There is one waiter at most.
-    async fn idle(&self) {
-        std::future::poll_fn(|cx| {
-            if self.count.get() == 0 {
-                return Poll::Ready(());
-            }
-            *self.waiter.borrow_mut() = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-/// A connection's place in the count.
-struct Place(Rc<OpenConnections>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let left = self.0.count.get() - 1;
-        self.0.count.set(left);
-        if left == 0
-            && let Some(waker) = self.0.waiter.borrow_mut().take()
-        {
-            waker.wake();
-        }
     }
 }

@@ -22,11 +22,9 @@
 use super::dispatch::{self, Action};
 use super::inst::Pc;
 use super::libcall;
+use super::stack::ValueStack;
 use crate::store::{FuncEntity, StoreInner};
 use crate::trap::{BacktraceFrame, Trap, TrapReport};
-
-/// The slots that a register can name, and the spare room at the end of every value stack.
-pub(super) const WINDOW: usize = 1 << 16;
 
 /// A caller that waits for its callee.
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +45,7 @@ impl Frame {
 /// One run.
 #[derive(Debug)]
 pub(crate) struct Machine {
-    pub(super) stack: Vec<u64>,
+    pub(super) stack: ValueStack,
     pub(super) frames: Vec<Frame>,
     /// First slot that no frame may reach.
     pub(super) limit: usize,
@@ -76,14 +74,15 @@ pub(crate) enum Exit {
 impl Machine {
     /// A machine whose value stack has `slots` slots and at most `max_depth` frames.
     pub(crate) fn new(slots: usize, max_depth: usize) -> Self {
+        let stack = ValueStack::new(slots);
         Self {
-            // Zeroed memory of this size comes from the system page by page, as it is touched.
-            stack: vec![0; slots + WINDOW],
+            limit: stack.limit(),
+            stack,
             frames: Vec::new(),
-            limit: slots,
             max_depth,
             instance: 0,
-            pc: 0,
+            // Nothing is active yet: a report has no frames to name.
+            pc: Frame::ENTRY,
             base: 0,
             fuel: 0,
         }
@@ -129,6 +128,9 @@ impl Machine {
                     FuncEntity::Wasm { instance, func, .. } => {
                         if let Err(trap) = self.push_frame(store, instance, func, base) {
                             return Exit::Trapped(self.report(store, trap));
+                        }
+                        if self.fuel < 0 {
+                            return Exit::Preempted;
                         }
                     }
                     FuncEntity::Host { .. } => {
@@ -179,6 +181,7 @@ impl Machine {
         self.instance = instance;
         self.base = base;
         self.pc = code.entry;
+        self.fuel -= code.call_cost();
         Ok(())
     }
 

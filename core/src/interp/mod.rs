@@ -9,6 +9,7 @@ mod dispatch;
 mod inst;
 mod libcall;
 pub(crate) mod machine;
+mod stack;
 mod translate;
 
 pub(crate) use code::ModuleCode;

@@ -18,7 +18,7 @@
 //! Two peepholes look at the last instruction, if no label was bound since: a result that goes straight to a local is
 //! written there, and a comparison whose result is only branched on becomes part of the jump.
 
-use super::code::{FunctionCode, ModuleCode};
+use super::code::{FunctionCode, ModuleCode, STRETCH};
 use super::inst::{Inst, Pc, Reg};
 use crate::error::ModuleError;
 use crate::frontend::{Control, ControlKind, MemoryAccess, Sink};
@@ -46,8 +46,10 @@ pub(crate) struct Label {
     start: Pc,
     /// Jumps to the end, waiting for it.
     pending: Vec<Pc>,
-    /// The jump of an `if` around its first arm.
-    otherwise: Option<Pc>,
+    /// The most that is unpaid where one of them comes from.
+    unpaid: u32,
+    /// The jump of an `if` around its first arm, and what is unpaid there.
+    otherwise: Option<(Pc, u32)>,
 }
 
 /// The translation of one function; `code` is its module's, which grows at the end.
@@ -66,17 +68,21 @@ pub(crate) struct Translator<'m> {
     max_height: usize,
     /// Instructions before this one may be jumped over or into: peepholes must not look there.
     barrier: usize,
+    /// The most instructions that any path to here has run since it last paid: see [`STRETCH`].
+    unpaid: u32,
     /// Length of the module's code beyond which this function is refused.
     code_limit: usize,
 }
 
-/// Instructions that a function may become for each byte of its body, and in any case. Ordinary code needs less than one;
-/// only branches that carry many results around need more, and a hostile body could ask for thousands.
-const INSTRUCTIONS_PER_BYTE: usize = 64;
-const INSTRUCTIONS_FREE: usize = 4096;
+/// Instructions that a module may become for each byte of its bodies, and in any case. Ordinary code needs less than one;
+/// only branches that carry many results around need more, and hostile bodies could ask for thousands. The second
+/// allowance is the whole module's: it must not grow with the number of functions, which can be a million.
+const INSTRUCTIONS_PER_BYTE: usize = 4;
+const INSTRUCTIONS_FREE: usize = 1 << 16;
 
 impl<'m> Translator<'m> {
-    /// Begins a function of this type, with so many locals (parameters included) and bytes of body.
+    /// Begins a function of this type, with so many locals (parameters included). `body_bytes` are those of the module's
+    /// bodies up to this one and with it, in proportion to which the module's code may grow.
     pub(crate) fn new(
         code: &'m mut ModuleCode,
         imported_funcs: u32,
@@ -99,7 +105,10 @@ impl<'m> Translator<'m> {
             newest: vec![0; locals],
             max_height: ty.results().len(),
             barrier,
-            code_limit: barrier + body_bytes.saturating_mul(INSTRUCTIONS_PER_BYTE) + INSTRUCTIONS_FREE,
+            unpaid: 0,
+            code_limit: body_bytes
+                .saturating_mul(INSTRUCTIONS_PER_BYTE)
+                .saturating_add(INSTRUCTIONS_FREE),
         }
     }
 
@@ -109,6 +118,7 @@ impl<'m> Translator<'m> {
             height: 0,
             start: 0,
             pending: Vec::new(),
+            unpaid: 0,
             otherwise: None,
         }
     }
@@ -122,7 +132,7 @@ impl<'m> Translator<'m> {
         let frame = self.locals + self.max_height;
         if self.code.len() > self.code_limit {
             return Err(ModuleError::TooLarge {
-                what: "the instructions that a function's branches carry values with",
+                what: "the instructions that branches carry values with",
                 have: self.code.len() as u64,
                 limit: self.code_limit as u64,
             });
@@ -146,6 +156,11 @@ impl<'m> Translator<'m> {
     // --- Emission -----------------------------------------------------------------------------------------------
 
     fn emit(&mut self, inst: Inst) -> Pc {
+        if self.unpaid >= STRETCH {
+            self.code.push(Inst::Pay);
+            self.unpaid = 0;
+        }
+        self.unpaid += 1;
         let at = position(self.code);
         self.code.push(inst);
         at
@@ -336,6 +351,7 @@ impl<'m> Translator<'m> {
             *self.code[at as usize].target_mut().expect("a jump") = target.label.start;
         } else {
             target.label.pending.push(at);
+            target.label.unpaid = target.label.unpaid.max(self.unpaid);
         }
     }
 
@@ -404,6 +420,7 @@ impl<'m> Translator<'m> {
             height: self.stack.len() - params as usize,
             start: 0,
             pending: Vec::new(),
+            unpaid: 0,
             otherwise: None,
         }
     }
@@ -588,7 +605,7 @@ impl Sink for Translator<'_> {
         self.flushed = self.stack.len();
         self.barrier = self.code.len();
         let mut label = self.open(params);
-        label.otherwise = Some(jump);
+        label.otherwise = Some((jump, self.unpaid));
         label
     }
 
@@ -597,13 +614,15 @@ impl Sink for Translator<'_> {
             self.move_results(control.label.height, control.results as usize);
             let jump = self.emit(Inst::Br { target: 0 });
             control.label.pending.push(jump);
+            control.label.unpaid = control.label.unpaid.max(self.unpaid);
         }
-        let otherwise = control
+        let (otherwise, unpaid) = control
             .label
             .otherwise
             .take()
             .expect("an if has a jump around its first arm");
         self.bind(vec![otherwise]);
+        self.unpaid = unpaid;
         self.truncate(control.label.height);
         self.replace_top(0, control.params as usize);
         self.flushed = self.stack.len();
@@ -625,10 +644,16 @@ impl Sink for Translator<'_> {
         }
         if reachable {
             self.move_results(label.height, results);
+        } else {
+            self.unpaid = 0;
         }
         let mut jumps = label.pending;
+        self.unpaid = self.unpaid.max(label.unpaid);
         // An if without an else has as many parameters as results, canonical when it opened.
-        jumps.extend(label.otherwise);
+        if let Some((otherwise, unpaid)) = label.otherwise {
+            jumps.push(otherwise);
+            self.unpaid = self.unpaid.max(unpaid);
+        }
         self.bind(jumps);
         self.truncate(label.height);
         self.replace_top(0, results);
@@ -661,9 +686,11 @@ impl Sink for Translator<'_> {
         } else {
             let skip = self.conditional(false);
             let skip = self.emit(skip);
+            let unpaid = self.unpaid;
             self.move_results(target.label.height, arity);
             self.jump(Inst::Br { target: 0 }, target);
             self.bind(vec![skip]);
+            self.unpaid = unpaid;
         }
         self.barrier = self.code.len();
     }
@@ -674,29 +701,34 @@ impl Sink for Translator<'_> {
         let arity = controls[innermost - *depths.last().expect("a default") as usize].branch_arity() as usize;
         // The results settle once, before the jump; where a target wants them lower, a stub moves them there.
         self.settle_top(arity);
+        let settled = self.stack.len() - arity;
         let last = depths.len() as u32 - 1;
         self.emit(Inst::BrTable { index, last });
         let first_entry = self.code.len();
         self.code
             .resize(first_entry + depths.len(), Inst::Br { target: 0 });
+        // The entry is an instruction as well.
+        let unpaid = self.unpaid + 1;
         // One stub for each distinct target that needs one, found by depth.
         let mut stubs: std::collections::HashMap<u32, Pc> = std::collections::HashMap::new();
         for (i, &depth) in depths.iter().enumerate() {
             let entry = (first_entry + i) as Pc;
             let target = &mut controls[innermost - depth as usize];
-            if arity == 0 || self.in_place(target.label.height, arity) {
+            if arity == 0 || target.label.height == settled {
                 if target.kind == ControlKind::Loop {
                     self.code[entry as usize] = Inst::Br {
                         target: target.label.start,
                     };
                 } else {
                     target.label.pending.push(entry);
+                    target.label.unpaid = target.label.unpaid.max(unpaid);
                 }
                 continue;
             }
             let here = position(self.code);
             let stub = *stubs.entry(depth).or_insert(here);
             if stub == here {
+                self.unpaid = unpaid;
                 self.move_results(target.label.height, arity);
                 self.jump(Inst::Br { target: 0 }, target);
             }

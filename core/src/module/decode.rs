@@ -63,17 +63,19 @@ fn component() -> ModuleError {
 fn translate(types: &ModuleTypes, bodies: Vec<Body<'_>>) -> Result<ModuleCode, ModuleError> {
     let mut code = ModuleCode::default();
     let mut allocations = FuncValidatorAllocations::default();
+    let mut body_bytes = 0_usize;
     for (func, body) in bodies {
         let index = func.index;
         let mut validator = func.into_validator(allocations);
         let locals = frontend::local_types(types, index, &body)?;
-        let body_bytes = body.range().end.saturating_sub(body.range().start);
+        let length = body.range().end.saturating_sub(body.range().start);
+        body_bytes = body_bytes.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
         let mut sink = Translator::new(
             &mut code,
             types.imported_funcs,
             types.func_type(index),
             locals.len(),
-            usize::try_from(body_bytes).unwrap_or(usize::MAX),
+            body_bytes,
         );
         let label = Translator::body_label();
         frontend::translate(types, &mut validator, &body, &mut sink, locals, label)?;

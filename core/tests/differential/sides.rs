@@ -213,7 +213,7 @@ impl Wasmi {
         }
     }
 
-    fn to_val(&mut self, value: &Observed) -> wasmi::Val {
+    fn value(&mut self, value: &Observed) -> wasmi::Val {
         use wasmi::{ExternRef, F32, F64, Ref, Val};
         match *value {
             Observed::I32(bits) => Val::I32(bits as i32),
@@ -228,7 +228,7 @@ impl Wasmi {
         }
     }
 
-    fn from_val(&self, value: &wasmi::Val) -> Observed {
+    fn observed(&self, value: &wasmi::Val) -> Observed {
         use wasmi::Val;
         match value {
             Val::I32(value) => Observed::I32(*value as u32),
@@ -254,12 +254,12 @@ impl Side for Wasmi {
             .instance
             .get_func(&self.store, name)
             .ok_or("no such function there")?;
-        let arguments: Vec<_> = arguments.iter().map(|value| self.to_val(value)).collect();
+        let arguments: Vec<_> = arguments.iter().map(|value| self.value(value)).collect();
         let ty = func.ty(&self.store);
         let mut results: Vec<_> = ty.results().iter().map(|ty| wasmi::Val::default(*ty)).collect();
         match func.call(&mut self.store, &arguments, &mut results) {
             Ok(()) => Ok(Ended::Returned(
-                results.iter().map(|value| self.from_val(value)).collect(),
+                results.iter().map(|value| self.observed(value)).collect(),
             )),
             Err(error) => their_end(&error),
         }
@@ -270,7 +270,7 @@ impl Side for Wasmi {
             let name = export.name().to_owned();
             let snapshot = match export.into_extern() {
                 wasmi::Extern::Func(_) => return None,
-                wasmi::Extern::Global(global) => Snapshot::Global(self.from_val(&global.get(&self.store))),
+                wasmi::Extern::Global(global) => Snapshot::Global(self.observed(&global.get(&self.store))),
                 wasmi::Extern::Memory(memory) => Snapshot::Memory(memory.data(&self.store).to_vec()),
                 wasmi::Extern::Table(table) => Snapshot::Table(table.size(&self.store)),
             };

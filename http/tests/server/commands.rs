@@ -59,6 +59,68 @@ fn run_passes_streams_arguments_and_code_on() {
     );
 }
 
+fn wasi_program(name: &str) -> String {
+    functions_folder()
+        .join(format!("../core/tests/wasi/{name}"))
+        .display()
+        .to_string()
+}
+
+#[test]
+fn run_executes_ordinary_c() {
+    let read = |name: &str| std::fs::read(wasi_program(name)).expect("a file of the test programs");
+    let output = luge(&["run", &wasi_program("stdio.wasm")], &read("stdio.in"));
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), text(&read("stdio.expected")));
+    assert_eq!(
+        text(&output.stderr).lines().count(),
+        1,
+        "{}",
+        text(&output.stderr)
+    );
+}
+
+#[test]
+fn a_granted_folder_can_be_read_and_not_left_or_changed() {
+    let folder = Folder::new();
+    let data = folder.path().join("data");
+    std::fs::create_dir_all(data.join("sub")).expect("a folder");
+    std::fs::write(data.join("hello.txt"), "hello, file\n").expect("a file");
+    std::fs::write(data.join("sub/inner.txt"), "inner\n").expect("a file");
+    std::fs::write(folder.path().join("secret.txt"), "secret\n").expect("a file");
+    std::os::unix::fs::symlink("../secret.txt", data.join("outside")).expect("a link");
+    std::os::unix::fs::symlink("..", data.join("up")).expect("a link");
+    let grant = format!("{}::/data", data.display());
+    let output = luge(
+        &["run", "--dir", &grant, &wasi_program("files.wasm"), "/data"],
+        b"",
+    );
+    let as_command = text(&output.stdout);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{as_command}{}",
+        text(&output.stderr)
+    );
+    assert!(
+        as_command.contains("entry hello.txt\n") && !as_command.contains("OPENED"),
+        "{as_command}"
+    );
+    assert!(!as_command.contains("secret\n"), "{as_command}");
+
+    std::fs::copy(wasi_program("files.wasm"), folder.path().join("files.wasm")).expect("copied");
+    let manifest = "[[function]]\nname = \"files\"\nroute = \"/files\"\nmodule = \"files.wasm\"\n\
+                    args = [\"/data\"]\ndirs = { data = \"/data\" }\n";
+    let path = folder.write("luge.toml", manifest.as_bytes());
+    let server = Server::start(command(&[]).arg(path), Some(folder));
+    let answer = server.get("/files");
+    assert_eq!(
+        (answer.status, answer.text()),
+        (200, as_command),
+        "served and run are the same"
+    );
+}
+
 #[test]
 fn run_reports_traps_timeouts_and_misfits() {
     let folder = Folder::new();

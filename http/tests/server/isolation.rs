@@ -91,15 +91,15 @@ fn a_guests_failure_is_its_own_and_has_a_reason() {
         }
         assert_eq!(server.get("/empty").status, 200, "round {round}");
     }
-    let log = server.log();
-    assert_eq!(
-        log.lines()
+    let warnings = |server: &Server| {
+        server
+            .log()
+            .lines()
             .filter(|line| line.contains("WARN") && line.contains("failed"))
-            .count(),
-        21,
-        "{log}"
-    );
-    assert!(log.contains("function=\"divide\""), "{log}");
+            .count()
+    };
+    server.wait_until("a line for each failure", |server| warnings(server) == 21);
+    assert!(server.log().contains("function=\"divide\""), "{}", server.log());
     let kind = |kind: &str| server.metric(&format!("luge_function_failures_total{{function=\"{kind}"));
     assert_eq!(kind("recurse\",kind=\"trap_stack\"}"), 3.0);
     assert_eq!(kind("exit3\",kind=\"exit\"}"), 3.0);

@@ -1,0 +1,187 @@
+//! Manifests that are right, and the words that wrong ones are answered with.
+
+use super::*;
+
+/// A folder with a module and a subfolder, for paths to point at.
+fn folder() -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("luge-manifest-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("data")).unwrap();
+    std::fs::write(folder.join("a.wasm"), b"\0asm\x01\0\0\0").unwrap();
+    folder
+}
+
+fn check(text: &str) -> Result<Config, String> {
+    parse(text, "luge.toml", &folder()).map_err(|errors| errors.to_string())
+}
+
+fn function(fields: &str) -> String {
+    format!("[[function]]\nname = \"a\"\nroute = \"/a\"\nmodule = \"a.wasm\"\n{fields}")
+}
+
+fn errors(text: &str) -> String {
+    check(text).expect_err("the manifest is wrong")
+}
+
+#[test]
+fn everything_can_be_set() {
+    let config = check(
+        r#"
+        listen = "[::1]:80"
+        admin = "127.0.0.1:0"
+        cores = 2
+        [limits]
+        connections = 10
+        queue = 11
+        head = "32KiB"
+        header_count = 12
+        target = "4KiB"
+        head_timeout = "1s"
+        body_timeout = "2s"
+        idle_timeout = "3s"
+        write_timeout = "4s"
+        drain = "5s"
+        [[function]]
+        name = "a"
+        route = "/a/{*rest}"
+        module = "a.wasm"
+        methods = ["GET", "POST"]
+        deadline = "100ms"
+        cpu = "50ms"
+        memory = "32MiB"
+        body = "2MiB"
+        response = "3MiB"
+        env = { KEY = "value" }
+        args = ["-x", ""]
+        dirs = { data = "/data" }
+        mode = "cgi"
+        content_type = "text/html; charset=utf-8"
+        pass_authorization = true
+        "#,
+    )
+    .unwrap();
+    assert_eq!(config.listen, "[::1]:80".parse().unwrap());
+    assert_eq!(config.cores, NonZeroUsize::new(2));
+    assert_eq!((config.limits.connections, config.limits.queue), (10, 11));
+    assert_eq!(
+        (config.limits.head_bytes, config.limits.drain),
+        (32 << 10, Duration::from_secs(5))
+    );
+    let function = &config.functions[0];
+    assert_eq!(function.methods, Some(vec![Method::GET, Method::POST]));
+    assert_eq!(
+        (function.deadline, function.cpu),
+        (Duration::from_millis(100), Duration::from_millis(50))
+    );
+    assert_eq!(
+        (
+            function.memory_pages,
+            function.body_bytes,
+            function.response_bytes
+        ),
+        (512, 2 << 20, 3 << 20)
+    );
+    assert_eq!(function.env, [("KEY".to_owned(), "value".to_owned())]);
+    assert_eq!(function.args, ["-x", ""]);
+    assert_eq!(
+        function.dirs,
+        [Preopen {
+            host: folder().join("data"),
+            guest: "/data".to_owned()
+        }]
+    );
+    assert_eq!(function.mode, Mode::Cgi);
+    assert!(function.pass_authorization);
+}
+
+#[test]
+fn a_short_manifest_gets_the_defaults() {
+    let config = check(&function("deadline = \"100ms\"")).unwrap();
+    assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
+    let function = &config.functions[0];
+    assert_eq!(
+        function.cpu,
+        Duration::from_millis(100),
+        "the deadline bounds the CPU time too"
+    );
+    assert_eq!((function.memory_pages, function.mode), (1024, Mode::Raw));
+}
+
+#[test]
+fn syntax_errors_have_a_line() {
+    assert!(errors("listen = ").starts_with("luge.toml:1: "));
+    let unknown = errors(&function("dedline = \"1s\""));
+    assert!(
+        unknown.starts_with("luge.toml:5: unknown field `dedline`"),
+        "{unknown}"
+    );
+    let missing = errors("\n[[function]]\nname = \"a\"\n");
+    assert!(
+        missing.starts_with("luge.toml:2: missing field `route`"),
+        "{missing}"
+    );
+    assert!(errors(&function("mode = \"fast\"")).contains("unknown variant `fast`"));
+}
+
+#[test]
+fn wrong_values_are_told_with_place_and_cure() {
+    for (field, expected) in [
+        (
+            "deadline = \"100\"",
+            "luge.toml:5: `function.a.deadline`: \"100\" is no duration",
+        ),
+        (
+            "memory = \"64\"",
+            "luge.toml:5: `function.a.memory`: \"64\" is no size",
+        ),
+        ("memory = \"1KiB\"", "must lie between 65536B and 4294967296B"),
+        (
+            "methods = [\"get\"]",
+            "`function.a.methods`: \"get\" is no HTTP method",
+        ),
+        ("env = { \"A=B\" = \"c\" }", "cannot be an environment variable"),
+        ("env = { QUERY_STRING = \"c\" }", "is set by the server"),
+        ("args = [\"a\\u0000\"]", "cannot be an argument"),
+        ("dirs = { nowhere = \"/data\" }", "cannot grant the folder"),
+        (
+            "dirs = { data = \"data\" }",
+            "is no place for a folder in the guest",
+        ),
+        (
+            "dirs = { data = \"/a/../b\" }",
+            "is no place for a folder in the guest",
+        ),
+        ("content_type = \"png\"", "\"png\" is no media type"),
+    ] {
+        let found = errors(&function(field));
+        assert!(found.contains(expected), "{field}: {found}");
+    }
+    assert!(errors(&(String::from("listen = \"8080\"\n") + &function(""))).contains("write ADDRESS:PORT"));
+    assert!(errors("listen = \"127.0.0.1:1\"").contains("deploys no function"));
+}
+
+#[test]
+fn duplicates_and_missing_files_are_found_together() {
+    let text = function("") + &function("") + "[[function]]\nname=\"b\"\nroute=\"/b\"\nmodule=\"none.wasm\"";
+    let found = errors(&text);
+    assert!(
+        found.contains("luge.toml:6: `function.name`: the name \"a\" is taken by the function of line 2")
+    );
+    assert!(
+        found.contains("luge.toml:7: `function.a.route`: the route \"/a\" matches the same paths"),
+        "{found}"
+    );
+    assert!(
+        found.contains("luge.toml:12: `function.b.module`: cannot read the module"),
+        "{found}"
+    );
+    assert_eq!(found.lines().count(), 3, "{found}");
+}
+
+#[test]
+fn a_missing_manifest_is_told() {
+    let error = load(Path::new("/nowhere/luge.toml")).unwrap_err().to_string();
+    assert!(
+        error.starts_with("/nowhere/luge.toml: cannot read the manifest: "),
+        "{error}"
+    );
+}
