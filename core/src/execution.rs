@@ -54,7 +54,7 @@ enum State {
     Ended(Step),
 }
 
-/// What a host call costs in fuel, beside what it does.
+/// What a host call costs in fuel, beside what it does (see [`Caller::consume_fuel`]).
 const HOST_CALL_COST: i64 = 64;
 
 /// The least number of slots that a host function may use.
@@ -134,7 +134,8 @@ impl Execution {
                     }
                 },
                 State::Host { func, base, instance } => {
-                    match self.call_host(store, func, base, instance) {
+                    let (called, cost) = self.call_host(store, func, base, instance);
+                    match called {
                         Ok(()) => {}
                         Err(HostError::Block { until }) => return Step::Blocked { until },
                         Err(HostError::Exit(code)) => return self.end(Step::Exited(code)),
@@ -148,7 +149,7 @@ impl Execution {
                     }
                     self.machine.host_returned();
                     self.state = State::Wasm;
-                    fuel -= HOST_CALL_COST;
+                    fuel = fuel.saturating_sub(HOST_CALL_COST).saturating_sub_unsigned(cost);
                     if fuel < 0 {
                         return Step::Preempted;
                     }
@@ -162,13 +163,14 @@ impl Execution {
         &self.results
     }
 
+    /// Makes the call, and tells what it cost beside its flat price.
     fn call_host<T>(
         &mut self,
         store: &mut Store<T>,
         func: u32,
         base: usize,
         instance: Option<u32>,
-    ) -> Result<(), HostError> {
+    ) -> (Result<(), HostError>, u64) {
         let FuncEntity::Host { host, .. } = store.inner.funcs[func as usize] else {
             unreachable!("only host functions are called here")
         };
@@ -179,10 +181,9 @@ impl Execution {
             .len()
             .max(host.ty.results().len())
             .max(HOST_SLOTS);
-        let slots = self
-            .machine
-            .host_slots(base, wanted)
-            .ok_or(HostError::Trap(Trap::StackExhausted))?;
+        let Some(slots) = self.machine.host_slots(base, wanted) else {
+            return (Err(HostError::Trap(Trap::StackExhausted)), 0);
+        };
         // What the host should forget to write is not to show what an earlier run has left there.
         if let Some(unwritten) = slots.get_mut(host.ty.params().len()..host.ty.results().len()) {
             unwritten.fill(0);
@@ -191,8 +192,10 @@ impl Execution {
             store: &mut store.inner,
             data: &mut store.data,
             instance,
+            cost: 0,
         };
-        (host.call)(&mut caller, slots)
+        let called = (host.call)(&mut caller, slots);
+        (called, caller.cost)
     }
 
     fn finish<T>(&mut self, store: &Store<T>) -> Step {

@@ -52,6 +52,8 @@ pub struct Caller<'a, T> {
     pub(crate) data: &'a mut T,
     /// The calling instance; `None` where the embedder itself is the caller.
     pub(crate) instance: Option<u32>,
+    /// Fuel that the call costs beside its flat price.
+    pub(crate) cost: u64,
 }
 
 impl<T> Caller<'_, T> {
@@ -63,6 +65,13 @@ impl<T> Caller<'_, T> {
     /// The embedder's data, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
         self.data
+    }
+
+    /// Charges the run `units` of fuel for what this call does, beside the flat price of every call. A host function whose
+    /// work grows with what the guest asks for should say so, or a guest that calls it in a loop holds its thread for
+    /// much longer than its fuel says.
+    pub fn consume_fuel(&mut self, units: u64) {
+        self.cost = self.cost.saturating_add(units);
     }
 
     /// The calling instance's first linear memory.
