@@ -17,7 +17,7 @@ use bytes::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
 
-use crate::error::Failure;
+use crate::error::{Failure, explained};
 use crate::h1::{Admission, Body, Head, Request, Response, Service};
 use crate::inflight::InFlight;
 use crate::lifecycle::{Lifecycle, Readiness};
@@ -75,7 +75,7 @@ impl Service for AdminService {
     }
 
     fn refused(&self, status: StatusCode, reason: &'static str) -> Response {
-        Response::text(status, format!("{status}: {reason}\n"))
+        explained(status, reason)
     }
 }
 

@@ -19,7 +19,7 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderValue};
 use luge_shards::{Listener, Stream};
 
-use crate::error::Failure;
+use crate::error::{Failure, explained};
 use crate::h1::{self, Admission, Head, Request, Response, Service};
 use crate::metrics::{ShardMetrics, ShardSource};
 use crate::net::{ShardRuntime, ShardStream, unless};
@@ -110,7 +110,7 @@ impl Service for Refuse {
     }
 
     fn refused(&self, status: StatusCode, reason: &'static str) -> Response {
-        Response::text(status, format!("{status}: {reason}\n"))
+        explained(status, reason)
     }
 }
 

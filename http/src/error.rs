@@ -2,11 +2,11 @@
 //!
 //! | whose fault | failures | status |
 //! |---|---|---|
-//! | the client's | no such route, wrong method, bad path, long body | 404, 405, 400, 413 |
+//! | the client's | no such route, wrong method, bad path, long body, long head | 404, 405, 400, 413, 431 |
 //! | the function's | trap, exit code, start that fails, CPU budget, output too long | 500 |
 //! | | output that is no CGI response | 502 |
 //! | | deadline passed | 504 |
-//! | nobody's: load | queue or table full, too many connections, draining | 503 with `Retry-After` |
+//! | nobody's: load | queue or table full, too many connections or bodies, draining | 503 with `Retry-After` |
 //! | ours | a panic in the engine | 500 |
 //!
 //! The CPU budget is a 500 and the deadline a 504 although both are limits on time: a run that exceeds its budget will
@@ -45,6 +45,9 @@ pub enum Failure {
         /// What it takes.
         allowed: Vec<Method>,
     },
+    /// The head's fields, as variables, are more than an environment may hold.
+    #[error("head longer than a function's environment may be")]
+    HeadTooLong,
     /// The declared body exceeds the function's limit.
     #[error("body longer than {limit} bytes")]
     BodyTooLong {
@@ -103,6 +106,7 @@ impl Failure {
             Self::Path(_) => StatusCode::BAD_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
+            Self::HeadTooLong => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::BodyTooLong { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Exit(_)
             | Self::Trap(_)
@@ -127,6 +131,7 @@ impl Failure {
             Self::Path(_)
             | Self::NotFound
             | Self::MethodNotAllowed { .. }
+            | Self::HeadTooLong
             | Self::BodyTooLong { .. }
             | Self::TooManyConnections => return None,
             Self::Exit(_) => FailureKind::Exit,
@@ -146,22 +151,30 @@ impl Failure {
     #[must_use]
     pub fn response(&self) -> Response {
         let status = self.status();
-        let reason = field_value(&self.to_string());
-        let mut response = Response::text(status, format!("{status}: {reason}\n"));
+        let mut response = explained(status, &self.to_string());
         if let Self::MethodNotAllowed { allowed } = self {
             let list = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
             if let Ok(value) = HeaderValue::from_str(&list) {
                 response.headers.insert(header::ALLOW, value);
             }
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-        }
-        if let Ok(value) = HeaderValue::from_str(&reason) {
-            response.headers.insert(ERROR_FIELD, value);
-        }
         response
     }
+}
+
+/// An answer that says why it is not what was asked for, in [`ERROR_FIELD`] and as a line of text; a 503 also says when
+/// to come back.
+#[must_use]
+pub fn explained(status: StatusCode, reason: &str) -> Response {
+    let reason = field_value(reason);
+    let mut response = Response::text(status, format!("{status}: {reason}\n"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        response.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+    }
+    if let Ok(value) = HeaderValue::from_str(&reason) {
+        response.headers.insert(ERROR_FIELD, value);
+    }
+    response
 }
 
 /// The text with everything but visible ASCII and spaces replaced, cut to a bound.

@@ -32,6 +32,7 @@ pub struct Function {
     template: WasiTemplate,
     compile_time: Duration,
     module_bytes: usize,
+    reads_environment: bool,
 }
 
 /// Why a function cannot be deployed.
@@ -138,6 +139,7 @@ impl Function {
             template: builder.template()?,
             compile_time,
             module_bytes: wasm.len(),
+            reads_environment: reads_environment(&module),
         })
     }
 
@@ -171,6 +173,13 @@ impl Function {
         &self.template
     }
 
+    /// Whether the module can look at its environment at all: it imports `environ_get`. A run of one that does not
+    /// needs no variables made of its request.
+    #[must_use]
+    pub fn reads_environment(&self) -> bool {
+        self.reads_environment
+    }
+
     /// How long decoding, validating and compiling took.
     #[must_use]
     pub fn compile_time(&self) -> Duration {
@@ -189,6 +198,7 @@ struct Parts {
     template: WasiTemplate,
     compile_time: Duration,
     module_bytes: usize,
+    reads_environment: bool,
 }
 
 impl Parts {
@@ -204,6 +214,7 @@ impl Parts {
             template,
             compile_time,
             module_bytes,
+            reads_environment,
         } = self;
         Function {
             config,
@@ -213,6 +224,7 @@ impl Parts {
             template,
             compile_time,
             module_bytes,
+            reads_environment,
         }
     }
 }
@@ -266,6 +278,12 @@ pub fn is_command(module: &Module) -> bool {
         export.name == "_start"
             && matches!(&export.ty, ExternType::Func(ty) if ty.params().is_empty() && ty.results().is_empty())
     })
+}
+
+fn reads_environment(module: &Module) -> bool {
+    module
+        .imports()
+        .any(|import| matches!(import.name, "environ_get" | "environ_sizes_get"))
 }
 
 fn read(source: &ModuleSource) -> Result<Cow<'static, [u8]>, DeployProblem> {

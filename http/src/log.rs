@@ -9,7 +9,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -19,6 +19,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Lines that may wait for the writer thread.
 const LINES_MAX: usize = 4096;
+/// Bytes of them: lines tell what guests wrote and clients asked for, which can be long.
+const BYTES_MAX: usize = 8 << 20;
 
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -62,6 +64,8 @@ pub struct Log {
 #[derive(Debug)]
 struct Lines {
     sender: SyncSender<Message>,
+    /// Bytes of the lines that wait; the writer thread takes them off.
+    waiting: Arc<AtomicUsize>,
     dropped: AtomicU64,
 }
 
@@ -83,13 +87,15 @@ impl Log {
                 reason: error.to_string(),
             })?;
         let (sender, receiver) = sync_channel(LINES_MAX);
+        let waiting = Arc::new(AtomicUsize::new(0));
         let lines = Arc::new(Lines {
             sender,
+            waiting: Arc::clone(&waiting),
             dropped: AtomicU64::new(0),
         });
         let thread = std::thread::Builder::new()
             .name("luge-log".into())
-            .spawn(move || write_lines(&receiver))?;
+            .spawn(move || write_lines(&mut io::stderr(), &receiver, &waiting))?;
         let builder = tracing_subscriber::fmt()
             .with_env_filter(filter)
             .with_writer(LineMaker(Arc::clone(&lines)))
@@ -105,6 +111,16 @@ impl Log {
             lines,
             thread: Some(thread),
         })
+    }
+
+    /// Sends the words of panics into the log. Where they go else, straight to stderr, a pipe that nobody reads would
+    /// stop the shard that panicked, and the scheduler could not end the one run that is to blame.
+    pub fn take_panics(&self) {
+        std::panic::set_hook(Box::new(|panic| {
+            let message = panic.payload_as_str().unwrap_or("no message").escape_debug();
+            let place = panic.location().map(tracing::field::display);
+            tracing::error!(%message, place, "panicked");
+        }));
     }
 
     /// Reads, from any thread, how many lines were dropped because stderr was too slow.
@@ -137,11 +153,25 @@ impl Drop for Log {
     }
 }
 
-fn write_lines(receiver: &Receiver<Message>) {
-    let stderr = io::stderr();
+/// Writes until the end is sent. A lock of stderr is held for one line at a time.
+fn write_lines(out: &mut impl Write, receiver: &Receiver<Message>, waiting: &AtomicUsize) {
     while let Ok(Message::Line(line)) = receiver.recv() {
+        waiting.fetch_sub(line.len(), Ordering::Relaxed);
         // Nobody is left to tell about a failure here.
-        let _ = stderr.lock().write_all(&line);
+        let _ = out.write_all(&line);
+    }
+}
+
+impl Lines {
+    /// Whether there was room for the line.
+    fn take(&self, line: &[u8]) -> bool {
+        let waiting = self.waiting.fetch_add(line.len(), Ordering::Relaxed);
+        let taken = waiting.saturating_add(line.len()) <= BYTES_MAX
+            && self.sender.try_send(Message::Line(line.to_owned())).is_ok();
+        if !taken {
+            self.waiting.fetch_sub(line.len(), Ordering::Relaxed);
+        }
+        taken
     }
 }
 
@@ -160,7 +190,7 @@ struct LineWriter<'a>(&'a Lines);
 
 impl Write for LineWriter<'_> {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        if self.0.sender.try_send(Message::Line(line.to_owned())).is_err() {
+        if !self.0.take(line) {
             self.0.dropped.fetch_add(1, Ordering::Relaxed);
         }
         Ok(line.len())
@@ -175,13 +205,30 @@ impl Write for LineWriter<'_> {
 mod tests {
     use super::*;
 
+    fn lines(count: usize) -> (Arc<Lines>, Receiver<Message>) {
+        let (sender, receiver) = sync_channel(count);
+        let lines = Lines {
+            sender,
+            waiting: Arc::default(),
+            dropped: AtomicU64::new(0),
+        };
+        (Arc::new(lines), receiver)
+    }
+
+    #[test]
+    fn long_lines_are_bounded_by_their_bytes() {
+        let (lines, receiver) = lines(LINES_MAX);
+        let long = vec![b'x'; BYTES_MAX / 2];
+        assert!(lines.take(&long) && lines.take(&long));
+        assert!(!lines.take(b"y"));
+        drop(lines.sender.try_send(Message::End));
+        write_lines(&mut io::sink(), &receiver, &lines.waiting);
+        assert!(lines.take(b"y"), "what was written makes room");
+    }
+
     #[test]
     fn a_stuck_writer_drops_lines_and_blocks_nobody() {
-        let (sender, receiver) = sync_channel(2);
-        let lines = Arc::new(Lines {
-            sender,
-            dropped: AtomicU64::new(0),
-        });
+        let (lines, receiver) = lines(2);
         let maker = LineMaker(Arc::clone(&lines));
         for _ in 0..5 {
             assert_eq!(maker.make_writer().write(b"line\n").unwrap(), 5);

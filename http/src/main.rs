@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Parser;
 use luge_http::cli::{self, Cli, Command, ServeArgs, check, inspect, run};
 use luge_http::config::Config;
@@ -15,7 +15,8 @@ fn main() -> ExitCode {
     match dispatch(Cli::parse().command) {
         Ok(code) => code,
         Err(error) => {
-            cli::report(&format_args!("{error:#}"));
+            // Every error's own text holds its cause already.
+            cli::report(&error);
             ExitCode::FAILURE
         }
     }
@@ -54,7 +55,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
 fn finish(written: io::Result<()>) -> anyhow::Result<ExitCode> {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to stdout")
+            Err(anyhow!("cannot write to stdout: {error}"))
         }
         _ => Ok(ExitCode::SUCCESS),
     }
@@ -62,6 +63,7 @@ fn finish(written: io::Result<()>) -> anyhow::Result<ExitCode> {
 
 fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     let log = Log::start(args.log_format, &args.log)?;
+    log.take_panics();
     let mut config = match &args.manifest {
         Some(path) => Config::from_file(path)?,
         None => Config::for_functions(examples::functions()),

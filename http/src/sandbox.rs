@@ -33,6 +33,9 @@ const STDERR_BUFFER: usize = 256 * 1024;
 const STDERR_FLUSH: usize = 32 * 1024;
 /// Bytes of stderr that one run may bring into the log; the rest is dropped, and that is logged too.
 const STDERR_MAX: usize = 64 * 1024;
+/// Lines of stderr that one run may bring into the log: writing a line costs the shard a microsecond or more, and a run
+/// that writes thousands of short ones would push the lines of all others out of the log's queue.
+const STDERR_LINES_MAX: usize = 256;
 /// Longest line of it; longer ones are cut.
 const STDERR_LINE_MAX: usize = 4096;
 
@@ -42,7 +45,7 @@ pub struct Sandbox {
     function: usize,
     request: RequestId,
     state: State,
-    stderr_logged: usize,
+    allowance: LogAllowance,
 }
 
 enum State {
@@ -81,16 +84,16 @@ impl Sandbox {
         let mut context = deployed
             .template()
             .instantiate(Input::Bytes(body), stdout, stderr);
-        context
-            .extend_env(variables)
-            .map_err(|error| Failure::Instantiate(error.to_string()))?;
+        if !variables.is_empty() {
+            context.extend_env(variables).map_err(|_| Failure::HeadTooLong)?;
+        }
         let state = State::Prepared(Box::new(context));
         Ok(Sandbox {
             registry: registry.clone(),
             function,
             request,
             state,
-            stderr_logged: 0,
+            allowance: LogAllowance::default(),
         })
     }
 
@@ -204,23 +207,64 @@ impl Sandbox {
     /// Moves what the guest wrote to stderr into the log, line by line.
     fn log_stderr(&mut self, run: &mut Run) {
         let text = run.store.data_mut().take_stderr();
-        let room = STDERR_MAX.saturating_sub(self.stderr_logged);
-        if text.is_empty() || room == 0 {
-            return;
-        }
-        let function = self.function().config().name.as_str();
+        let function = self.registry.functions()[self.function].config().name.as_str();
         let request = self.request;
-        for line in text[..text.len().min(room)]
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.is_empty())
-        {
-            let line = String::from_utf8_lossy(&line[..line.len().min(STDERR_LINE_MAX)]);
-            tracing::info!(function, %request, stderr = %line.escape_debug(), "guest wrote");
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let line = &line[..line.len().min(STDERR_LINE_MAX)];
+            match self.allowance.admit(line) {
+                Admit::Line => {
+                    let line = String::from_utf8_lossy(line);
+                    tracing::info!(function, %request, stderr = %line.escape_debug(), "guest wrote");
+                }
+                Admit::LastWords => {
+                    tracing::info!(function, %request, "guest wrote more to stderr; dropped");
+                    return;
+                }
+                Admit::Nothing => return,
+            }
         }
-        if text.len() > room {
-            tracing::info!(function, %request, limit = STDERR_MAX, "guest wrote more to stderr; dropped");
+    }
+}
+
+/// What one run may still bring into the log.
+#[derive(Debug)]
+struct LogAllowance {
+    bytes: usize,
+    lines: usize,
+    exceeded: bool,
+}
+
+/// What becomes of a line.
+#[derive(Debug, PartialEq, Eq)]
+enum Admit {
+    Line,
+    /// Neither this nor a later line is logged, and the log is to say so.
+    LastWords,
+    Nothing,
+}
+
+impl Default for LogAllowance {
+    fn default() -> Self {
+        Self {
+            bytes: STDERR_MAX,
+            lines: STDERR_LINES_MAX,
+            exceeded: false,
         }
-        self.stderr_logged += text.len().min(room);
+    }
+}
+
+impl LogAllowance {
+    fn admit(&mut self, line: &[u8]) -> Admit {
+        if self.exceeded {
+            return Admit::Nothing;
+        }
+        if self.lines == 0 || self.bytes < line.len() {
+            self.exceeded = true;
+            return Admit::LastWords;
+        }
+        self.lines -= 1;
+        self.bytes -= line.len();
+        Admit::Line
     }
 }
 
@@ -244,5 +288,29 @@ impl Task for Sandbox {
                 Progress::More => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_brings_a_bounded_number_of_lines_into_the_log() {
+        let mut allowance = LogAllowance::default();
+        for _ in 0..STDERR_LINES_MAX {
+            assert_eq!(allowance.admit(b"y"), Admit::Line);
+        }
+        assert_eq!(allowance.admit(b"y"), Admit::LastWords, "said once");
+        assert_eq!(allowance.admit(b"y"), Admit::Nothing);
+    }
+
+    #[test]
+    fn a_run_brings_a_bounded_number_of_bytes_into_the_log() {
+        let mut allowance = LogAllowance::default();
+        for _ in 0..STDERR_MAX / STDERR_LINE_MAX {
+            assert_eq!(allowance.admit(&[b'x'; STDERR_LINE_MAX]), Admit::Line);
+        }
+        assert_eq!(allowance.admit(b"y"), Admit::LastWords);
     }
 }

@@ -8,19 +8,20 @@
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use luge_shards::{
-    CoreSelection, CoresError, ListenAddress, ProbeError, Shard, ShardFailed, Shards, ShardsConfig,
-    StartError,
+    Capabilities, CoreSelection, CoresError, ListenAddress, ProbeError, Shard, ShardFailed, Shards,
+    ShardsConfig, StartError,
 };
 use signal_hook::consts::TERM_SIGNALS;
 
 use crate::admin::AdminService;
-use crate::config::Config;
+use crate::config::{Config, ServerLimits};
 use crate::door::{Door, OpenConnections};
 use crate::examples;
 use crate::function::{DeployError, Registry};
@@ -30,10 +31,12 @@ use crate::lifecycle::{Lifecycle, StartupError};
 use crate::metrics::{Exposition, ShardMetrics, ShardSource};
 use crate::net::{ShardRuntime, unless};
 use crate::routes::RouteTable;
-use crate::service::FunctionService;
+use crate::service::{BodyMemory, FunctionService};
 
 /// Connections of the admin address.
 const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// Descriptors beside those of the functions' connections: rings, listeners, the admin address, refusals, files.
+const DESCRIPTORS_BESIDE: usize = 256;
 /// Time after the drain for the answers of runs that it has stopped.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
@@ -50,6 +53,12 @@ pub enum ServeError {
     /// The cores that the process may use cannot be found out.
     #[error(transparent)]
     Cores(#[from] CoresError),
+    /// Functions and admin service have the same address. `SO_REUSEPORT` would let both bind it, and the kernel would
+    /// give each connection to either.
+    #[error(
+        "functions and admin service cannot both listen on {0}: give one of them another port (--listen, --admin)"
+    )]
+    SameAddress(SocketAddr),
     /// The executors cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -94,12 +103,13 @@ pub fn serve(
     dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
     announce: impl FnOnce(Addresses),
 ) -> Result<(), ServeError> {
-    let capabilities = luge_shards::probe()?;
+    let cores = cores(&config)?;
+    let capabilities = luge_shards::probe_for(cores)?;
+    warn_of_few_descriptors(&capabilities, cores, &config.limits);
+    if config.listen == config.admin && config.listen.port() != 0 {
+        return Err(ServeError::SameAddress(config.listen));
+    }
     let registry = Registry::deploy(config.functions.clone()).map_err(ServeError::Deploy)?;
-    let cores = match config.cores {
-        Some(cores) => cores.get(),
-        None => luge_shards::available_cores()?.len(),
-    };
     let (functions, admin) = (reserve(config.listen)?, reserve(config.admin)?);
     let addresses = Addresses {
         listen: functions.addr(),
@@ -157,6 +167,29 @@ pub fn greeting(out: &mut impl Write, addresses: Addresses, examples: bool) -> i
         writeln!(out)?;
     }
     writeln!(out, "Stop with Ctrl-C.")
+}
+
+/// How many shards to start. Looked at before anything is made for each of them.
+fn cores(config: &Config) -> Result<usize, CoresError> {
+    let available = luge_shards::available_cores()?;
+    let asked = config.cores.map_or(available.len(), NonZeroUsize::get);
+    if asked > available.len() {
+        return Err(CoresError::TooFew { asked, available });
+    }
+    Ok(asked)
+}
+
+/// Says that connections will wait unanswered in the backlog before their own bound is reached.
+fn warn_of_few_descriptors(capabilities: &Capabilities, cores: usize, limits: &ServerLimits) {
+    let needed = (cores * limits.connections + DESCRIPTORS_BESIDE) as u64;
+    if let Some(limit) = capabilities.descriptors.filter(|limit| *limit < needed) {
+        tracing::warn!(
+            limit,
+            needed,
+            "fewer open files are allowed than `connections` on every core need: raise `ulimit -n` (LimitNOFILE) or \
+             lower `connections`"
+        );
+    }
 }
 
 fn reserve(address: SocketAddr) -> Result<ListenAddress, StartupError> {
@@ -315,6 +348,7 @@ fn function_door(shard: &Shard, shared: &Shared) -> Door<FunctionService> {
             routes: shared.routes.clone(),
             sources: Arc::clone(&shared.sources),
             inflight: shared.inflight.writer(id),
+            bodies: BodyMemory::new(shared.config.limits.bodies),
             local: shared.addresses.listen,
         }),
         limits: Rc::new(shared.connection_limits()),

@@ -7,7 +7,9 @@
 //! ```
 //! A client that goes away drops the call, which drops the ticket, which cancels the run.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,7 +20,7 @@ use luge_shards::{Account, Ending, RejectReason, Shard, TaskMeta};
 
 use crate::cgi::{self, RequestInfo};
 use crate::config::{FunctionConfig, Mode};
-use crate::error::{Failure, FailureKind};
+use crate::error::{Failure, FailureKind, explained};
 use crate::function::Registry;
 use crate::h1::{Admission, Body, BodyLength, Head, Request, Response, Service};
 use crate::inflight::{InFlightTicket, InFlightWriter, RequestId};
@@ -41,6 +43,8 @@ pub struct FunctionService {
     pub sources: Arc<[ShardSource]>,
     /// Its part of the table of requests in flight.
     pub inflight: InFlightWriter,
+    /// The request bodies that the shard holds.
+    pub bodies: Rc<BodyMemory>,
     /// The address that clients reach it at.
     pub local: SocketAddr,
 }
@@ -49,6 +53,49 @@ pub struct FunctionService {
 pub struct Admitted {
     path: String,
     matched: RouteMatch,
+    body: HeldBody,
+}
+
+/// Bytes of request bodies that a shard holds at this moment, of all its connections.
+#[derive(Debug)]
+pub struct BodyMemory {
+    held: Cell<usize>,
+    limit: usize,
+}
+
+impl BodyMemory {
+    /// Nothing held, and a bound in bytes.
+    #[must_use]
+    pub fn new(limit: usize) -> Rc<BodyMemory> {
+        Rc::new(BodyMemory {
+            held: Cell::new(0),
+            limit,
+        })
+    }
+}
+
+/// One request's part of it, from the body's first byte to the answer.
+struct HeldBody {
+    memory: Rc<BodyMemory>,
+    bytes: usize,
+}
+
+impl HeldBody {
+    fn grow(&mut self, bytes: usize) -> bool {
+        let held = self.memory.held.get().saturating_add(bytes);
+        if held > self.memory.limit {
+            return false;
+        }
+        self.memory.held.set(held);
+        self.bytes += bytes;
+        true
+    }
+}
+
+impl Drop for HeldBody {
+    fn drop(&mut self) {
+        self.memory.held.set(self.memory.held.get() - self.bytes);
+    }
 }
 
 impl Service for FunctionService {
@@ -62,6 +109,10 @@ impl Service for FunctionService {
             self.metrics().refuse(failure.status());
             failure.response()
         })
+    }
+
+    fn body_grows(&self, admitted: &mut Admitted, bytes: usize) -> bool {
+        admitted.body.grow(bytes)
     }
 
     async fn call(&self, request: Request, admitted: Admitted) -> Response {
@@ -89,7 +140,7 @@ impl Service for FunctionService {
     fn refused(&self, status: StatusCode, reason: &'static str) -> Response {
         self.metrics().refuse(status);
         tracing::debug!(status = status.as_u16(), reason, "connection refused a request");
-        Response::text(status, format!("{status}: {reason}\n"))
+        explained(status, reason)
     }
 }
 
@@ -127,7 +178,14 @@ impl FunctionService {
             }
             _ => Ok(Admission {
                 body_limit,
-                context: Admitted { path, matched },
+                context: Admitted {
+                    path,
+                    matched,
+                    body: HeldBody {
+                        memory: Rc::clone(&self.bodies),
+                        bytes: 0,
+                    },
+                },
             }),
         }
     }
@@ -136,26 +194,34 @@ impl FunctionService {
     async fn run(
         &self,
         request: &Request,
-        Admitted { path, matched }: Admitted,
+        Admitted {
+            path,
+            matched,
+            body: _held,
+        }: Admitted,
         ticket: &InFlightTicket,
         started: Instant,
     ) -> (Result<Response, Failure>, Duration) {
         let index = matched.function;
         let config = self.config(index);
-        let variables = cgi::variables(&RequestInfo {
-            method: &request.method,
-            target: &request.target,
-            version: request.version,
-            headers: &request.headers,
-            body_length: request.body.len(),
-            path: &path,
-            script_length: matched.script_length,
-            route: &config.route,
-            parameters: &matched.parameters,
-            peer: request.peer,
-            local: self.local,
-            pass_authorization: config.pass_authorization,
-        });
+        let variables = if self.registry.functions()[index].reads_environment() {
+            cgi::variables(&RequestInfo {
+                method: &request.method,
+                target: &request.target,
+                version: request.version,
+                headers: &request.headers,
+                body_length: request.body.len(),
+                path: &path,
+                script_length: matched.script_length,
+                route: &config.route,
+                parameters: &matched.parameters,
+                peer: request.peer,
+                local: self.local,
+                pass_authorization: config.pass_authorization,
+            })
+        } else {
+            Vec::new()
+        };
         let body = request.body.clone();
         let sandbox = match Sandbox::new(&self.registry, index, ticket.request(), variables, body) {
             Ok(sandbox) => sandbox,

@@ -42,6 +42,9 @@ pub struct Capabilities {
     pub kernel: KernelVersion,
     /// Bytes that the process may lock, after raising the soft limit as far as needed; `None` without a limit.
     pub memlock: Option<u64>,
+    /// Files and sockets that the process may have open, after raising the soft limit to the hard one; `None` without a
+    /// limit. A shard that has used them up accepts no further connection until one closes.
+    pub descriptors: Option<u64>,
     /// CPUs that the process may use.
     pub cores: Vec<usize>,
     /// Whether the kernel has multishot accept and receive with provided buffers, by its version (6.0).
@@ -131,7 +134,8 @@ pub fn probe() -> Result<Capabilities, ProbeError> {
 
 /// Checks that this machine can run `shards` shards.
 ///
-/// Raises the soft memlock limit of the process towards its hard limit when that is what it takes.
+/// Raises the soft memlock limit of the process towards its hard limit when that is what it takes, and the soft limit of
+/// open files to the hard one: the usual soft limit of 1024 is there for programs that use `select`.
 ///
 /// # Errors
 /// What lacks, with the setting that helps.
@@ -142,6 +146,7 @@ pub fn probe_for(shards: usize) -> Result<Capabilities, ProbeError> {
     Ok(Capabilities {
         kernel,
         memlock,
+        descriptors: raise_descriptors(),
         cores: available_cores()?,
         multishot: kernel >= KernelVersion { major: 6, minor: 0 },
     })
@@ -228,6 +233,18 @@ fn check_memlock(kernel: KernelVersion, shards: usize) -> Result<Option<u64>, Pr
     }
 }
 
+fn raise_descriptors() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        ..limit
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    }
+}
+
 /// The executor insists on 512 KiB whatever the kernel; older kernels charge each ring to the user's limit.
 fn memlock_needed(kernel: KernelVersion, shards: usize) -> u64 {
     let charged = if kernel < RINGS_OUTSIDE_MEMLOCK {
@@ -276,6 +293,11 @@ mod tests {
         let capabilities = probe().expect("these tests need a machine on which the server runs");
         assert!(capabilities.kernel >= MINIMUM_KERNEL);
         assert!(!capabilities.cores.is_empty());
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(
+            (capabilities.descriptors, limit.current),
+            (limit.maximum, limit.maximum)
+        );
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! - `HTTP_PROXY`, because libraries in the guest read that name as their proxy's address (CVE-2016-5385, "httpoxy");
 //! - `Authorization` and `Proxy-Authorization`, unless the manifest grants the first (section 4.1.18);
 //! - fields of the connection and not of the request (RFC 9110 section 7.6.1), and those that have a variable already;
-//! - fields with `_` in their names, which would be indistinguishable from the same name with `-`.
+//! - fields whose names hold anything but letters, digits and `-`: `X_Real_IP` or `X.Real.IP` would be
+//!   indistinguishable from the `X-Real-IP` that a proxy in front vouches for.
 //!
 //! The host's environment never reaches a guest: the list starts empty.
 
@@ -138,7 +139,10 @@ fn is_passed(name: &HeaderName, pass_authorization: bool) -> bool {
         "http2-settings",
     ];
     let text = name.as_str();
-    !text.contains('_') && !DROPPED.contains(&text) && (pass_authorization || *name != header::AUTHORIZATION)
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    plain && !DROPPED.contains(&text) && (pass_authorization || *name != header::AUTHORIZATION)
 }
 
 /// All values of a field as one, joined as RFC 9110 section 5.3 says, cookies as RFC 6265 section 5.4 does.
@@ -300,6 +304,23 @@ mod tests {
         assert!(!map.keys().any(|name| name.starts_with("HTTP_")), "{map:?}");
         let map = environment("/files/a", &fields, true);
         assert_eq!(map["HTTP_AUTHORIZATION"], "Basic x");
+    }
+
+    #[test]
+    fn no_field_takes_the_variable_of_another() {
+        let names = [
+            "x-real-ip",
+            "x_real_ip",
+            "x.real.ip",
+            "x~real~ip",
+            "x!real-ip",
+            "x*real'ip",
+        ];
+        let fields = names.map(|name| (name, name));
+        let map = environment("/files/a", &fields, false);
+        assert_eq!(map["HTTP_X_REAL_IP"], "x-real-ip");
+        let alone = environment("/files/a", &[("x.forwarded.for", "evil")], false);
+        assert!(!alone.contains_key("HTTP_X_FORWARDED_FOR"));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use luge_core::wasi::{Input, Output, WasiConfigError, WasiCtx};
@@ -108,6 +110,7 @@ pub enum RunProblem {
 /// # Errors
 /// What kept it from being run.
 pub fn run(args: &RunArgs) -> Result<Ended, RunProblem> {
+    die_of_broken_pipes();
     // A program may block in a read of stdin, where no fuel is counted: the clock is kept by another thread, which ends
     // the process. Nothing is lost by that, since the program's writes are not buffered here.
     let deadline = args.timeout.map(|timeout| (Instant::now() + timeout, timeout));
@@ -147,6 +150,14 @@ pub fn run(args: &RunArgs) -> Result<Ended, RunProblem> {
         }
     }
     Ok(Ended::Exit(0))
+}
+
+/// Gives SIGPIPE its default meaning again, which Rust's start-up code takes away: in `luge run x.wasm | head` the
+/// program ends when its reader does, as any command, also one that ignores the errors of its writes.
+fn die_of_broken_pipes() {
+    let always = Arc::new(AtomicBool::new(true));
+    // Without it a program gets EPIPE and has to look at it: worse, and no reason not to run.
+    let _ = signal_hook::flag::register_conditional_default(signal_hook::consts::SIGPIPE, always);
 }
 
 /// Runs one function; `None` when it returned and the next may follow.

@@ -88,6 +88,7 @@ struct Manifest {
 struct LimitsTable {
     connections: Option<Spanned<u64>>,
     queue: Option<Spanned<u64>>,
+    bodies: Option<Spanned<String>>,
     head: Option<Spanned<String>>,
     header_count: Option<Spanned<u64>>,
     target: Option<Spanned<String>>,
@@ -190,6 +191,7 @@ impl Check<'_> {
             1,
             4096,
         );
+        self.bytes(&mut limits.bodies, "limits.bodies", table.bodies, 1024, 1 << 40);
         self.bytes(&mut limits.head_bytes, "limits.head", table.head, 1024, 1 << 20);
         self.bytes(
             &mut limits.target_bytes,

@@ -70,6 +70,9 @@ pub struct ServerLimits {
     pub connections: usize,
     /// Requests per core that wait for their first slice. One more is answered 503 with `Retry-After`.
     pub queue: usize,
+    /// Bytes of request bodies that a core holds at a time, those that are coming in and those of requests that run or
+    /// wait. A body that finds no room is answered 503 with `Retry-After`.
+    pub bodies: usize,
     /// Bytes of a request's head (request line and header section).
     pub head_bytes: usize,
     /// Number of header fields.
@@ -93,6 +96,7 @@ impl Default for ServerLimits {
         Self {
             connections: 4096,
             queue: 1024,
+            bodies: 256 << 20,
             head_bytes: 64 * 1024,
             header_count: 100,
             target_bytes: 8 * 1024,

@@ -31,6 +31,7 @@ const DECLARED_TOO_LONG: Refusal = Refusal::new(
     "declared body longer than the limit",
 );
 const TOO_LONG: Refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body longer than the limit");
+const NO_ROOM: Refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no room for more request bodies");
 const ENDED_EARLY: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "body ended early");
 
 /// What every exchange of a connection has in common.
@@ -89,7 +90,7 @@ impl<S: Service> Exchanges<S> {
             peer: self.peer,
             received: self.shared.now.get(),
         };
-        let admission = match self.admit(&head) {
+        let mut admission = match self.admit(&head) {
             Ok(admission) => admission,
             Err(response) => return self.answered_on_head(length, response),
         };
@@ -101,7 +102,7 @@ impl<S: Service> Exchanges<S> {
                 return Err(self.refused(DECLARED_TOO_LONG));
             }
             _ => self
-                .read_body(incoming, limit)
+                .read_body(incoming, limit, &mut admission.context)
                 .await
                 .map_err(|refusal| self.refused(refusal))?,
         };
@@ -144,7 +145,12 @@ impl<S: Service> Exchanges<S> {
     }
 
     /// The whole body. A body that came in one piece is not copied.
-    async fn read_body(&self, mut incoming: Incoming, limit: u64) -> Result<Bytes, Refusal> {
+    async fn read_body(
+        &self,
+        mut incoming: Incoming,
+        limit: u64,
+        admitted: &mut S::Admitted,
+    ) -> Result<Bytes, Refusal> {
         self.shared.phase.set(Phase::Body(self.shared.now.get()));
         let declared = incoming.size_hint().exact();
         let (mut first, mut rest) = (Bytes::new(), BytesMut::new());
@@ -167,6 +173,10 @@ impl<S: Service> Exchanges<S> {
             if (first.len() + rest.len() + data.len()) as u64 > limit {
                 self.shared.unread.set(true);
                 return Err(TOO_LONG);
+            }
+            if !self.service.body_grows(admitted, data.len()) {
+                self.shared.unread.set(true);
+                return Err(NO_ROOM);
             }
             if first.is_empty() && rest.is_empty() {
                 first = data;
@@ -231,7 +241,10 @@ fn finish(response: Response, close: bool, to_head: bool) -> hyper::Response<Out
     if close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    let bodiless = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    let bodiless = matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    );
     let outgoing = match body {
         Body::Full(bytes) if !bodiless => Outgoing::Full(bytes),
         Body::Stream(stream) if !bodiless && !to_head => Outgoing::Stream(stream),

@@ -57,7 +57,7 @@ pub struct Request {
     pub body: Bytes,
     /// See [`Head::peer`].
     pub peer: SocketAddr,
-    /// See [`Head::received`]: the moment from which a deadline counts.
+    /// See [`Head::received`].
     pub received: Instant,
 }
 
@@ -96,7 +96,7 @@ pub struct Response {
     pub status: StatusCode,
     /// Header fields; [`HeaderValue`] cannot hold a line break, so none can be smuggled in.
     pub headers: HeaderMap,
-    /// The body; not sent with 204 and 304.
+    /// The body; not sent with 204, 205 and 304.
     pub body: Body,
 }
 

@@ -31,10 +31,17 @@ pub trait Service: 'static {
     )]
     fn admit(&self, head: &Head) -> Result<Admission<Self::Admitted>, Response>;
 
+    /// Whether `bytes` more of an admitted request's body may be kept. A bound of its own holds each body; this is for a
+    /// bound on all of them together. If not: 503, and the connection closes.
+    fn body_grows(&self, admitted: &mut Self::Admitted, bytes: usize) -> bool {
+        let _ = (admitted, bytes);
+        true
+    }
+
     /// Answers an admitted request. The future is dropped when the client's connection breaks.
     fn call(&self, request: Request, admitted: Self::Admitted) -> impl Future<Output = Response>;
 
-    /// Answers a request that never became one: 400, 408, 413, 414, 417, 431, 501, 505, or 500 after a panic. The
+    /// Answers a request that never became one: 400, 408, 413, 414, 417, 431, 501, 503, 505, or 500 after a panic. The
     /// reason is a short text for the log, for the metrics and, if wanted, for the client. The connection closes after it.
     fn refused(&self, status: StatusCode, reason: &'static str) -> Response;
 }

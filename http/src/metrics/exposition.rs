@@ -91,7 +91,7 @@ struct ServerCollector {
 /// Name, help, type, and how to read it from a shard.
 type ShardFamily = (&'static str, &'static str, MetricType, fn(&ShardSource) -> f64);
 
-const SHARD_FAMILIES: [ShardFamily; 13] = [
+const SHARD_FAMILIES: [ShardFamily; 15] = [
     (
         "connections_open",
         "Connections open now",
@@ -109,6 +109,12 @@ const SHARD_FAMILIES: [ShardFamily; 13] = [
         "Connections answered 503 at once",
         MetricType::Counter,
         |shard| count(shard.counters.connections_refused.value()),
+    ),
+    (
+        "accept_errors",
+        "Times that accepting paused for want of descriptors or memory",
+        MetricType::Counter,
+        |shard| scheduler(shard, |stats| count(stats.accept_errors)),
     ),
     (
         "http_requests",
@@ -161,6 +167,12 @@ const SHARD_FAMILIES: [ShardFamily; 13] = [
         "Runs cancelled because the client went away",
         MetricType::Counter,
         |shard| scheduler(shard, |stats| count(stats.cancelled)),
+    ),
+    (
+        "panicked",
+        "Runs and connections that a defect of the server ended",
+        MetricType::Counter,
+        |shard| scheduler(shard, |stats| count(stats.panicked)),
     ),
     (
         "slices",

@@ -1,6 +1,7 @@
 //! `luge run`, `luge check` and `luge inspect`, and what `luge serve` says when it cannot start.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 
 use crate::support::{Folder, Server, command, functions_folder};
@@ -286,6 +287,11 @@ fn inspect_tells_what_a_module_needs() {
     }
     let path = folder.write("text.wasm", b"hello").display().to_string();
     assert_eq!(luge(&["inspect", &path], b"").status.code(), Some(1));
+    assert_eq!(
+        text(&luge(&["inspect", "/nowhere.wasm"], b"").stderr),
+        "luge: cannot read /nowhere.wasm: No such file or directory (os error 2)\n",
+        "the cause is told once"
+    );
 }
 
 #[test]
@@ -305,6 +311,34 @@ fn a_reader_may_leave_early() {
 }
 
 #[test]
+fn a_program_ends_with_its_reader() {
+    let folder = Folder::new();
+    // Writes for ever and looks at no error.
+    let yes = r#"(module
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 64) "y\n")
+        (func (export "_start")
+            (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 2))
+            (loop (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))) (br 0))))"#;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_luge"))
+        .args(["run", "--timeout", "60s"])
+        .arg(folder.module("yes", yes))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("luge starts");
+    let mut first = [0; 2];
+    let mut reader = child.stdout.take().expect("piped");
+    reader.read_exact(&mut first).expect("a line");
+    drop(reader);
+    let output = child.wait_with_output().expect("luge ends");
+    assert_eq!(&first, b"y\n");
+    let sigpipe = signal_hook::consts::SIGPIPE;
+    assert_eq!(output.status.signal(), Some(sigpipe), "{:?}", output.status);
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
 fn serve_says_why_it_cannot_start() {
     let server = Server::examples(&[]);
     let taken = server.listen.to_string();
@@ -319,6 +353,24 @@ fn serve_says_why_it_cannot_start() {
     assert_eq!(output.status.code(), Some(1));
     assert!(
         text(&output.stderr).contains(&format!("cannot listen on {blocked}")),
+        "{}",
+        text(&output.stderr)
+    );
+    // Both would bind, and the kernel would give each connection to either.
+    let output = Command::new(env!("CARGO_BIN_EXE_luge"))
+        .args(["serve", "--listen", "127.0.0.1:1", "--admin", "127.0.0.1:1"])
+        .output()
+        .expect("luge runs");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("cannot both listen on 127.0.0.1:1"),
+        "{}",
+        text(&output.stderr)
+    );
+    let output = run(&["--cores", "4000000000"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text(&output.stderr).contains("4000000000 cores asked for"),
         "{}",
         text(&output.stderr)
     );

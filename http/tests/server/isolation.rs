@@ -175,11 +175,12 @@ fn the_hosts_environment_stays_outside() {
         ("authorization", "Basic x"),
         ("x-one", "1"),
         ("x-one", "2"),
+        ("x.real.ip", "spoofed"),
     ];
     let text = client.request("GET", "/cgi_env", &fields, b"").text();
     assert!(text.contains("HTTP_X_ONE=1, 2\n"), "{text}");
     assert!(
-        !text.contains("HTTP_PROXY") && !text.contains("AUTHORIZATION"),
+        !text.contains("HTTP_PROXY") && !text.contains("AUTHORIZATION") && !text.contains("spoofed"),
         "{text}"
     );
 }
@@ -223,6 +224,8 @@ fn a_broken_header_block_is_a_502() {
         (moved.status, moved.header("location")),
         (302, Some("/elsewhere"))
     );
+    let reset = server.post("/cgi", b"Status: 205 Reset\nContent-Type: a/b\n\nnot to be sent");
+    assert_eq!((reset.status, reset.header("content-length")), (205, Some("0")));
     for broken in [
         "no block",
         "A: 1\n folded\n\n",
@@ -238,6 +241,30 @@ fn a_broken_header_block_is_a_502() {
             answer.reason()
         );
     }
+}
+
+#[test]
+fn a_flood_of_lines_does_not_push_others_out_of_the_log() {
+    // A line of two bytes on stderr, a hundred thousand times.
+    let chatter = r#"(module
+        (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 64) "y\n")
+        (func (export "_start") (local $left i32)
+            (i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 2))
+            (local.set $left (i32.const 100000))
+            (loop
+                (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))
+                (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))))"#;
+    let server = Server::functions(&[("chatter", chatter, "")], "", &["--cores", "1"]);
+    for _ in 0..4 {
+        assert_eq!(server.get("/chatter").status, 200);
+    }
+    server.wait_until("all runs were cut", |server| {
+        server.log().matches("guest wrote more to stderr").count() == 4
+    });
+    let lines = server.log().matches("stderr=y").count();
+    assert!((4..=4 * 256).contains(&lines), "{lines} lines");
+    assert_eq!(server.metric("luge_log_lines_dropped_total"), 0.0);
 }
 
 #[test]

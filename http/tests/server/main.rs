@@ -5,4 +5,5 @@ mod commands;
 mod examples;
 mod isolation;
 mod protocol;
+mod slow_clients;
 mod support;

@@ -1,5 +1,7 @@
 //! Routes, bodies and connections as a client sees them.
 
+use std::process::Command;
+
 use crate::support::Server;
 
 #[test]
@@ -57,7 +59,11 @@ fn a_body_beyond_the_limit_is_refused() {
     for _ in 0..3 {
         client.raw(&chunk);
     }
-    assert_eq!(client.answer("POST").status, 413);
+    let answer = client.answer("POST");
+    assert_eq!(
+        (answer.status, answer.reason()),
+        (413, "chunked body longer than the limit")
+    );
     assert!(client.is_closed());
     // Chunked within the bound is a body like any other.
     let mut client = server.connect();
@@ -98,6 +104,25 @@ fn a_connection_is_kept_over_many_requests() {
     for number in 0..10 {
         assert_eq!(client.answer("POST").text(), format!("pipelined {number}"));
     }
+}
+
+#[test]
+fn more_connections_than_the_soft_limit_of_open_files() {
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            "ulimit -S -n 64 && exec \"$0\" \"$@\"",
+            env!("CARGO_BIN_EXE_luge"),
+            "serve",
+        ])
+        .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"]);
+    let server = Server::start(&mut command, None);
+    let mut clients: Vec<_> = (0..100).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        assert_eq!(client.request("GET", "/empty", &[], b"").status, 200);
+    }
+    assert_eq!(server.metric("luge_accept_errors_total{shard=\"0\"}"), 0.0);
 }
 
 #[test]

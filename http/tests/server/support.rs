@@ -1,7 +1,7 @@
 //! A `luge serve` to test against: started as users start it, spoken to over plain sockets, ended by its own id.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -322,6 +322,15 @@ impl Client {
             self.0.read_exact(&mut answer.body).expect("the whole body");
         }
         answer
+    }
+
+    pub(crate) fn shutdown(&mut self, how: Shutdown) {
+        self.0.get_ref().shutdown(how).expect("a connection");
+    }
+
+    /// Whether the connection ends, whatever is said before.
+    pub(crate) fn ends(&mut self) -> bool {
+        self.0.read_to_end(&mut Vec::new()).is_ok()
     }
 
     /// Whether the server has closed the connection.

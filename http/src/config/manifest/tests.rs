@@ -32,6 +32,7 @@ fn everything_can_be_set() {
         [limits]
         connections = 10
         queue = 11
+        bodies = "1MiB"
         head = "32KiB"
         header_count = 12
         target = "4KiB"
@@ -62,6 +63,7 @@ fn everything_can_be_set() {
     assert_eq!(config.listen, "[::1]:80".parse().unwrap());
     assert_eq!(config.cores, NonZeroUsize::new(2));
     assert_eq!((config.limits.connections, config.limits.queue), (10, 11));
+    assert_eq!(config.limits.bodies, 1 << 20);
     assert_eq!(
         (config.limits.head_bytes, config.limits.drain),
         (32 << 10, Duration::from_secs(5))
