@@ -42,7 +42,7 @@ impl WasmLevel {
 pub struct Limits {
     /// Pages of 64 KiB that a linear memory may have; at most 65,536.
     pub memory_pages: u32,
-    /// Elements that a table may have.
+    /// Elements that all tables of a store may have together; 8 bytes each. `table.grow` fills what it adds in one go.
     pub table_elements: u32,
     /// Bytes of value stack, which all active calls of a run share.
     pub stack_bytes: usize,

@@ -8,7 +8,8 @@ use crate::interp::{Exit, Machine};
 use crate::linker::{Caller, HostError};
 use crate::store::{Func, FuncEntity, Store};
 use crate::trap::{Trap, TrapReport};
-use crate::types::{FuncType, Value};
+use crate::types::FuncType;
+use crate::value::Value;
 use std::time::Instant;
 
 /// How far a run has come.
@@ -32,6 +33,7 @@ pub enum Step {
 /// A run of one function.
 #[derive(Debug)]
 pub struct Execution {
+    func: Func,
     machine: Machine,
     state: State,
     ty: FuncType,
@@ -52,7 +54,7 @@ enum State {
     Ended(Step),
 }
 
-/// What a host call costs in fuel, beside what it does.
+/// What a host call costs in fuel, beside what it does (see [`Caller::consume_fuel`]).
 const HOST_CALL_COST: i64 = 64;
 
 /// The least number of slots that a host function may use.
@@ -84,7 +86,11 @@ impl Execution {
                 base: 0,
                 instance: None,
             },
-            FuncEntity::Wasm { instance, func, .. } => match machine.enter(inner, instance, func) {
+            FuncEntity::Wasm {
+                instance,
+                func: defined,
+                ..
+            } => match machine.enter(inner, instance, defined) {
                 Ok(()) => State::Wasm,
                 Err(trap) => State::Ended(Step::Trapped(TrapReport {
                     trap,
@@ -93,6 +99,7 @@ impl Execution {
             },
         };
         Ok(Self {
+            func,
             machine,
             state,
             ty,
@@ -101,11 +108,14 @@ impl Execution {
     }
 
     /// Goes on until the run is over, waits, or has used up `fuel`. A unit of fuel is about one instruction of the
-    /// interpreter; it is looked at when code jumps backwards or calls. After the run is over, says again how it ended.
+    /// interpreter; it is looked at when code jumps backwards or calls, and within straight code every 128 instructions.
+    /// After the run is over, says again how it ended.
     ///
     /// # Panics
     /// If `store` is not the one that the run began in.
     pub fn resume<T>(&mut self, store: &mut Store<T>, fuel: u64) -> Step {
+        // A run holds numbers of things in its store: in another one they would name a stranger's.
+        self.func.index(&store.inner);
         let mut fuel = i64::try_from(fuel).unwrap_or(i64::MAX);
         loop {
             match self.state {
@@ -124,7 +134,8 @@ impl Execution {
                     }
                 },
                 State::Host { func, base, instance } => {
-                    match self.call_host(store, func, base, instance) {
+                    let (called, cost) = self.call_host(store, func, base, instance);
+                    match called {
                         Ok(()) => {}
                         Err(HostError::Block { until }) => return Step::Blocked { until },
                         Err(HostError::Exit(code)) => return self.end(Step::Exited(code)),
@@ -138,7 +149,7 @@ impl Execution {
                     }
                     self.machine.host_returned();
                     self.state = State::Wasm;
-                    fuel -= HOST_CALL_COST;
+                    fuel = fuel.saturating_sub(HOST_CALL_COST).saturating_sub_unsigned(cost);
                     if fuel < 0 {
                         return Step::Preempted;
                     }
@@ -152,13 +163,14 @@ impl Execution {
         &self.results
     }
 
+    /// Makes the call, and tells what it cost beside its flat price.
     fn call_host<T>(
         &mut self,
         store: &mut Store<T>,
         func: u32,
         base: usize,
         instance: Option<u32>,
-    ) -> Result<(), HostError> {
+    ) -> (Result<(), HostError>, u64) {
         let FuncEntity::Host { host, .. } = store.inner.funcs[func as usize] else {
             unreachable!("only host functions are called here")
         };
@@ -169,16 +181,21 @@ impl Execution {
             .len()
             .max(host.ty.results().len())
             .max(HOST_SLOTS);
-        let slots = self
-            .machine
-            .host_slots(base, wanted)
-            .ok_or(HostError::Trap(Trap::StackExhausted))?;
+        let Some(slots) = self.machine.host_slots(base, wanted) else {
+            return (Err(HostError::Trap(Trap::StackExhausted)), 0);
+        };
+        // What the host should forget to write is not to show what an earlier run has left there.
+        if let Some(unwritten) = slots.get_mut(host.ty.params().len()..host.ty.results().len()) {
+            unwritten.fill(0);
+        }
         let mut caller = Caller {
             store: &mut store.inner,
             data: &mut store.data,
             instance,
+            cost: 0,
         };
-        (host.call)(&mut caller, slots)
+        let called = (host.call)(&mut caller, slots);
+        (called, caller.cost)
     }
 
     fn finish<T>(&mut self, store: &Store<T>) -> Step {
@@ -245,6 +262,12 @@ mod tests {
                 Ok(())
             },
         );
+        linker.func(
+            "host",
+            "forget",
+            FuncType::new([], [ValType::I64, ValType::I64]),
+            |_, _| Ok(()),
+        );
         let instance = linker.instantiate(&mut store, &module).expect("instance");
         (store, instance)
     }
@@ -279,6 +302,62 @@ mod tests {
         }
     }
 
+    /// Slices of `fuel` that a call of `f` takes.
+    fn slices(wat: &str, arguments: &[Value], fuel: u64) -> u32 {
+        let (mut store, instance) = instance(wat);
+        let f = instance.func(&store, "f").expect("export");
+        let mut run = Execution::new(&mut store, f, arguments).expect("arguments");
+        let mut slices = 1;
+        loop {
+            match run.resume(&mut store, fuel) {
+                Step::Preempted => slices += 1,
+                Step::Finished => return slices,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn straight_code_pays_for_its_length() {
+        let long = "(local.set 0 (i32.mul (local.get 0) (i32.const 3)))".repeat(10_000);
+        let wat = format!(r#"(module (func (export "f") (param i32) {long}))"#);
+        assert!(slices(&wat, &[Value::I32(1)], 1000) >= 9);
+    }
+
+    #[test]
+    fn no_path_jumps_past_what_it_has_to_pay() {
+        // What is skipped is of all lengths, so that payments for the code in its order would often lie there.
+        let block = |length| {
+            let skipped = "(local.set 0 (i32.mul (local.get 0) (i32.const 3)))".repeat(length);
+            format!("(block (br_if 0 (local.get 0)) {skipped}) (if (local.get 0) (then) (else {skipped}))")
+        };
+        let blocks: String = (0..2000).map(|i| block(i % 140)).collect();
+        let wat = format!(r#"(module (func (export "f") (param i32) {blocks}))"#);
+        assert!(slices(&wat, &[Value::I32(1)], 256) >= 4000 / 256);
+    }
+
+    #[test]
+    fn a_call_into_another_instance_pays_for_its_locals() {
+        let engine = Engine::default();
+        let compile = |wat: &str| Module::new(&engine, &wat::parse_str(wat).expect("wat")).expect("module");
+        let locals = "i64 ".repeat(10_000);
+        let callee = compile(&format!(r#"(module (func (export "g") (local {locals})))"#));
+        let caller = compile(
+            r#"(module (import "callee" "g" (func $g)) (func (export "f") (call $g) (call $g) (call $g)))"#,
+        );
+        let mut store = Store::new(&engine, &Limits::default(), ());
+        let mut linker = Linker::new(&engine);
+        let callee = linker.instantiate(&mut store, &callee).expect("instance");
+        linker.define_instance(&store, "callee", callee);
+        let caller = linker.instantiate(&mut store, &caller).expect("instance");
+        let f = caller.func(&store, "f").expect("export");
+        let mut run = Execution::new(&mut store, f, &[]).expect("arguments");
+        for _ in 0..3 {
+            assert_eq!(run.resume(&mut store, 1000), Step::Preempted);
+        }
+        assert_eq!(run.resume(&mut store, 1000), Step::Finished);
+    }
+
     #[test]
     fn a_waiting_host_call_is_made_again_with_its_arguments() {
         let (mut store, instance) = instance(
@@ -310,6 +389,51 @@ mod tests {
             .map(|frame| frame.name.as_deref())
             .collect();
         assert_eq!(names, [Some("inner"), Some("outer")]);
+    }
+
+    #[test]
+    fn a_trap_of_an_exported_import_names_no_function() {
+        let (mut store, _) = instance("(module (func unreachable))");
+        let engine = store.inner.engine.clone();
+        let wasm = wat::parse_str(
+            r#"(module (import "host" "trap" (func $trap)) (export "f" (func $trap)) (func unreachable))"#,
+        );
+        let module = Module::new(&engine, &wasm.expect("wat")).expect("module");
+        let mut linker = Linker::new(&engine);
+        linker.func("host", "trap", FuncType::new([], []), |_, _| {
+            Err(Trap::Unreachable.into())
+        });
+        let instance = linker.instantiate(&mut store, &module).expect("instance");
+        let f = instance.func(&store, "f").expect("export");
+        let Err(RunError::Trap(report)) = f.call(&mut store, &[]) else {
+            panic!("a trap")
+        };
+        assert_eq!(report.backtrace, []);
+    }
+
+    #[test]
+    fn a_result_that_the_host_forgets_is_zero() {
+        let (mut store, instance) = instance(
+            r#"(module (import "host" "forget" (func $forget (result i64 i64)))
+                 (func $dirty (param i64 i64 i64 i64))
+                 (func (export "f") (result i64 i64)
+                   (call $dirty (i64.const -1) (i64.const -1) (i64.const -1) (i64.const -1))
+                   (call $forget)))"#,
+        );
+        let f = instance.func(&store, "f").expect("export");
+        let results = f.call(&mut store, &[]).expect("results");
+        assert_eq!(results, [Value::I64(0), Value::I64(0)]);
+    }
+
+    #[test]
+    fn a_run_knows_its_store() {
+        let (mut store, instance) = instance(SUM);
+        let (mut other, _) = self::instance(SUM);
+        let sum = instance.func(&store, "sum").expect("export");
+        let mut run = Execution::new(&mut store, sum, &[Value::I32(1000)]).expect("arguments");
+        assert_eq!(run.resume(&mut store, 100), Step::Preempted);
+        let resumed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| run.resume(&mut other, 100)));
+        assert!(resumed.is_err());
     }
 
     #[test]

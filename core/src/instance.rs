@@ -192,7 +192,7 @@ fn write_segments(store: &mut StoreInner, module: &ModuleInner, number: u32) -> 
         let instance = &store.instances[index];
         let offset = evaluate(store, &instance.funcs, &instance.globals, offset);
         let len = segment.items.len() as u64;
-        store.init_table(index, target, i, offset, 0, len)?;
+        store.init_table(index, target, i, [offset, 0, len], len)?;
         store.instances[index].elements[i as usize] = Box::default();
     }
     for (i, segment) in module.data().iter().enumerate() {

@@ -36,6 +36,7 @@ mod engine;
 mod error;
 mod execution;
 mod frontend;
+mod index_spaces;
 mod instance;
 mod interp;
 mod linker;
@@ -45,6 +46,7 @@ mod store;
 mod table;
 mod trap;
 mod types;
+mod value;
 #[allow(
     unsafe_code,
     reason = "the one door: reserved address space and the layout that machine code shares"
@@ -60,5 +62,6 @@ pub use linker::{Caller, HostError, Linked, Linker};
 pub use module::{ExportType, ImportType, Module, features_used};
 pub use store::{Extern, Func, Global, Instance, Memory, Store, Table};
 pub use trap::{BacktraceFrame, Trap, TrapReport};
-pub use types::{ExternType, FuncType, GlobalType, MemoryType, TableType, ValType, Value};
+pub use types::{ExternType, FuncType, GlobalType, MemoryType, TableType, ValType};
+pub use value::Value;
 pub use vm::vmctx;

@@ -52,6 +52,8 @@ pub struct Caller<'a, T> {
     pub(crate) data: &'a mut T,
     /// The calling instance; `None` where the embedder itself is the caller.
     pub(crate) instance: Option<u32>,
+    /// Fuel that the call costs beside its flat price.
+    pub(crate) cost: u64,
 }
 
 impl<T> Caller<'_, T> {
@@ -63,6 +65,13 @@ impl<T> Caller<'_, T> {
     /// The embedder's data, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
         self.data
+    }
+
+    /// Charges the run `units` of fuel for what this call does, beside the flat price of every call. A host function whose
+    /// work grows with what the guest asks for should say so, or a guest that calls it in a loop holds its thread for
+    /// much longer than its fuel says.
+    pub fn consume_fuel(&mut self, units: u64) {
+        self.cost = self.cost.saturating_add(units);
     }
 
     /// The calling instance's first linear memory.
@@ -141,7 +150,12 @@ impl<T> Linker<T> {
     ///
     /// # Errors
     /// [`InstantiateError`], as its variants say.
+    ///
+    /// # Panics
+    /// If the linker, the store, the module or what is provided are not of one engine and one store: a mistake of the
+    /// embedder's.
     pub fn instantiate(&self, store: &mut Store<T>, module: &Module) -> Result<Instance, InstantiateError> {
+        self.assert_engine(module);
         let mut imports = Vec::new();
         for import in module.imports() {
             let definition = self.resolve(import.module, import.name, &import.ty)?;
@@ -174,7 +188,11 @@ impl<T> Linker<T> {
     ///
     /// # Errors
     /// [`LinkError`] for the first import that is not provided or of another type.
+    ///
+    /// # Panics
+    /// If the module is of another engine than the linker: a mistake of the embedder's.
     pub fn link(&self, module: &Module) -> Result<Linked<T>, LinkError> {
+        self.assert_engine(module);
         let mut hosts = Vec::new();
         for import in module.imports() {
             match self.resolve(import.module, import.name, &import.ty)? {
@@ -192,6 +210,14 @@ impl<T> Linker<T> {
             module: module.clone(),
             hosts,
         })))
+    }
+
+    /// Types are compared by their numbers in the engine: those of another engine mean nothing here.
+    fn assert_engine(&self, module: &Module) {
+        assert!(
+            self.engine.same(module.engine()),
+            "a module is linked by a linker of its own engine"
+        );
     }
 
     fn insert(&mut self, module: &str, name: &str, definition: Definition<T>) -> &mut Self {
@@ -254,6 +280,9 @@ impl<T> Linked<T> {
     ///
     /// # Errors
     /// [`InstantiateError`] where limits are exceeded, the host has no room, or a segment does not fit.
+    ///
+    /// # Panics
+    /// If the store is of another engine than the module: a mistake of the embedder's.
     pub fn instantiate(&self, store: &mut Store<T>) -> Result<Instance, InstantiateError> {
         let mut imports = Vec::with_capacity(self.0.hosts.len());
         for host in &self.0.hosts {

@@ -12,7 +12,8 @@ use crate::instance::InstanceEntity;
 use crate::linker::HostFunc;
 use crate::table::{Table as TableEntity, bounds};
 use crate::trap::Trap;
-use crate::types::{FuncType, GlobalType, MemoryType, TableType, Value};
+use crate::types::{FuncType, GlobalType, MemoryType, TableType};
+use crate::value::Value;
 use crate::vm::linear::LinearMemory;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -35,6 +36,8 @@ pub(crate) struct StoreInner {
     pub(crate) tables: Vec<TableEntity>,
     pub(crate) memories: Vec<LinearMemory>,
     pub(crate) globals: Vec<GlobalEntity>,
+    /// What all tables have together, which the limits bound.
+    table_elements: u32,
 }
 
 /// A function of a store.
@@ -130,6 +133,7 @@ impl<T> Store<T> {
                 tables: Vec::new(),
                 memories: Vec::new(),
                 globals: Vec::new(),
+                table_elements: 0,
             },
             hosts: Vec::new(),
             data,
@@ -172,17 +176,19 @@ impl StoreInner {
     /// A new table.
     ///
     /// # Errors
-    /// [`InstantiateError::Limit`] where it starts larger than a table may be.
+    /// [`InstantiateError::Limit`] where the store's tables come to more elements than they may have together.
     pub(crate) fn add_table(&mut self, ty: TableType, init: u64) -> Result<u32, InstantiateError> {
         let limit = self.limits.table_elements;
-        if ty.minimum > limit {
-            let (have, limit) = (u64::from(ty.minimum), u64::from(limit));
+        let elements = self.table_elements.saturating_add(ty.minimum);
+        if elements > limit {
+            let (have, limit) = (u64::from(elements), u64::from(limit));
             return Err(InstantiateError::Limit {
                 what: "table elements",
                 have,
                 limit,
             });
         }
+        self.table_elements = elements;
         self.tables.push(TableEntity::new(ty, limit, init));
         Ok(self.tables.len() as u32 - 1)
     }
@@ -224,7 +230,19 @@ impl StoreInner {
         &mut self.tables[table as usize]
     }
 
-    /// `table.init`: copies references of an element segment into a table.
+    /// `table.grow`: the size before, or `None` where the table may not, or the store's limit leaves no room.
+    pub(crate) fn grow_table(&mut self, instance: usize, table: u32, delta: u32, init: u64) -> Option<u32> {
+        let elements = self.table_elements.checked_add(delta)?;
+        if elements > self.limits.table_elements {
+            return None;
+        }
+        let before = self.table_of(instance, table).grow(delta, init)?;
+        self.table_elements = elements;
+        Some(before)
+    }
+
+    /// `table.init` with operands `[dst, src, len]`: checks both ranges and copies the first `piece` references of an
+    /// element segment into a table.
     ///
     /// # Errors
     /// [`Trap::TableOutOfBounds`] where either range is too short.
@@ -233,18 +251,18 @@ impl StoreInner {
         instance: usize,
         table: u32,
         segment: u32,
-        dst: u64,
-        src: u64,
-        len: u64,
+        [dst, src, len]: [u64; 3],
+        piece: u64,
     ) -> Result<(), Trap> {
         let Self {
             instances, tables, ..
         } = self;
         let instance = &instances[instance];
         let segment = &instance.elements[segment as usize];
-        let (start, end) = bounds(src, len, segment.len()).ok_or(Trap::TableOutOfBounds)?;
+        let (start, _) = bounds(src, len, segment.len()).ok_or(Trap::TableOutOfBounds)?;
         let table = &mut tables[instance.tables[table as usize] as usize];
-        table.range_mut(dst, len)?.copy_from_slice(&segment[start..end]);
+        let piece = piece as usize;
+        table.range_mut(dst, len)?[..piece].copy_from_slice(&segment[start..start + piece]);
         Ok(())
     }
 

@@ -56,9 +56,11 @@ impl Table {
     /// Grows by `delta` elements; gives the size before, or `None` where it may not.
     pub(crate) fn grow(&mut self, delta: u32, init: u64) -> Option<u32> {
         let before = self.size();
-        let after = before.checked_add(delta)?;
-        if after > self.ceiling || self.elements.try_reserve(delta as usize).is_err() {
-            return None;
+        let after = before.checked_add(delta).filter(|&after| after <= self.ceiling)?;
+        // Room doubles, so that growing by one stays cheap, but never beyond what the table may have.
+        if after as usize > self.elements.capacity() {
+            let room = before.saturating_mul(2).clamp(after, self.ceiling);
+            self.elements.try_reserve_exact((room - before) as usize).ok()?;
         }
         self.elements.resize(after as usize, init);
         Some(before)

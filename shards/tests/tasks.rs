@@ -11,12 +11,16 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use harness::{FnTask, PATIENCE, endless, eventually, join, loopback, one_shard, serve_echo, within};
-use luge_shards::{Ending, ListenAddress, RejectReason, Shard, ShardsConfig, Step, TaskMeta, start};
+use luge_shards::{
+    Ending, ListenAddress, RejectReason, Shard, ShardsConfig, Step, Task, TaskMeta, Ticket, start,
+};
 
 /// Runs `main` on one shard to its end; a panic in it fails the test.
 fn on_one_shard<F, Fut>(config: ShardsConfig, main: F)
@@ -91,6 +95,81 @@ fn a_long_task_does_not_stop_an_echo_on_its_shard() {
     drop(client);
     shards.drain();
     join(shards).unwrap();
+}
+
+#[test]
+fn cancelling_a_sleeper_lets_the_task_start_that_waited_for_its_place() {
+    let config = ShardsConfig {
+        started_bound: 1,
+        ..one_shard()
+    };
+    on_one_shard(config, |shard| async move {
+        let hour = Duration::from_secs(3600);
+        let sleeper = FnTask(move |until| Step::Blocked { until: until + hour });
+        let sleeper = shard.submit(sleeper, within(2 * hour)).unwrap();
+        let next = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
+        while shard.stats().snapshot().blocked == 0 {
+            shard.sleep(Duration::from_millis(1)).await;
+        }
+        // The runner is idle by now, until the deadline of the task that may not start.
+        shard.sleep(Duration::from_millis(1)).await;
+        drop(sleeper);
+        assert_eq!(next.await.ending, Ending::Done);
+    });
+}
+
+thread_local! {
+    /// The shard of this thread, for [`Submitting`].
+    static SHARD: RefCell<Option<Shard>> = const { RefCell::new(None) };
+    /// What [`Submitting`] has submitted.
+    static SUBMITTED: RefCell<Vec<Ticket<Quick>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A task that is done at once.
+struct Quick;
+
+impl Task for Quick {
+    fn run(&mut self, _until: Instant) -> Step {
+        Step::Done
+    }
+}
+
+/// A waker that submits a task in the very moment in which it is woken.
+struct Submitting;
+
+impl Wake for Submitting {
+    fn wake(self: Arc<Self>) {
+        let shard = SHARD.with_borrow(Clone::clone).expect("the test has set it");
+        let ticket = shard.submit(Quick, within(PATIENCE)).unwrap();
+        SUBMITTED.with_borrow_mut(|tickets| tickets.push(ticket));
+    }
+}
+
+#[test]
+fn a_task_submitted_while_others_end_does_not_get_mixed_up_with_them() {
+    on_one_shard(one_shard(), |shard| async move {
+        SHARD.set(Some(shard.clone()));
+        let meta = within(Duration::from_millis(50));
+        let asleep = || {
+            FnTask(move |_| Step::Blocked {
+                until: meta.deadline + PATIENCE,
+            })
+        };
+        let mut first = shard.submit(asleep(), meta).unwrap();
+        let second = shard.submit(asleep(), meta).unwrap();
+        let waker = Waker::from(Arc::new(Submitting));
+        assert!(
+            Pin::new(&mut first)
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        // Both end by one event; the first one's waker submits before the second one's ticket is answered.
+        assert_eq!(second.await.ending, Ending::DeadlineExceeded);
+        let submitted = SUBMITTED.take().pop().expect("the waker was called");
+        assert_eq!(submitted.await.ending, Ending::Done);
+        assert_eq!(first.await.ending, Ending::DeadlineExceeded);
+        SHARD.set(None);
+    });
 }
 
 #[test]

@@ -9,14 +9,14 @@
 
 use super::sink::{Control, ControlKind, MemoryAccess, Sink};
 use crate::error::ModuleError;
-use crate::module::ModuleTypes;
+use crate::index_spaces::IndexSpaces;
 use crate::operator::{Libcall, LoadOp, StoreOp, TwoOperands, UnaryOp};
 use crate::types::ValType;
 use wasmparser::{BlockType, FuncValidator, MemArgTarget, ValidatorResources, VisitOperator};
 
 /// The visitor of one function body.
 pub(super) struct Visitor<'a, S: Sink> {
-    types: &'a ModuleTypes,
+    types: &'a IndexSpaces,
     validator: &'a mut FuncValidator<ValidatorResources>,
     sink: &'a mut S,
     /// Open constructs of live code, outermost first.
@@ -40,7 +40,7 @@ type Outcome = Result<(), ModuleError>;
 
 impl<'a, S: Sink> Visitor<'a, S> {
     pub(super) fn new(
-        types: &'a ModuleTypes,
+        types: &'a IndexSpaces,
         validator: &'a mut FuncValidator<ValidatorResources>,
         sink: &'a mut S,
         locals: Vec<ValType>,

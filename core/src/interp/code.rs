@@ -2,6 +2,12 @@
 
 use super::inst::{Inst, Pc};
 
+/// The most instructions that run on one payment of fuel. A call pays for the first stretch of its callee, or for all of it
+/// where that is less; on every path through a longer function an [`Inst::Pay`] stands before each further stretch;
+/// a jump backwards pays for what it jumps over. Fuel is thus an upper bound of the instructions executed, and no
+/// straight code, however long, runs for more than a stretch between two looks at it.
+pub(super) const STRETCH: u32 = 128;
+
 /// A function's place in the code and the shape of its frame, all counts in slots.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FunctionCode {
@@ -15,6 +21,14 @@ pub(crate) struct FunctionCode {
     pub(super) locals: u16,
     /// The whole frame: locals and the operand stack at its highest.
     pub(super) frame: u16,
+}
+
+impl FunctionCode {
+    /// What calling it costs in fuel: its first stretch, and the locals that are cleared.
+    #[inline(always)]
+    pub(super) fn call_cost(&self) -> i64 {
+        i64::from((self.end - self.entry).min(STRETCH)) + i64::from(self.locals - self.params)
+    }
 }
 
 /// The bytecode of a module.

@@ -4,10 +4,10 @@
 //! so no register access has a bounds check. And the arms of the numeric operators call `eval` on a constant operator, so
 //! that the compiler folds the operator table into straight code.
 //!
-//! Fuel. A jump backwards costs the number of instructions that it jumps over, and a call the number of
-//! instructions of its callee (at most [`CALL_COST_MAX`]), so that fuel is an upper bound of the instructions executed,
-//! up to a function's own straight length. When it is used up the loop is left with everything in its place.
+//! Fuel. A jump backwards costs the number of instructions that it jumps over; forwards, each [`STRETCH`] of instructions is
+//! paid for before it runs, the first by the call. When fuel is used up the loop is left with everything in its place.
 
+use super::code::STRETCH;
 use super::inst::{Inst, Pc};
 use super::machine::{Frame, Machine};
 use super::stack::WINDOW;
@@ -37,9 +37,6 @@ pub(super) enum Action {
         b: u32,
     },
 }
-
-/// The most that a call costs: a callee of any length returns at its first instruction if it likes.
-const CALL_COST_MAX: u32 = 64;
 
 /// Reads `N` bytes at `address + offset`. The sum is taken in 64 bits, where it cannot wrap.
 #[inline(always)]
@@ -135,8 +132,7 @@ macro_rules! define_dispatch {
                         }
                         base = new_base;
                         pc = callee.entry as usize;
-                        fuel -= i64::from((callee.end - callee.entry).min(CALL_COST_MAX))
-                            + i64::from(callee.locals - callee.params);
+                        fuel -= callee.call_cost();
                         if fuel < 0 {
                             leave!(Action::Preempted);
                         }
@@ -173,6 +169,13 @@ macro_rules! define_dispatch {
                         }
                         Inst::GlobalSet { src, global } => {
                             globals[instance.globals[global as usize] as usize].slot = regs[usize::from(src)];
+                        }
+                        Inst::Pay => {
+                            fuel -= i64::from(STRETCH);
+                            if fuel < 0 {
+                                pc += 1;
+                                leave!(Action::Preempted);
+                            }
                         }
                         Inst::Br { target } => jump!(target),
                         Inst::BrIf { cond, target } => {

@@ -44,6 +44,8 @@ macro_rules! define_instructions {
             GlobalGet { dst: Reg, global: u32 },
             /// Writes it.
             GlobalSet { src: Reg, global: u32 },
+            /// Pays fuel for the stretch of code that follows.
+            Pay,
             /// Jumps.
             Br { target: Pc },
             /// Jumps if `cond != 0`.

@@ -19,8 +19,11 @@ pub(super) enum Progress {
     Partial,
 }
 
-/// Bytes, or table elements, that are moved between two looks at the fuel.
+/// Bytes that are moved between two looks at the fuel.
 const PIECE: u64 = 64 << 10;
+
+/// Bytes of a table's element.
+const ELEMENT: u64 = 8;
 
 /// Bytes of bulk work that cost one unit of fuel.
 const BYTES_PER_FUEL: u64 = 16;
@@ -59,10 +62,9 @@ pub(super) fn perform(
             machine.fuel -= table_single(store, instance, call, slots, a)?;
         }
         Libcall::TableFill | Libcall::TableCopy | Libcall::TableInit => {
-            let len = slots[2] as u32;
-            table_bulk(store, instance, call, slots, a, b)?;
-            // Bounded by the limit on table elements, a few milliseconds at most.
-            machine.fuel -= i64::from(len / 2);
+            let (done, moved) = table_bulk(store, instance, call, slots, a, b)?;
+            machine.fuel -= (moved * ELEMENT / BYTES_PER_FUEL) as i64;
+            return Ok(done);
         }
     }
     Ok(Progress::Done)
@@ -112,15 +114,17 @@ fn memory_bulk(
             slots[1] += piece;
         }
     }
+    Ok((advance(slots, piece), piece))
+}
+
+/// Takes a piece that is done off what is left to do.
+fn advance(slots: &mut [u64], piece: u64) -> Progress {
     slots[2] -= piece;
-    Ok((
-        if slots[2] == 0 {
-            Progress::Done
-        } else {
-            Progress::Partial
-        },
-        piece,
-    ))
+    if slots[2] == 0 {
+        Progress::Done
+    } else {
+        Progress::Partial
+    }
 }
 
 /// Operators on single elements; gives their cost in fuel.
@@ -131,47 +135,65 @@ fn table_single(
     slots: &mut [u64],
     table: u32,
 ) -> Result<i64, Trap> {
+    if call == Libcall::TableGrow {
+        let (init, delta) = (slots[0], slots[1] as u32);
+        let before = store.grow_table(instance, table, delta, init);
+        slots[0] = u64::from(before.unwrap_or(u32::MAX));
+        return Ok(1 + before.map_or(0, |_| (u64::from(delta) * ELEMENT / BYTES_PER_FUEL) as i64));
+    }
     let table = store.table_of(instance, table);
     match call {
         Libcall::TableGet => slots[0] = table.get(slots[0]).ok_or(Trap::TableOutOfBounds)?,
         Libcall::TableSet => table.set(slots[0], slots[1])?,
-        Libcall::TableSize => slots[0] = u64::from(table.size()),
-        _ => {
-            let (init, delta) = (slots[0], slots[1] as u32);
-            let before = table.grow(delta, init);
-            slots[0] = u64::from(before.unwrap_or(u32::MAX));
-            return Ok(before.map_or(1, |_| i64::from(delta / 2)));
-        }
+        _ => slots[0] = u64::from(table.size()),
     }
     Ok(1)
 }
 
-/// Operators on ranges of elements.
+/// One piece of an operator on a range of elements, and how many elements it moved.
 fn table_bulk(
     store: &mut StoreInner,
     instance: usize,
     call: Libcall,
-    slots: &[u64],
+    slots: &mut [u64],
     a: u32,
     b: u32,
-) -> Result<(), Trap> {
+) -> Result<(Progress, u64), Trap> {
     let (dst, src, len) = (slots[0], slots[1], slots[2]);
+    let piece = len.min(PIECE / ELEMENT);
     match call {
-        Libcall::TableFill => store.table_of(instance, a).range_mut(dst, len)?.fill(src),
+        Libcall::TableFill => {
+            let range = store.table_of(instance, a).range_mut(dst, len)?;
+            range[..piece as usize].fill(src);
+            slots[0] += piece;
+            return Ok((advance(slots, piece), piece));
+        }
         Libcall::TableCopy => {
             let tables = &store.instances[instance].tables;
             let (to, from) = (tables[a as usize] as usize, tables[b as usize] as usize);
             if to == from {
-                store.tables[to].copy_within(dst, src, len)?;
+                let table = &mut store.tables[to];
+                table.range_mut(dst, len)?;
+                table.range_mut(src, len)?;
+                if dst > src {
+                    // The destination lies above: the last piece goes first, lest it be overwritten.
+                    let rest = len - piece;
+                    table.copy_within(dst + rest, src + rest, piece)?;
+                    return Ok((advance(slots, piece), piece));
+                }
+                table.copy_within(dst, src, piece)?;
             } else {
                 let [to, from] = store
                     .tables
                     .get_disjoint_mut([to, from])
                     .expect("two tables of the store");
-                to.range_mut(dst, len)?.copy_from_slice(from.range_mut(src, len)?);
+                let (to, from) = (to.range_mut(dst, len)?, from.range_mut(src, len)?);
+                to[..piece as usize].copy_from_slice(&from[..piece as usize]);
             }
         }
-        _ => store.init_table(instance, a, b, dst, src, len)?,
+        _ => store.init_table(instance, a, b, [dst, src, len], piece)?,
     }
-    Ok(())
+    slots[0] += piece;
+    slots[1] += piece;
+    Ok((advance(slots, piece), piece))
 }

@@ -81,7 +81,8 @@ impl Machine {
             frames: Vec::new(),
             max_depth,
             instance: 0,
-            pc: 0,
+            // Nothing is active yet: a report has no frames to name.
+            pc: Frame::ENTRY,
             base: 0,
             fuel: 0,
         }
@@ -127,6 +128,9 @@ impl Machine {
                     FuncEntity::Wasm { instance, func, .. } => {
                         if let Err(trap) = self.push_frame(store, instance, func, base) {
                             return Exit::Trapped(self.report(store, trap));
+                        }
+                        if self.fuel < 0 {
+                            return Exit::Preempted;
                         }
                     }
                     FuncEntity::Host { .. } => {
@@ -177,6 +181,7 @@ impl Machine {
         self.instance = instance;
         self.base = base;
         self.pc = code.entry;
+        self.fuel -= code.call_cost();
         Ok(())
     }
 

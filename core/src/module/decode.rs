@@ -3,13 +3,11 @@
 //!
 //! Nothing here trusts a count from the file: vectors grow with what is really there.
 
-use super::{
-    ConstExpr, DataSegment, ElementSegment, Export, Import, Item, ModuleInner, ModuleTypes, Names,
-    SegmentMode,
-};
+use super::{ConstExpr, DataSegment, ElementSegment, Export, Import, Item, ModuleInner, Names, SegmentMode};
 use crate::engine::Engine;
 use crate::error::ModuleError;
 use crate::frontend;
+use crate::index_spaces::IndexSpaces;
 use crate::interp::{ModuleCode, Translator};
 use crate::types::{FuncType, GlobalType, MemoryType, TableType, ValType};
 use std::collections::HashMap;
@@ -60,20 +58,22 @@ fn component() -> ModuleError {
 }
 
 /// Translates all function bodies.
-fn translate(types: &ModuleTypes, bodies: Vec<Body<'_>>) -> Result<ModuleCode, ModuleError> {
+fn translate(types: &IndexSpaces, bodies: Vec<Body<'_>>) -> Result<ModuleCode, ModuleError> {
     let mut code = ModuleCode::default();
     let mut allocations = FuncValidatorAllocations::default();
+    let mut body_bytes = 0_usize;
     for (func, body) in bodies {
         let index = func.index;
         let mut validator = func.into_validator(allocations);
         let locals = frontend::local_types(types, index, &body)?;
-        let body_bytes = body.range().end.saturating_sub(body.range().start);
+        let length = body.range().end.saturating_sub(body.range().start);
+        body_bytes = body_bytes.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
         let mut sink = Translator::new(
             &mut code,
             types.imported_funcs,
             types.func_type(index),
             locals.len(),
-            usize::try_from(body_bytes).unwrap_or(usize::MAX),
+            body_bytes,
         );
         let label = Translator::body_label();
         frontend::translate(types, &mut validator, &body, &mut sink, locals, label)?;
@@ -88,7 +88,7 @@ fn translate(types: &ModuleTypes, bodies: Vec<Body<'_>>) -> Result<ModuleCode, M
 /// What the sections have given so far.
 #[derive(Default)]
 struct Sections {
-    types: ModuleTypes,
+    types: IndexSpaces,
     imports: Vec<Import>,
     exports: Vec<Export>,
     globals: Vec<ConstExpr>,

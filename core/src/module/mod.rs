@@ -10,8 +10,9 @@ pub use features::features_used;
 
 use crate::engine::{Engine, Signature};
 use crate::error::ModuleError;
+use crate::index_spaces::IndexSpaces;
 use crate::interp::ModuleCode;
-use crate::types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
+use crate::types::{ExternType, MemoryType, TableType};
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ pub struct Module(Arc<ModuleInner>);
 
 pub(crate) struct ModuleInner {
     engine: Engine,
-    types: ModuleTypes,
+    types: IndexSpaces,
     /// For each type its number in the engine.
     signatures: Vec<Signature>,
     imports: Vec<Import>,
@@ -35,39 +36,6 @@ pub(crate) struct ModuleInner {
     data: Vec<DataSegment>,
     names: Names,
     code: ModuleCode,
-}
-
-/// The index spaces of a module, imports first.
-#[derive(Debug, Default)]
-pub(crate) struct ModuleTypes {
-    pub(crate) types: Vec<FuncType>,
-    /// Type of each function.
-    pub(crate) funcs: Vec<u32>,
-    pub(crate) tables: Vec<TableType>,
-    pub(crate) memories: Vec<MemoryType>,
-    pub(crate) globals: Vec<GlobalType>,
-    /// How many entries of each space are imported.
-    pub(crate) imported_funcs: u32,
-    pub(crate) imported_tables: u32,
-    pub(crate) imported_memories: u32,
-    pub(crate) imported_globals: u32,
-}
-
-impl ModuleTypes {
-    /// Type `index` of the type section.
-    pub(crate) fn type_at(&self, index: u32) -> &FuncType {
-        &self.types[index as usize]
-    }
-
-    /// Type of function `func`.
-    pub(crate) fn func_type(&self, func: u32) -> &FuncType {
-        self.type_at(self.funcs[func as usize])
-    }
-
-    /// Type of global `global`.
-    pub(crate) fn global_type(&self, global: u32) -> GlobalType {
-        self.globals[global as usize]
-    }
 }
 
 /// An import.
@@ -237,7 +205,7 @@ impl Module {
         &self.0.engine
     }
 
-    pub(crate) fn types(&self) -> &ModuleTypes {
+    pub(crate) fn types(&self) -> &IndexSpaces {
         &self.0.types
     }
 

@@ -32,7 +32,15 @@ pub struct WasiCtx {
     /// Why the run was ended, if it was.
     pub(super) fault: Option<Fault>,
     serial: u64,
+    /// Fuel that is due for the calls made since it was last asked for.
+    cost: u64,
 }
+
+/// Fuel for one system call.
+const COST_OF_SYSTEM_CALL: u64 = 400;
+
+/// Bytes copied for one unit of fuel; as the engine charges its own bulk operators.
+const BYTES_PER_FUEL: u64 = 16;
 
 /// A call that has begun and will be made again, with the arguments by which it is recognised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +71,7 @@ impl WasiCtx {
             listing: None,
             fault: None,
             serial: 0,
+            cost: 0,
         };
         for preopen in &template.preopens {
             let directory = Directory {
@@ -156,6 +165,24 @@ impl WasiCtx {
     #[must_use]
     pub fn fault(&self) -> Option<Fault> {
         self.fault
+    }
+
+    /// Charges the run `units` of fuel, about one for each instruction of the interpreter that takes as long.
+    pub(super) fn charge(&mut self, units: u64) {
+        self.cost = self.cost.saturating_add(units);
+    }
+
+    pub(super) fn charge_system_calls(&mut self, calls: u64) {
+        self.charge(calls.saturating_mul(COST_OF_SYSTEM_CALL));
+    }
+
+    pub(super) fn charge_copied(&mut self, bytes: u64) {
+        self.charge(bytes / BYTES_PER_FUEL);
+    }
+
+    /// The fuel that is due for the calls since the last time.
+    pub(super) fn take_cost(&mut self) -> u64 {
+        std::mem::take(&mut self.cost)
     }
 
     pub(super) fn next_serial(&mut self) -> u64 {

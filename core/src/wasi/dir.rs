@@ -30,6 +30,9 @@ use super::types::{FileType, Rights};
 /// Bytes of a `$dirent`.
 const DIRENT: usize = 24;
 
+/// Fuel for an entry that is read from the host, kept and sorted.
+const COST_OF_ENTRY: u64 = 200;
+
 /// What is in a directory, in the order in which the guest is told.
 #[derive(Debug)]
 pub(super) struct Listing {
@@ -99,9 +102,19 @@ pub(super) fn fd_readdir(
         .filter(|known| cookie != 0 && known.serial == directory.serial);
     let listing = match known {
         Some(known) => known,
-        None => Listing::read(&ctx.template, directory)?,
+        None => {
+            let read = Listing::read(&ctx.template, directory);
+            // Of one that was refused, as many have been read as there may be.
+            let entries = read
+                .as_ref()
+                .map_or(ctx.template.limits.directory_entries, |read| read.entries.len());
+            ctx.charge_system_calls(4);
+            ctx.charge(entries as u64 * COST_OF_ENTRY);
+            read?
+        }
     };
     let used = listing.fill(memory.slice_mut(buffer, length)?, cookie);
+    ctx.charge_copied(used as u64);
     ctx.listing = Some(listing);
     Ok(memory.write_u32(result, u32::try_from(used).map_err(|_| Errno::Overflow)?)?)
 }

@@ -154,6 +154,7 @@ impl WasiFunction {
         if !resumes {
             ctx.pending = None;
         }
+        ctx.charge_system_calls(self.system_calls());
         match self.dispatch(ctx, &mut GuestMemory::new(memory), slots) {
             Ok(()) => Ok(Errno::Success),
             Err(Refusal::Errno(errno)) => Ok(errno),
@@ -175,6 +176,16 @@ impl WasiFunction {
             *slot = u64::from(errno as u16);
         }
         Ok(())
+    }
+
+    /// About how many system calls it makes, but for those that are counted where they are made.
+    const fn system_calls(self) -> u64 {
+        match self {
+            Self::PathOpen => 6,
+            Self::PathFilestatGet | Self::PathReadlink => 4,
+            Self::FdFilestatGet | Self::FdSeek | Self::FdClose | Self::FdRenumber => 1,
+            _ => 0,
+        }
     }
 
     fn wrong_signature(self, slots: usize) -> Stop {

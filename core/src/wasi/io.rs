@@ -42,6 +42,11 @@ pub(super) fn fd_read(
         })?,
         Resource::Stdout | Resource::Stderr | Resource::Directory(_) => return Err(Errno::Badf.into()),
     };
+    let reads = match descriptor.resource {
+        Resource::File(_) => u64::from(vector.count()),
+        _ => 0,
+    };
+    charge(ctx, vector, reads, total);
     Ok(memory.write_u32(result, total)?)
 }
 
@@ -69,6 +74,7 @@ pub(super) fn fd_pread(
         position = position.saturating_add(count as u64);
         Ok(count)
     })?;
+    charge(ctx, vector, u64::from(vector.count()), total);
     Ok(memory.write_u32(result, total)?)
 }
 
@@ -91,6 +97,7 @@ pub(super) fn fd_write(
         Resource::Stdin | Resource::Directory(_) | Resource::File(_) => return Err(Errno::Badf.into()),
     };
     let total = gather(memory, vector, |bytes| stream.write(bytes))?;
+    charge(ctx, vector, 0, total);
     Ok(memory.write_u32(result, total)?)
 }
 
@@ -154,6 +161,13 @@ pub(super) fn fd_tell(ctx: &mut WasiCtx, memory: &mut GuestMemory<'_>, fd: u32, 
         return Err(Errno::Badf.into());
     };
     Ok(memory.write_u64(result, file.position)?)
+}
+
+/// Charges for an I/O vector that was walked, the system calls that it made, and the bytes that they moved.
+fn charge(ctx: &mut WasiCtx, vector: IoVector, system_calls: u64, bytes: u32) {
+    ctx.charge(u64::from(vector.count()) * 8);
+    ctx.charge_system_calls(system_calls);
+    ctx.charge_copied(u64::from(bytes));
 }
 
 /// Refuses with `notcapable` unless the descriptor has all of `rights`; a directory that is read as a file is `isdir`.

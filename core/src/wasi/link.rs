@@ -5,6 +5,9 @@
 //! Stop::Block   HostError::Block                Stop::Fault   HostError::Trap, the fault kept in the context
 //! ```
 //!
+//! What a call costs beyond the flat price of a host call, the context says ([`WasiCtx::take_cost`]): fuel is what the
+//! embedder measures a slice by, and a call may work for as long as many thousand instructions do.
+//!
 //! A host that ends a run does so with a trap of its own, so that there is a backtrace; [`WasiCtx::fault`] says what the
 //! matter was.
 
@@ -24,9 +27,12 @@ pub fn add_to_linker<T: 'static>(
         linker.func(MODULE, function.name(), ty, move |caller, slots| {
             let (data, memory) = caller.data_and_memory();
             let ctx = context(data);
-            function
+            let called = function
                 .call(ctx, memory.unwrap_or_default(), slots)
-                .map_err(|stop| host_error(ctx, stop))
+                .map_err(|stop| host_error(ctx, stop));
+            let cost = ctx.take_cost();
+            caller.consume_fuel(cost);
+            called
         });
     }
 }
@@ -53,7 +59,7 @@ fn host_error(ctx: &mut WasiCtx, stop: Stop) -> HostError {
 mod tests {
     use super::*;
     use crate::wasi::{Fault, Output, OutputOverflow, OutputStream};
-    use crate::{Engine, Limits, Module, RunError, Store};
+    use crate::{Engine, Execution, Extern, Limits, Module, RunError, Step, Store, Value};
 
     /// Runs `_start` of a module with one page of memory and these functions imported.
     fn run(builder: crate::wasi::WasiBuilder, body: &str) -> (Result<(), RunError>, WasiCtx) {
@@ -122,5 +128,51 @@ mod tests {
         assert!(ended.is_ok(), "{ended:?}");
         assert!(before.elapsed() >= std::time::Duration::from_millis(2));
         assert_eq!(ctx.stdout(), b"hello");
+    }
+
+    /// How many calls of an imported function a run makes, one after the other, before it has used up `fuel`.
+    fn calls_within(fuel: u64, body: &str) -> u64 {
+        let wat = format!(
+            r#"(module
+                (import "wasi_snapshot_preview1" "random_get" (func $random_get (param i32 i32) (result i32)))
+                (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+                (import "wasi_snapshot_preview1" "sched_yield" (func $sched_yield (result i32)))
+                (memory 2)
+                (global $calls (export "calls") (mut i64) (i64.const 0))
+                (data (i32.const 64) "\00\01\00\00\00\f0\00\00")
+                (func (export "_start")
+                    (loop (drop {body})
+                        (global.set $calls (i64.add (global.get $calls) (i64.const 1)))
+                        (br 0))))"#
+        );
+        let engine = Engine::default();
+        let module = Module::new(&engine, &wat::parse_str(wat).unwrap()).unwrap();
+        let mut linker = Linker::<WasiCtx>::new(&engine);
+        add_to_linker(&mut linker, |ctx| ctx);
+        let ctx = WasiCtx::builder().build().unwrap();
+        let mut store = Store::new(&engine, &Limits::default(), ctx);
+        let instance = linker.link(&module).unwrap().instantiate(&mut store).unwrap();
+        let start = instance.func(&store, "_start").unwrap();
+        let mut run = Execution::new(&mut store, start, &[]).unwrap();
+        assert!(matches!(run.resume(&mut store, fuel), Step::Preempted));
+        let Some(Extern::Global(calls)) = instance.export(&store, "calls") else {
+            panic!("the module exports its count");
+        };
+        match calls.get(&store) {
+            Value::I64(calls) => calls.cast_unsigned(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_dear_call_uses_up_fuel_as_the_instructions_would_that_take_as_long() {
+        let fuel = 100_000;
+        let free = calls_within(fuel, "(call $sched_yield)");
+        assert!(free > 1000, "{free}");
+        let random = calls_within(fuel, "(call $random_get (i32.const 0) (i32.const 65536))");
+        assert!(random <= 2, "{random} times 64 KiB of random bytes");
+        let written = "(call $fd_write (i32.const 1) (i32.const 64) (i32.const 1) (i32.const 0))";
+        let written = calls_within(fuel, written);
+        assert!(written <= 27, "{written} times 60 KiB of output");
     }
 }

@@ -20,7 +20,8 @@
 //! - A guest's numbers are never trusted: a pointer out of range is `fault`, an index out of range `badf`; nothing
 //!   panics, wraps at 32 bits, or allocates in proportion to a number that has no bound.
 //! - One call does a bounded amount of work. What must be longer (sleeping, a large `random_get`) stops with
-//!   [`Stop::Block`] and goes on when the same call is made again.
+//!   [`Stop::Block`] and goes on when the same call is made again. What a call does is charged as fuel, so that a loop of
+//!   dear calls comes back to the scheduler as soon as a loop of cheap instructions.
 //! - Nothing of the host is visible but what was granted; no path leads out of a preopen; nothing is written to a host
 //!   file.
 //! - Host files are read synchronously, on the thread that runs the guest: at most a mebibyte, or one directory, per call.

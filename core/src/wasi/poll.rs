@@ -64,6 +64,8 @@ pub(super) fn poll_oneoff(
         return Err(Errno::Inval.into());
     }
     let bytes = |each: u32| count.checked_mul(each).ok_or(Errno::Fault);
+    // Each is decoded and may look at a clock.
+    ctx.charge(u64::from(count) * 32);
     memory.check(subscriptions, bytes(SUBSCRIPTION)?)?;
     memory.check(events, bytes(EVENT)?)?;
     memory.check(result, 4)?;

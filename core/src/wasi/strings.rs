@@ -102,6 +102,8 @@ impl StringBlock {
 
 /// `args_get`: the arguments, and a pointer to each.
 pub(super) fn args_get(ctx: &mut WasiCtx, memory: &mut GuestMemory<'_>, argv: u32, buffer: u32) -> Outcome {
+    ctx.charge_copied(ctx.template.args.bytes.len() as u64);
+    ctx.charge(ctx.template.args.offsets.len() as u64);
     ctx.template.args.copy_out(memory, argv, buffer)
 }
 
@@ -122,6 +124,8 @@ pub(super) fn environ_get(
     environ: u32,
     buffer: u32,
 ) -> Outcome {
+    ctx.charge_copied(ctx.environment.bytes.len() as u64);
+    ctx.charge(ctx.environment.offsets.len() as u64);
     ctx.environment.copy_out(memory, environ, buffer)
 }
 

@@ -74,10 +74,15 @@ pub(super) struct Runner {
     jobs: RefCell<Vec<Option<Rc<dyn AnyJob>>>>,
     /// Room for actions, kept from event to event.
     actions: Cell<Vec<Action>>,
+    /// Room for what an event ended, likewise.
+    ended: Cell<Vec<Ended>>,
     wakeup: Wakeup,
     quantum: Duration,
     stats: Arc<ShardStats>,
 }
+
+/// A task that has left the table, and what its ticket is to be told.
+type Ended = (Rc<dyn AnyJob>, Ending, Account);
 
 /// What the runner does next.
 enum Next {
@@ -91,6 +96,7 @@ impl Runner {
             scheduler: RefCell::new(Scheduler::new(config, Fifo::new())),
             jobs: RefCell::default(),
             actions: Cell::default(),
+            ended: Cell::default(),
             wakeup: Wakeup::default(),
             quantum: config.quantum,
             stats,
@@ -190,26 +196,31 @@ impl Runner {
         };
         self.stats.set_load(load);
         let (mut reply, mut next) = (None, None);
+        let mut ended = self.ended.take();
         for action in actions.drain(..) {
             match action {
                 Action::Admitted(id) => reply = Some(Ok(id)),
                 Action::Reject(reason) => reply = Some(Err(reason)),
                 Action::Run { id, until } => next = Some(Next::Run { id, until }),
                 Action::Idle { wake_at } => next = Some(Next::Idle { wake_at }),
-                Action::End { id, ending, account } => self.end(id, ending, account),
+                Action::End { id, ending, account } => ended.push((self.take(id), ending, account)),
             }
         }
         self.actions.set(actions);
+        // Only after all have left the table: whoever is woken may submit, and the scheduler gives their slots out again.
+        for (job, ending, account) in ended.drain(..) {
+            self.stats.ended(ending);
+            job.end(ending, account);
+            let_go(job);
+        }
+        self.ended.set(ended);
         (reply, next)
     }
 
-    fn end(&self, id: TaskId, ending: Ending, account: Account) {
-        self.stats.ended(ending);
-        let job = self.jobs.borrow_mut()[id.slot()]
+    fn take(&self, id: TaskId) -> Rc<dyn AnyJob> {
+        self.jobs.borrow_mut()[id.slot()]
             .take()
-            .expect("a live task ends once");
-        job.end(ending, account);
-        let_go(job);
+            .expect("a live task ends once")
     }
 }
 
@@ -305,6 +316,8 @@ impl<T: Task> Drop for Ticket<T> {
         job.waiter.take();
         if job.outcome.get().is_none() {
             self.runner.handle(Event::Cancel(self.id), clock());
+            // Its place may be what another task waits for.
+            self.runner.wakeup.notify();
         }
     }
 }

@@ -18,9 +18,12 @@
 //! Two peepholes look at the last instruction, if no label was bound since: a result that goes straight to a local is
 //! written there, and a comparison whose result is only branched on becomes part of the jump.
 
-use super::code::{FunctionCode, ModuleCode};
+use super::code::{FunctionCode, ModuleCode, STRETCH};
 use super::inst::{Inst, Pc, Reg};
 use crate::error::ModuleError;
+mod branches;
+mod operands;
+
 use crate::frontend::{Control, ControlKind, MemoryAccess, Sink};
 use crate::operator::{BinaryOp, CompareOp, Libcall, LoadOp, StoreOp, UnaryOp};
 use crate::types::{FuncType, ValType};
@@ -46,8 +49,10 @@ pub(crate) struct Label {
     start: Pc,
     /// Jumps to the end, waiting for it.
     pending: Vec<Pc>,
-    /// The jump of an `if` around its first arm.
-    otherwise: Option<Pc>,
+    /// The most that is unpaid where one of them comes from.
+    unpaid: u32,
+    /// The jump of an `if` around its first arm, and what is unpaid there.
+    otherwise: Option<(Pc, u32)>,
 }
 
 /// The translation of one function; `code` is its module's, which grows at the end.
@@ -66,17 +71,21 @@ pub(crate) struct Translator<'m> {
     max_height: usize,
     /// Instructions before this one may be jumped over or into: peepholes must not look there.
     barrier: usize,
+    /// The most instructions that any path to here has run since it last paid: see [`STRETCH`].
+    unpaid: u32,
     /// Length of the module's code beyond which this function is refused.
     code_limit: usize,
 }
 
-/// Instructions that a function may become for each byte of its body, and in any case. Ordinary code needs less than one;
-/// only branches that carry many results around need more, and a hostile body could ask for thousands.
-const INSTRUCTIONS_PER_BYTE: usize = 64;
-const INSTRUCTIONS_FREE: usize = 4096;
+/// Instructions that a module may become for each byte of its bodies, and in any case. Ordinary code needs less than one;
+/// only branches that carry many results around need more, and hostile bodies could ask for thousands. The second
+/// allowance is the whole module's: it must not grow with the number of functions, which can be a million.
+const INSTRUCTIONS_PER_BYTE: usize = 4;
+const INSTRUCTIONS_FREE: usize = 1 << 16;
 
 impl<'m> Translator<'m> {
-    /// Begins a function of this type, with so many locals (parameters included) and bytes of body.
+    /// Begins a function of this type, with so many locals (parameters included). `body_bytes` are those of the module's
+    /// bodies up to this one and with it, in proportion to which the module's code may grow.
     pub(crate) fn new(
         code: &'m mut ModuleCode,
         imported_funcs: u32,
@@ -99,7 +108,10 @@ impl<'m> Translator<'m> {
             newest: vec![0; locals],
             max_height: ty.results().len(),
             barrier,
-            code_limit: barrier + body_bytes.saturating_mul(INSTRUCTIONS_PER_BYTE) + INSTRUCTIONS_FREE,
+            unpaid: 0,
+            code_limit: body_bytes
+                .saturating_mul(INSTRUCTIONS_PER_BYTE)
+                .saturating_add(INSTRUCTIONS_FREE),
         }
     }
 
@@ -109,6 +121,7 @@ impl<'m> Translator<'m> {
             height: 0,
             start: 0,
             pending: Vec::new(),
+            unpaid: 0,
             otherwise: None,
         }
     }
@@ -122,7 +135,7 @@ impl<'m> Translator<'m> {
         let frame = self.locals + self.max_height;
         if self.code.len() > self.code_limit {
             return Err(ModuleError::TooLarge {
-                what: "the instructions that a function's branches carry values with",
+                what: "the instructions that branches carry values with",
                 have: self.code.len() as u64,
                 limit: self.code_limit as u64,
             });
@@ -146,6 +159,11 @@ impl<'m> Translator<'m> {
     // --- Emission -----------------------------------------------------------------------------------------------
 
     fn emit(&mut self, inst: Inst) -> Pc {
+        if self.unpaid >= STRETCH {
+            self.code.push(Inst::Pay);
+            self.unpaid = 0;
+        }
+        self.unpaid += 1;
         let at = position(self.code);
         self.code.push(inst);
         at
@@ -169,247 +187,6 @@ impl<'m> Translator<'m> {
         } else {
             None
         }
-    }
-
-    // --- The abstract stack -------------------------------------------------------------------------------------
-
-    /// The canonical register of a stack position. Too large a frame is found in `finish`; until then registers may
-    /// wrap, and the code is thrown away.
-    fn temp(&self, position: usize) -> Reg {
-        narrow(self.locals + position)
-    }
-
-    fn push(&mut self, operand: Operand) {
-        self.stack.push(operand);
-        self.max_height = self.max_height.max(self.stack.len());
-    }
-
-    fn push_local(&mut self, local: u32) {
-        let newest = &mut self.newest[local as usize];
-        let previous = std::mem::replace(newest, self.stack.len() as u32 + 1);
-        self.push(Operand::Local {
-            local: local as Reg,
-            previous,
-        });
-    }
-
-    /// Pops an operand. Operands leave in the opposite order of their coming, so one that lies in a local is the newest
-    /// of its chain.
-    fn pop(&mut self) -> (Operand, usize) {
-        let operand = self.stack.pop().expect("validated: the stack holds the operand");
-        let position = self.stack.len();
-        self.flushed = self.flushed.min(position);
-        if let Operand::Local { local, previous } = operand {
-            self.newest[usize::from(local)] = previous;
-        }
-        (operand, position)
-    }
-
-    /// Pops an operand into a register: its local's or its own.
-    fn pop_reg(&mut self) -> Reg {
-        let (operand, position) = self.pop();
-        match operand {
-            Operand::Temp => self.temp(position),
-            Operand::Local { local, .. } => local,
-            Operand::Const(value) => {
-                let dst = self.temp(position);
-                self.emit(Inst::Const { dst, value });
-                dst
-            }
-        }
-    }
-
-    /// Pushes a result and says which register it belongs in.
-    fn push_temp(&mut self) -> Reg {
-        self.push(Operand::Temp);
-        self.temp(self.stack.len() - 1)
-    }
-
-    /// Puts the value of an operand into its canonical register.
-    fn settle(&mut self, position: usize) {
-        let dst = self.temp(position);
-        match self.stack[position] {
-            Operand::Temp => return,
-            Operand::Local { local, .. } => self.emit(Inst::Copy { dst, src: local }),
-            Operand::Const(value) => self.emit(Inst::Const { dst, value }),
-        };
-        self.stack[position] = Operand::Temp;
-    }
-
-    /// Puts all operands into their canonical registers.
-    fn flush(&mut self) {
-        for position in self.flushed..self.stack.len() {
-            if let Operand::Local { local, .. } = self.stack[position] {
-                self.newest[usize::from(local)] = 0;
-            }
-            self.settle(position);
-        }
-        self.flushed = self.stack.len();
-        // A result must not be redirected past the copies.
-        self.barrier = self.code.len();
-    }
-
-    /// Moves operands that lie in `local` out of it, because it is about to be written.
-    fn preserve(&mut self, local: u32) {
-        let mut next = std::mem::take(&mut self.newest[local as usize]);
-        while next != 0 {
-            let position = next as usize - 1;
-            let Operand::Local { previous, .. } = self.stack[position] else {
-                unreachable!("the chain of a local holds operands in that local")
-            };
-            self.settle(position);
-            next = previous;
-        }
-    }
-
-    /// Puts the top `count` operands into their canonical registers, for callees; gives the first register.
-    fn settle_top(&mut self, count: usize) -> Reg {
-        let first = self.stack.len() - count;
-        for position in first..self.stack.len() {
-            if let Operand::Local { local, previous } = self.stack[position] {
-                // Newer entries of the chain settle in this same loop; what stays is what was there before.
-                if self.newest[usize::from(local)] as usize > position {
-                    self.newest[usize::from(local)] = previous.min(first as u32);
-                }
-            }
-            self.settle(position);
-        }
-        self.temp(first)
-    }
-
-    /// Pops `count` operands that are settled and pushes `results` that appear in their place.
-    fn replace_top(&mut self, count: usize, results: usize) {
-        self.stack.truncate(self.stack.len() - count);
-        self.flushed = self.flushed.min(self.stack.len());
-        for _ in 0..results {
-            self.push(Operand::Temp);
-        }
-    }
-
-    /// Forgets the operands above `height` and those chains that lead there.
-    fn truncate(&mut self, height: usize) {
-        while self.stack.len() > height {
-            self.pop();
-        }
-    }
-
-    // --- Branches -----------------------------------------------------------------------------------------------
-
-    /// Whether the top `arity` operands are where a branch to a label at `height` wants them.
-    fn in_place(&self, height: usize, arity: usize) -> bool {
-        let first = self.stack.len() - arity;
-        first == height
-            && self.stack[first..]
-                .iter()
-                .all(|operand| *operand == Operand::Temp)
-    }
-
-    /// Copies the top `arity` operands to the canonical registers at `height`, leaving the abstract stack as it is.
-    /// Each source lies at or above its destination, so copying upwards overwrites nothing that is still needed.
-    fn move_results(&mut self, height: usize, arity: usize) {
-        let first = self.stack.len() - arity;
-        if self.code.len() > self.code_limit {
-            return;
-        }
-        for i in 0..arity {
-            let dst = self.temp(height + i);
-            match self.stack[first + i] {
-                Operand::Temp if first == height => {}
-                Operand::Temp => {
-                    let src = self.temp(first + i);
-                    self.emit(Inst::Copy { dst, src });
-                }
-                Operand::Local { local, .. } => {
-                    self.emit(Inst::Copy { dst, src: local });
-                }
-                Operand::Const(value) => {
-                    self.emit(Inst::Const { dst, value });
-                }
-            }
-        }
-    }
-
-    /// Jumps to a construct's branch target.
-    fn jump(&mut self, inst: Inst, target: &mut Control<Label>) {
-        let at = self.emit(inst);
-        if target.kind == ControlKind::Loop {
-            *self.code[at as usize].target_mut().expect("a jump") = target.label.start;
-        } else {
-            target.label.pending.push(at);
-        }
-    }
-
-    /// Pops the condition and gives the jump that is taken when it is not zero (`when`) or zero: fused with the
-    /// comparison that made it where possible.
-    fn conditional(&mut self, when: bool) -> Inst {
-        let (operand, position) = self.pop();
-        let own = self.temp(position);
-        let mut when = when;
-        if operand == Operand::Temp {
-            // `i32.eqz` of what the instruction before it made only turns the jump around.
-            while let Some(&mut Inst::I32Eqz { dst, a }) = self.last() {
-                if dst != own || a != own {
-                    break;
-                }
-                self.code.pop();
-                when = !when;
-            }
-            if let Some(last) = self.last() {
-                let fused = last.as_branch(when);
-                if let (Some(&mut dst), Some(fused)) = (last.dst_mut(), fused)
-                    && dst == own
-                {
-                    self.code.pop();
-                    return fused;
-                }
-            }
-        }
-        let cond = match operand {
-            Operand::Temp => own,
-            Operand::Local { local, .. } => local,
-            Operand::Const(value) => {
-                self.emit(Inst::Const { dst: own, value });
-                own
-            }
-        };
-        if when {
-            Inst::BrIf { cond, target: 0 }
-        } else {
-            Inst::BrIfNot { cond, target: 0 }
-        }
-    }
-
-    fn emit_return(&mut self) {
-        let results = self.results;
-        match results {
-            0 => {
-                self.emit(Inst::Return);
-            }
-            1 => {
-                let src = self.pop_reg();
-                self.emit(Inst::ReturnOne { src });
-            }
-            _ => {
-                let first = self.settle_top(results);
-                self.emit(Inst::ReturnMany {
-                    first,
-                    count: narrow(results),
-                });
-            }
-        }
-    }
-
-    fn open(&mut self, params: u32) -> Label {
-        Label {
-            height: self.stack.len() - params as usize,
-            start: 0,
-            pending: Vec::new(),
-            otherwise: None,
-        }
-    }
-
-    fn call_arguments(&mut self, ty: &FuncType) -> Reg {
-        self.settle_top(ty.params().len())
     }
 }
 
@@ -540,7 +317,7 @@ impl Sink for Translator<'_> {
     }
 
     fn call(&mut self, func: u32, ty: &FuncType) {
-        let base = self.call_arguments(ty);
+        let base = self.settle_top(ty.params().len());
         self.emit(match func.checked_sub(self.imported_funcs) {
             Some(func) => Inst::Call { base, func },
             None => Inst::CallImport { base, func },
@@ -550,7 +327,7 @@ impl Sink for Translator<'_> {
 
     fn call_indirect(&mut self, table: u32, type_index: u32, ty: &FuncType) {
         let index = self.pop_reg();
-        let base = self.call_arguments(ty);
+        let base = self.settle_top(ty.params().len());
         self.emit(Inst::CallIndirect {
             base,
             index,
@@ -588,7 +365,7 @@ impl Sink for Translator<'_> {
         self.flushed = self.stack.len();
         self.barrier = self.code.len();
         let mut label = self.open(params);
-        label.otherwise = Some(jump);
+        label.otherwise = Some((jump, self.unpaid));
         label
     }
 
@@ -597,13 +374,15 @@ impl Sink for Translator<'_> {
             self.move_results(control.label.height, control.results as usize);
             let jump = self.emit(Inst::Br { target: 0 });
             control.label.pending.push(jump);
+            control.label.unpaid = control.label.unpaid.max(self.unpaid);
         }
-        let otherwise = control
+        let (otherwise, unpaid) = control
             .label
             .otherwise
             .take()
             .expect("an if has a jump around its first arm");
         self.bind(vec![otherwise]);
+        self.unpaid = unpaid;
         self.truncate(control.label.height);
         self.replace_top(0, control.params as usize);
         self.flushed = self.stack.len();
@@ -625,10 +404,16 @@ impl Sink for Translator<'_> {
         }
         if reachable {
             self.move_results(label.height, results);
+        } else {
+            self.unpaid = 0;
         }
         let mut jumps = label.pending;
+        self.unpaid = self.unpaid.max(label.unpaid);
         // An if without an else has as many parameters as results, canonical when it opened.
-        jumps.extend(label.otherwise);
+        if let Some((otherwise, unpaid)) = label.otherwise {
+            jumps.push(otherwise);
+            self.unpaid = self.unpaid.max(unpaid);
+        }
         self.bind(jumps);
         self.truncate(label.height);
         self.replace_top(0, results);
@@ -661,9 +446,11 @@ impl Sink for Translator<'_> {
         } else {
             let skip = self.conditional(false);
             let skip = self.emit(skip);
+            let unpaid = self.unpaid;
             self.move_results(target.label.height, arity);
             self.jump(Inst::Br { target: 0 }, target);
             self.bind(vec![skip]);
+            self.unpaid = unpaid;
         }
         self.barrier = self.code.len();
     }
@@ -674,29 +461,34 @@ impl Sink for Translator<'_> {
         let arity = controls[innermost - *depths.last().expect("a default") as usize].branch_arity() as usize;
         // The results settle once, before the jump; where a target wants them lower, a stub moves them there.
         self.settle_top(arity);
+        let settled = self.stack.len() - arity;
         let last = depths.len() as u32 - 1;
         self.emit(Inst::BrTable { index, last });
         let first_entry = self.code.len();
         self.code
             .resize(first_entry + depths.len(), Inst::Br { target: 0 });
+        // The entry is an instruction as well.
+        let unpaid = self.unpaid + 1;
         // One stub for each distinct target that needs one, found by depth.
         let mut stubs: std::collections::HashMap<u32, Pc> = std::collections::HashMap::new();
         for (i, &depth) in depths.iter().enumerate() {
             let entry = (first_entry + i) as Pc;
             let target = &mut controls[innermost - depth as usize];
-            if arity == 0 || self.in_place(target.label.height, arity) {
+            if arity == 0 || target.label.height == settled {
                 if target.kind == ControlKind::Loop {
                     self.code[entry as usize] = Inst::Br {
                         target: target.label.start,
                     };
                 } else {
                     target.label.pending.push(entry);
+                    target.label.unpaid = target.label.unpaid.max(unpaid);
                 }
                 continue;
             }
             let here = position(self.code);
             let stub = *stubs.entry(depth).or_insert(here);
             if stub == here {
+                self.unpaid = unpaid;
                 self.move_results(target.label.height, arity);
                 self.jump(Inst::Br { target: 0 }, target);
             }
@@ -715,43 +507,6 @@ impl Sink for Translator<'_> {
 
     fn is_exhausted(&self) -> bool {
         self.max_height > usize::from(Reg::MAX) || self.code.len() > self.code_limit
-    }
-}
-
-impl Translator<'_> {
-    /// Exchanges the top two operands where neither has a register of its own to keep; says whether it did. The lower
-    /// one is a constant, so nothing but its entry moves; the upper one may not be `Temp`, whose register is its place.
-    fn swap_top(&mut self) -> bool {
-        let len = self.stack.len();
-        match self.stack[len - 1] {
-            Operand::Temp => {
-                // Its value lies one register above the place that it would take: copy it down, the constant needs none.
-                let (dst, src) = (self.temp(len - 2), self.temp(len - 1));
-                let redirected = match self.last().and_then(Inst::dst_mut) {
-                    Some(written) if *written == src => {
-                        *written = dst;
-                        true
-                    }
-                    _ => false,
-                };
-                if !redirected {
-                    return false;
-                }
-                self.stack.swap(len - 1, len - 2);
-                true
-            }
-            Operand::Local { .. } => {
-                let (operand, _) = self.pop();
-                let (constant, _) = self.pop();
-                let Operand::Local { local, .. } = operand else {
-                    unreachable!("matched above")
-                };
-                self.push_local(u32::from(local));
-                self.push(constant);
-                true
-            }
-            Operand::Const(_) => false,
-        }
     }
 }
 

@@ -1,0 +1,100 @@
+//! Modules that ask for as much as they can: each bound is met by an error, a trap or a preemption, never by the host's
+//! memory or time.
+
+use luge_core::{
+    Engine, Execution, InstantiateError, Limits, Linker, Module, ModuleError, Step, Store, Value,
+};
+
+fn engine_and_module(text: &str) -> (Engine, Result<Module, ModuleError>) {
+    let engine = Engine::default();
+    let module = Module::new(&engine, &wat::parse_str(text).expect("wat"));
+    (engine, module)
+}
+
+/// Two hundred functions of some forty bytes, each of which carries a thousand values over six branches.
+#[test]
+fn code_stays_in_proportion_to_the_module() {
+    let results = "i32 ".repeat(1000);
+    let branch = "(br_if 0 (i32.const 0)) ".repeat(6);
+    let body = format!("(i32.const 1) (call 0) {branch} unreachable");
+    let funcs = format!("(func (type 0) {body})").repeat(200);
+    let (_, module) = engine_and_module(&format!("(module (type (func (result {results}))) {funcs})"));
+    assert!(matches!(module, Err(ModuleError::TooLarge { .. })), "{module:?}");
+}
+
+#[test]
+fn the_tables_of_a_store_share_their_limit() {
+    let limits = Limits {
+        table_elements: 1000,
+        ..Limits::default()
+    };
+    let (engine, module) = engine_and_module(
+        r#"(module (table $a 400 funcref) (table $b 400 externref)
+             (func (export "grow") (param i32) (result i32) (table.grow $a (ref.null func) (local.get 0))))"#,
+    );
+    let module = module.expect("module");
+    let mut store = Store::new(&engine, &limits, ());
+    let instance = Linker::new(&engine)
+        .instantiate(&mut store, &module)
+        .expect("instance");
+    let grow = instance.func(&store, "grow").expect("export");
+    for (delta, before) in [(201, -1), (200, 400), (1, -1), (0, 600)] {
+        let results = grow.call(&mut store, &[Value::I32(delta)]).expect("results");
+        assert_eq!(results, [Value::I32(before)], "{delta}");
+    }
+    let refused = Linker::new(&engine).instantiate(&mut store, &module);
+    assert!(matches!(
+        refused,
+        Err(InstantiateError::Limit {
+            have: 1400,
+            limit: 1000,
+            ..
+        })
+    ));
+}
+
+/// Filling, copying both ways and initialising: a range of 100,000 elements is done in pieces, and rightly.
+#[test]
+fn table_ranges_go_on_after_preemption() {
+    const LEN: usize = 100_000;
+    let items = "(ref.null func) (ref.func $f) (ref.null func) ".repeat(LEN / 3 + 1);
+    let text = format!(
+        r#"(module (table $t 100010 funcref) (table $u 100010 funcref) (elem $e funcref {items})
+             (func $f (export "mark") (param $i i32) (result i32)
+               (ref.is_null (table.get $t (local.get $i))))
+             (func (export "init") (table.init $t $e (i32.const 0) (i32.const 0) (i32.const {LEN})))
+             (func (export "up") (table.copy $t $t (i32.const 1) (i32.const 0) (i32.const {LEN})))
+             (func (export "down") (table.copy $t $t (i32.const 0) (i32.const 1) (i32.const {LEN})))
+             (func (export "there") (table.copy $u $t (i32.const 0) (i32.const 0) (i32.const {LEN})))
+             (func (export "clear") (table.fill $t (i32.const 0) (ref.null func) (i32.const {LEN})))
+             (func (export "back") (table.copy $t $u (i32.const 0) (i32.const 0) (i32.const {LEN}))))"#
+    );
+    let (engine, module) = engine_and_module(&text);
+    let mut store = Store::new(&engine, &Limits::default(), ());
+    let instance = Linker::new(&engine)
+        .instantiate(&mut store, &module.expect("module"))
+        .expect("instance");
+    let mark = instance.func(&store, "mark").expect("export");
+    let steps = [
+        ("init", 1),
+        ("up", 2),
+        ("down", 1),
+        ("there", 1),
+        ("clear", 3),
+        ("back", 1),
+    ];
+    for (name, first) in steps {
+        let func = instance.func(&store, name).expect("export");
+        let mut run = Execution::new(&mut store, func, &[]).expect("arguments");
+        let mut slices = 1;
+        while run.resume(&mut store, 10) == Step::Preempted {
+            slices += 1;
+        }
+        assert!(slices >= 10, "{name}: {slices}");
+        for i in (3..LEN - 3).step_by(997) {
+            let is_null = first == 3 || i % 3 != first % 3;
+            let results = mark.call(&mut store, &[Value::I32(i as i32)]).expect("results");
+            assert_eq!(results, [Value::I32(i32::from(is_null))], "{name} {i}");
+        }
+    }
+}
