@@ -51,7 +51,6 @@ pub struct FunctionService {
 
 /// What admission found out.
 pub struct Admitted {
-    path: String,
     matched: RouteMatch,
     body: HeldBody,
 }
@@ -161,7 +160,7 @@ impl FunctionService {
         if self.shard.is_draining() {
             return Err(Failure::Draining);
         }
-        let path = decode_path(head.target.path())?.into_owned();
+        let path = decode_path(head.target.path())?;
         let matched = self.routes.find(&path).ok_or(Failure::NotFound)?;
         let config = self.config(matched.function);
         if let Some(methods) = &config.methods
@@ -179,7 +178,6 @@ impl FunctionService {
             _ => Ok(Admission {
                 body_limit,
                 context: Admitted {
-                    path,
                     matched,
                     body: HeldBody {
                         memory: Rc::clone(&self.bodies),
@@ -190,37 +188,42 @@ impl FunctionService {
         }
     }
 
+    /// What the request says, for a function that can look.
+    fn variables(&self, request: &Request, matched: &RouteMatch) -> Result<Vec<(String, String)>, Failure> {
+        let function = &self.registry.functions()[matched.function];
+        if !function.reads_environment() {
+            return Ok(Vec::new());
+        }
+        Ok(cgi::variables(&RequestInfo {
+            method: &request.method,
+            target: &request.target,
+            version: request.version,
+            headers: &request.headers,
+            body_length: request.body.len(),
+            // Again: most functions do not look, and admission need not keep it.
+            path: &decode_path(request.target.path())?,
+            script_length: matched.script_length,
+            route: &function.config().route,
+            parameters: &matched.parameters,
+            peer: request.peer,
+            local: self.local,
+            pass_authorization: function.config().pass_authorization,
+        }))
+    }
+
     /// Runs the function; the outcome's response has yet to be counted and logged.
     async fn run(
         &self,
         request: &Request,
-        Admitted {
-            path,
-            matched,
-            body: _held,
-        }: Admitted,
+        Admitted { matched, body: _held }: Admitted,
         ticket: &InFlightTicket,
         started: Instant,
     ) -> (Result<Response, Failure>, Duration) {
         let index = matched.function;
         let config = self.config(index);
-        let variables = if self.registry.functions()[index].reads_environment() {
-            cgi::variables(&RequestInfo {
-                method: &request.method,
-                target: &request.target,
-                version: request.version,
-                headers: &request.headers,
-                body_length: request.body.len(),
-                path: &path,
-                script_length: matched.script_length,
-                route: &config.route,
-                parameters: &matched.parameters,
-                peer: request.peer,
-                local: self.local,
-                pass_authorization: config.pass_authorization,
-            })
-        } else {
-            Vec::new()
+        let variables = match self.variables(request, &matched) {
+            Ok(variables) => variables,
+            Err(failure) => return (Err(failure), Duration::ZERO),
         };
         let body = request.body.clone();
         let sandbox = match Sandbox::new(&self.registry, index, ticket.request(), variables, body) {
