@@ -83,6 +83,24 @@ fn a_huge_cookie_is_fine() {
 }
 
 #[test]
+fn a_head_larger_than_an_environment_is_the_clients_fault() {
+    let look = r#"(module
+        (import "wasi_snapshot_preview1" "environ_sizes_get" (func $sizes (param i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "_start") (drop (call $sizes (i32.const 0) (i32.const 4)))))"#;
+    let blind = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
+    let functions = [("look", look, ""), ("blind", blind, "")];
+    let server = Server::functions(&functions, "[limits]\nhead = \"1MiB\"", &["--cores", "1"]);
+    let cookie = "c".repeat((1 << 20) - 100);
+    let mut client = server.connect();
+    let answer = client.request("GET", "/look", &[("cookie", &cookie)], b"");
+    let reason = "head longer than a function's environment may be";
+    assert_eq!((answer.status, answer.reason()), (431, reason));
+    let answer = client.request("GET", "/blind", &[("cookie", &cookie)], b"");
+    assert_eq!(answer.status, 200, "nobody looks, nothing is made");
+}
+
+#[test]
 fn a_connection_is_kept_over_many_requests() {
     let server = Server::examples(&["--cores", "1"]);
     let mut client = server.connect();
