@@ -1,3 +1,5 @@
+//! Heads and bodies that the guard passes, and those that it refuses.
+
 use std::rc::Rc;
 
 use super::{Guard, Position, Refusal, Verdict};
