@@ -1,3 +1,5 @@
+//! The guard by itself: what it passes, what it refuses, and that no splitting of the bytes changes either.
+
 use std::rc::Rc;
 
 use super::{Guard, Position, Refusal, Verdict};
