@@ -7,7 +7,7 @@
 //! ```
 
 use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
@@ -121,6 +121,7 @@ pub fn serve(
     let shards_config = ShardsConfig {
         cores: CoreSelection::Count(cores),
         queue_bound: limits.queue,
+        started_bound: limits.started,
         drain_grace: limits.drain,
         ..ShardsConfig::default()
     };
@@ -192,7 +193,12 @@ fn warn_of_few_descriptors(capabilities: &Capabilities, cores: usize, limits: &S
     }
 }
 
+/// Takes an address for all shards. Sockets that share a port share it with other processes of the same user too, and the
+/// kernel would deal connections out between two servers; so it is asked first whether anybody listens there.
 fn reserve(address: SocketAddr) -> Result<ListenAddress, StartupError> {
+    if address.port() != 0 {
+        drop(TcpListener::bind(address).map_err(|error| listen_error(address, &error))?);
+    }
     ListenAddress::reserve(address).map_err(|error| listen_error(address, &error))
 }
 

@@ -88,6 +88,7 @@ struct Manifest {
 struct LimitsTable {
     connections: Option<Spanned<u64>>,
     queue: Option<Spanned<u64>>,
+    started: Option<Spanned<u64>>,
     bodies: Option<Spanned<String>>,
     head: Option<Spanned<String>>,
     header_count: Option<Spanned<u64>>,
@@ -184,6 +185,7 @@ impl Check<'_> {
             1 << 20,
         );
         self.count(&mut limits.queue, "limits.queue", table.queue, 1, 1 << 20);
+        self.count(&mut limits.started, "limits.started", table.started, 1, 1 << 20);
         self.count(
             &mut limits.header_count,
             "limits.header_count",

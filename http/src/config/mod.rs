@@ -70,6 +70,9 @@ pub struct ServerLimits {
     pub connections: usize,
     /// Requests per core that wait for their first slice. One more is answered 503 with `Retry-After`.
     pub queue: usize,
+    /// Runs per core that have begun and not ended. Further ones wait in the queue until one ends, so that guests that
+    /// sleep cannot pile up: this times a function's memory is the most that its runs can hold.
+    pub started: usize,
     /// Bytes of request bodies that a core holds at a time, those that are coming in and those of requests that run or
     /// wait. A body that finds no room is answered 503 with `Retry-After`.
     pub bodies: usize,
@@ -96,6 +99,7 @@ impl Default for ServerLimits {
         Self {
             connections: 4096,
             queue: 1024,
+            started: 256,
             bodies: 256 << 20,
             head_bytes: 64 * 1024,
             header_count: 100,

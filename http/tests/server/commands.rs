@@ -343,19 +343,21 @@ fn serve_says_why_it_cannot_start() {
     let server = Server::examples(&[]);
     let taken = server.listen.to_string();
     let run = |flags: &[&str]| command(&[]).args(flags).output().expect("luge runs");
-    // SO_REUSEPORT lets processes of one user share a port; the admin address of another kind of socket does not.
+    // Another kind of server, and one of this kind, which could share the port and would then share its requests.
     let blocker = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let blocked = blocker.local_addr().expect("an address").to_string();
-    let output = Command::new(env!("CARGO_BIN_EXE_luge"))
-        .args(["serve", "--listen", &blocked, "--admin", "127.0.0.1:0"])
-        .output()
-        .expect("luge runs");
-    assert_eq!(output.status.code(), Some(1));
-    assert!(
-        text(&output.stderr).contains(&format!("cannot listen on {blocked}")),
-        "{}",
-        text(&output.stderr)
-    );
+    for address in [&blocked, &taken] {
+        let output = Command::new(env!("CARGO_BIN_EXE_luge"))
+            .args(["serve", "--listen", address, "--admin", "127.0.0.1:0"])
+            .output()
+            .expect("luge runs");
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            text(&output.stderr).contains(&format!("cannot listen on {address}")),
+            "{}",
+            text(&output.stderr)
+        );
+    }
     // Both would bind, and the kernel would give each connection to either.
     let output = Command::new(env!("CARGO_BIN_EXE_luge"))
         .args(["serve", "--listen", "127.0.0.1:1", "--admin", "127.0.0.1:1"])

@@ -297,6 +297,28 @@ fn a_full_queue_rejects_and_says_when_to_come_back() {
 }
 
 #[test]
+fn sleeping_runs_do_not_pile_up() {
+    let functions = [("sleep", crate::support::SLEEP, "deadline = \"20s\"")];
+    let top = "[limits]\nqueue = 1\nstarted = 2";
+    let server = Server::functions(&functions, top, &["--cores", "1"]);
+    let mut clients: Vec<Client> = (0..12).map(|_| server.connect()).collect();
+    for client in &mut clients {
+        client.send("GET", "/sleep", &[], b"");
+    }
+    let statuses: Vec<u16> = clients
+        .iter_mut()
+        .map(|client| client.answer("GET").status)
+        .collect();
+    let served = statuses.iter().filter(|&&status| status == 200).count();
+    // Two sleep and one waits at any time; the rest came while it was so.
+    assert!((1..=9).contains(&served), "{statuses:?}");
+    assert!(
+        statuses.iter().all(|status| matches!(status, 200 | 503)),
+        "{statuses:?}"
+    );
+}
+
+#[test]
 fn a_client_that_goes_away_ends_its_run() {
     let functions = [("spin", SPIN, "deadline = \"50s\"\ncpu = \"50s\"")];
     let server = Server::functions(&functions, "", &["--cores", "1"]);
