@@ -1,14 +1,11 @@
 //! `luge inspect`: what a module holds, needs and uses, also of one that Luge cannot run.
-//!
-//! Features are found by asking the validator the other way round: a module uses a feature if it is valid with every
-//! feature there is and no longer valid without that one.
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use luge_core::{Engine, EngineConfig, ImportType, Module};
-use wasmparser::{Encoding, Parser, Payload, Validator, WasmFeatures};
+use luge_core::{Engine, EngineConfig, ImportType, Module, features_used};
+use wasmparser::{Encoding, Parser, Payload};
 
 use super::InspectArgs;
 use crate::function::{is_command, linker};
@@ -164,39 +161,6 @@ fn bounds(initial: u64, maximum: Option<u64>, unit: &str) -> String {
     }
 }
 
-const FEATURES: [(&str, WasmFeatures); 18] = [
-    ("mutable globals", WasmFeatures::MUTABLE_GLOBAL),
-    ("saturating conversions", WasmFeatures::SATURATING_FLOAT_TO_INT),
-    ("sign extension", WasmFeatures::SIGN_EXTENSION),
-    ("multiple values", WasmFeatures::MULTI_VALUE),
-    ("bulk memory", WasmFeatures::BULK_MEMORY),
-    ("reference types", WasmFeatures::REFERENCE_TYPES),
-    ("SIMD", WasmFeatures::SIMD),
-    ("relaxed SIMD", WasmFeatures::RELAXED_SIMD),
-    ("tail calls", WasmFeatures::TAIL_CALL),
-    ("extended constants", WasmFeatures::EXTENDED_CONST),
-    ("multiple memories", WasmFeatures::MULTI_MEMORY),
-    ("64-bit memories", WasmFeatures::MEMORY64),
-    ("threads", WasmFeatures::THREADS),
-    ("exceptions", WasmFeatures::EXCEPTIONS),
-    ("legacy exceptions", WasmFeatures::LEGACY_EXCEPTIONS),
-    ("function references", WasmFeatures::FUNCTION_REFERENCES),
-    ("garbage collection", WasmFeatures::GC),
-    ("wide arithmetic", WasmFeatures::WIDE_ARITHMETIC),
-];
-
-/// Names of the features that the module is not valid without; an error when it is valid with none left out.
-fn features(wasm: &[u8]) -> Result<Vec<&'static str>, String> {
-    let valid = |features| Validator::new_with_features(features).validate_all(wasm);
-    valid(WasmFeatures::all()).map_err(|error| error.to_string())?;
-    let is_used = |feature| valid(WasmFeatures::all().difference(feature)).is_err();
-    Ok(FEATURES
-        .into_iter()
-        .filter(|(_, feature)| is_used(*feature))
-        .map(|(name, _)| name)
-        .collect())
-}
-
 fn write_all(path: &Path, wasm: &[u8], contents: &Contents, out: &mut impl Write) -> io::Result<()> {
     writeln!(
         out,
@@ -235,7 +199,7 @@ fn write_all(path: &Path, wasm: &[u8], contents: &Contents, out: &mut impl Write
     for line in &contents.tables {
         writeln!(out, "  table   {line}")?;
     }
-    match features(wasm) {
+    match features_used(wasm) {
         Ok(names) if names.is_empty() => writeln!(out, "\nfeatures beyond WebAssembly 1.0: none")?,
         Ok(names) => writeln!(out, "\nfeatures beyond WebAssembly 1.0: {}", names.join(", "))?,
         Err(reason) => writeln!(out, "\nnot valid with any set of features: {reason}")?,

@@ -280,7 +280,7 @@ fn inspect_tells_what_a_module_needs() {
     for part in [
         "MISSING   func    env f",
         "1 to 3 pages of 64 KiB",
-        "SIMD",
+        "simd",
         "Luge cannot run it",
     ] {
         assert!(told.contains(part), "{part} is not in {told}");

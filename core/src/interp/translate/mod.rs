@@ -40,6 +40,12 @@ enum Operand {
     Const(u64),
 }
 
+/// The second operand of an instruction that takes two.
+enum Second {
+    Reg(Reg),
+    Imm(u64),
+}
+
 /// A branch target.
 #[derive(Debug)]
 pub(crate) struct Label {
@@ -267,32 +273,24 @@ impl Sink for Translator<'_> {
         if op.is_commutative() && matches!(self.stack[len - 2], Operand::Const(_)) {
             self.swap_top();
         }
-        let inst = if let Some(&Operand::Const(b)) = self.stack.last() {
-            self.pop();
-            let a = self.pop_reg();
-            op.inst_imm(self.push_temp(), a, b)
-        } else {
-            let b = self.pop_reg();
-            let a = self.pop_reg();
-            op.inst(self.push_temp(), a, b)
-        };
-        self.emit(inst);
+        let (a, b) = self.pop_two();
+        let dst = self.push_temp();
+        self.emit(match b {
+            Second::Reg(b) => op.inst(dst, a, b),
+            Second::Imm(b) => op.inst_imm(dst, a, b),
+        });
     }
 
     fn compare(&mut self, op: CompareOp) {
         let len = self.stack.len();
         let swap = matches!(self.stack[len - 2], Operand::Const(_)) && self.swap_top();
         let op = if swap { op.swapped() } else { op };
-        let inst = if let Some(&Operand::Const(b)) = self.stack.last() {
-            self.pop();
-            let a = self.pop_reg();
-            op.inst_imm(self.push_temp(), a, b)
-        } else {
-            let b = self.pop_reg();
-            let a = self.pop_reg();
-            op.inst(self.push_temp(), a, b)
-        };
-        self.emit(inst);
+        let (a, b) = self.pop_two();
+        let dst = self.push_temp();
+        self.emit(match b {
+            Second::Reg(b) => op.inst(dst, a, b),
+            Second::Imm(b) => op.inst_imm(dst, a, b),
+        });
     }
 
     fn load(&mut self, op: LoadOp, access: MemoryAccess) {

@@ -5,7 +5,7 @@
 //! their coming.
 
 use super::super::inst::{Inst, Reg};
-use super::{Operand, Translator, narrow};
+use super::{Operand, Second, Translator, narrow};
 
 impl Translator<'_> {
     /// The canonical register of a stack position. Too large a frame is found in `finish`; until then registers may
@@ -52,6 +52,18 @@ impl Translator<'_> {
                 dst
             }
         }
+    }
+
+    /// Pops two operands, the second of which may be an immediate.
+    pub(super) fn pop_two(&mut self) -> (Reg, Second) {
+        let second = match self.stack.last() {
+            Some(&Operand::Const(value)) => {
+                self.pop();
+                Second::Imm(value)
+            }
+            _ => Second::Reg(self.pop_reg()),
+        };
+        (self.pop_reg(), second)
     }
 
     /// Pushes a result and says which register it belongs in.
