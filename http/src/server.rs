@@ -7,7 +7,7 @@
 //! ```
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpStream};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::atomic::AtomicBool;
@@ -194,12 +194,23 @@ fn warn_of_few_descriptors(capabilities: &Capabilities, cores: usize, limits: &S
 }
 
 /// Takes an address for all shards. Sockets that share a port share it with other processes of the same user too, and the
-/// kernel would deal connections out between two servers; so it is asked first whether anybody listens there.
+/// kernel would deal connections out between two servers; so it is asked first whether anybody answers there.
 fn reserve(address: SocketAddr) -> Result<ListenAddress, StartupError> {
-    if address.port() != 0 {
-        drop(TcpListener::bind(address).map_err(|error| listen_error(address, &error))?);
+    if address.port() != 0 && is_served(address) {
+        let in_use = io::Error::from(io::ErrorKind::AddrInUse);
+        return Err(listen_error(address, &in_use));
     }
     ListenAddress::reserve(address).map_err(|error| listen_error(address, &error))
+}
+
+/// Whether something accepts connections at `address`. Binding a socket of its own would not tell: what a server that has
+/// just ended leaves behind in TIME_WAIT refuses it too, and a restart must not wait for that.
+fn is_served(address: SocketAddr) -> bool {
+    const PATIENCE: Duration = Duration::from_millis(200);
+    TcpStream::connect_timeout(&address, PATIENCE).is_ok_and(|stream| {
+        // With nobody there, a port of the ephemeral range can be given to the asking socket itself.
+        stream.local_addr().ok() != stream.peer_addr().ok()
+    })
 }
 
 fn listen_error(address: SocketAddr, error: &io::Error) -> StartupError {

@@ -144,6 +144,26 @@ fn more_connections_than_the_soft_limit_of_open_files() {
 }
 
 #[test]
+fn a_server_starts_again_where_another_has_just_ended() {
+    let mut first = Server::examples(&[]);
+    let address = first.listen.to_string();
+    // The server closes these first, so that its own end of each stays in TIME_WAIT.
+    for _ in 0..4 {
+        let mut client = first.connect();
+        let answer = client.request("GET", "/empty", &[("Connection", "close")], b"");
+        assert_eq!(answer.status, 200);
+        assert!(client.is_closed());
+    }
+    first.signal("-TERM");
+    assert!(first.wait().success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_luge"));
+    command.args(["serve", "--listen", &address, "--admin", "127.0.0.1:0"]);
+    let second = Server::start(&mut command, None);
+    assert_eq!(second.listen.to_string(), address);
+    assert_eq!(second.get("/empty").status, 200);
+}
+
+#[test]
 fn head_is_answered_without_a_body() {
     let server = Server::examples(&[]);
     let mut client = server.connect();
