@@ -8,5 +8,9 @@
 #![forbid(unsafe_code)]
 
 mod baseline;
+mod cpu;
+#[allow(dead_code, reason = "its users follow")]
+mod masm;
 
 pub use baseline::Baseline;
+pub use cpu::CpuFeatures;

@@ -6,10 +6,15 @@
 
 mod eval;
 mod table;
+mod vector;
 
 use crate::trap::Trap;
 pub(crate) use eval::{Evaluated, Slot};
 pub(crate) use table::for_each_operator;
+pub use vector::{
+    ExtractLaneOp, LaneWidth, ReplaceLaneOp, SplatOp, VectorBinaryOp, VectorLoadOp, VectorShiftOp,
+    VectorTernaryOp, VectorTestOp, VectorUnaryOp,
+};
 
 macro_rules! define_operators {
     (

@@ -1,0 +1,156 @@
+//! The macro assembler: x86-64 instructions by name, and what each operator of WebAssembly becomes.
+//!
+//! It is shared by all machine-code tiers. Below is `dynasm`, which encodes; above are the tiers, which decide where
+//! values live. A tier hands over an operator and places, and gets instructions; each operator's `emit` stands here once:
+//!
+//! | module | holds |
+//! |---|---|
+//! | `reg` | registers, places, conditions |
+//! | `label` | labels and jumps |
+//! | `moves` | moves between registers, memory and constants |
+//! | `scalar` | integer and float operators, loads and stores |
+//! | `vector` | 128-bit operators, with AVX or with SSE4.1 |
+//!
+//! An `emit` may use the scratch registers ([`reg::SCRATCH`] and its fellows) as it likes and leaves every other register
+//! but its destination as it was. Its destination may be one of its sources. It may change the flags.
+
+mod label;
+mod moves;
+mod reg;
+mod scalar;
+mod vector;
+
+pub(crate) use label::Label;
+pub(crate) use reg::{Condition, Mem, Reg, Rhs, SCRATCH, SCRATCH2, VSCRATCH, VSCRATCH2};
+
+use crate::cpu::CpuFeatures;
+use dynasmrt::DynasmApi;
+use label::Labels;
+use luge_core::Trap;
+use luge_core::compiler::TrapSite;
+
+/// An instruction stream under construction.
+#[derive(Debug)]
+pub(crate) struct Masm {
+    code: Vec<u8>,
+    cpu: CpuFeatures,
+    labels: Labels,
+    traps: Vec<TrapSite>,
+    /// Labels of this function's trap instructions, one for each kind that is used.
+    stubs: Vec<(Trap, Label)>,
+}
+
+impl Masm {
+    /// An empty stream for a processor with these features.
+    pub(crate) fn new(cpu: CpuFeatures) -> Self {
+        Self {
+            code: Vec::new(),
+            cpu,
+            labels: Labels::default(),
+            traps: Vec::new(),
+            stubs: Vec::new(),
+        }
+    }
+
+    /// What the code may use.
+    pub(crate) fn cpu(&self) -> CpuFeatures {
+        self.cpu
+    }
+
+    /// Where the next instruction goes, in bytes from the start.
+    #[inline]
+    pub(crate) fn here(&self) -> u32 {
+        // `is_full` is looked at long before a stream comes near this.
+        self.code.len() as u32
+    }
+
+    /// The code and its trap sites.
+    pub(crate) fn into_parts(self) -> (Vec<u8>, Vec<TrapSite>) {
+        (self.code, self.traps)
+    }
+
+    /// Overwrites the four bytes at `offset`, for what is known only later.
+    pub(crate) fn patch_u32(&mut self, offset: u32, value: u32) {
+        let offset = offset as usize;
+        self.code[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
+    }
+
+    /// Reads back the four bytes at `offset`.
+    pub(crate) fn read_u32(&self, offset: u32) -> u32 {
+        let bytes = &self.code[offset as usize..][..4];
+        u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]])
+    }
+
+    /// Says that the next instruction may fault, and what that means.
+    #[inline]
+    pub(crate) fn trap_here(&mut self, trap: Trap) {
+        let offset = self.here();
+        self.traps.push(TrapSite { offset, trap });
+    }
+
+    /// A label of this function at which the guest traps.
+    pub(crate) fn trap_label(&mut self, trap: Trap) -> Label {
+        if let Some(&(_, label)) = self.stubs.iter().find(|(of, _)| *of == trap) {
+            return label;
+        }
+        let label = self.label();
+        self.stubs.push((trap, label));
+        label
+    }
+
+    /// Traps if the condition holds.
+    pub(crate) fn trap_if(&mut self, condition: Condition, trap: Trap) {
+        let label = self.trap_label(trap);
+        self.jump_if(condition, label);
+    }
+
+    /// Emits the trap instructions that this function's jumps lead to. Called once, behind the function's last instruction.
+    pub(crate) fn finish_function(&mut self) {
+        for (trap, label) in std::mem::take(&mut self.stubs) {
+            self.bind(label);
+            self.trap(trap);
+        }
+    }
+
+    /// Traps.
+    pub(crate) fn trap(&mut self, trap: Trap) {
+        self.trap_here(trap);
+        dynasmrt::dynasm!(self ; .arch x64 ; ud2);
+    }
+}
+
+/// `dynasm!` writes through these.
+impl Extend<u8> for Masm {
+    fn extend<T: IntoIterator<Item = u8>>(&mut self, bytes: T) {
+        self.code.extend(bytes);
+    }
+}
+
+impl<'a> Extend<&'a u8> for Masm {
+    fn extend<T: IntoIterator<Item = &'a u8>>(&mut self, bytes: T) {
+        self.code.extend(bytes);
+    }
+}
+
+impl DynasmApi for Masm {
+    fn offset(&self) -> dynasmrt::AssemblyOffset {
+        dynasmrt::AssemblyOffset(self.code.len())
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        self.code.push(byte);
+    }
+
+    fn align(&mut self, alignment: usize, with: u8) {
+        let misaligned = self.code.len() % alignment;
+        if misaligned != 0 {
+            self.code.resize(self.code.len() + alignment - misaligned, with);
+        }
+    }
+
+    #[inline]
+    fn push_i32(&mut self, value: i32) {
+        self.code.extend_from_slice(&value.to_le_bytes());
+    }
+}

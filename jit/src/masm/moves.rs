@@ -1,0 +1,1 @@
+//! Moves between registers, memory and constants. None of them changes the flags.
