@@ -1,96 +1,291 @@
 //! The seam between the engine and its code generators.
 //!
-//! A [`Compiler`] turns a validated function into machine code that is inert: bytes and tables, which the engine
-//! publishes, maps and enters. Code generators therefore need no `unsafe`, and the engine does not know them. What
-//! generated code may rely on at run time is in [`crate::vmctx`].
+//! A [`CodeGenerator`] turns the function bodies of a module into machine code that is inert: bytes and tables, which
+//! the engine publishes, maps and enters. Code generators therefore need no `unsafe`, and the engine does not know them.
 //!
-//! The engine drives the front end: the compiler gives a [`Sink`] for each function and takes its code from it.
+//! ```text
+//!   engine                                    code generator
+//!     Module::new ── ModuleTranslation ──────►  compile: for each function
+//!                     .next_function()            a Sink of its own
+//!                     .translate(&mut sink) ◄───  reads the body through the one front end
+//!     vm::code    ◄── CodeArtifact ───────────  text, entries, trap sites
+//! ```
+//!
+//! What generated code may rely on at run time:
+//!
+//! * **Registers.** `r15` is the instance's [`VmCtx`](crate::vmctx), `r14` the base of its memory 0, `rbp` the frame,
+//!   `rsp` a stack of the run's own. All other registers belong to the code: a call preserves none of them.
+//! * **Values.** An `i32` in a general register is zero-extended; a reference is its slot (0 for null). Floats and
+//!   vectors lie in vector registers, whose upper bits mean nothing.
+//! * **Frames.** Each function begins with `push rbp; mov rbp, rsp` and keeps its `r15` at `[rbp - 8]`. The chain of `rbp` ends
+//!   with 0. Before a frame is used, its lowest address is compared with `stack_limit`; what is below that suffices for one
+//!   trampoline, one exit to the engine and a signal's frame.
+//! * **Arguments and results** lie where [`abi`] says.
+//! * **Calls into the engine** go through `leave`: see [`abi`].
+//! * **Calls of what is not of the same module** take the callee's [`FuncRef`](crate::vmctx::FuncRef) in `r11`, set `r15`
+//!   and `r14` for it (of a host's function: to 0), and restore both afterwards from the own frame and context.
 
-use crate::frontend::Sink;
+use crate::error::ModuleError;
+use crate::frontend::{self, Scan, Sink};
+use crate::index_spaces::IndexSpaces;
 use crate::trap::Trap;
-use crate::types::{FuncType, ValType};
+use crate::types::{FuncType, GlobalType, MemoryType, TableType, ValType};
+use crate::vm::layout::VmLayout;
 use std::fmt::Debug;
+use std::ops::Range;
+use wasmparser::{FuncToValidate, FuncValidatorAllocations, FunctionBody, ValidatorResources};
 
-/// A code generator.
-pub trait Compiler: Debug + Send + Sync {
-    /// What translates one function.
-    type Function: Sink;
-
-    /// The tier's name, as it appears in metrics and in the key of cached code.
+/// A tier that makes machine code.
+pub trait CodeGenerator: Debug + Send + Sync {
+    /// The tier's name, as metrics and logs show it.
     fn name(&self) -> &'static str;
 
-    /// Begins a function of this type, whose locals (parameters included) have these types.
-    ///
-    /// # Errors
-    /// [`CompileError::Unsupported`] where it cannot take the function; the engine then interprets it, says so in the
-    /// log and counts it.
-    fn begin(&self, ty: &FuncType, locals: &[ValType]) -> Result<Self::Function, CompileError>;
+    /// Everything that its code depends on beside the module: options, processor features, its own version. Cached code is
+    /// used only where this is the same.
+    fn fingerprint(&self) -> String;
 
-    /// Takes the code of a function whose body has been read to its end.
+    /// Compiles all functions of a module.
     ///
     /// # Errors
-    /// As [`Compiler::begin`], and [`CompileError::Internal`] for a mistake of the compiler's own.
-    fn finish(&self, function: Self::Function) -> Result<FunctionArtifact, CompileError>;
+    /// What `module` gives where a body is malformed or invalid; [`ModuleError::Unsupported`] where the tier cannot take
+    /// a function.
+    fn compile(&self, module: &mut ModuleTranslation<'_>) -> Result<CodeArtifact, ModuleError>;
 }
 
-/// The machine code of one function: position-independent, without relocations.
+/// How accesses to linear memory are kept in bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum BoundsStrategy {
+    /// By the address space around a memory: what lies outside of it faults. A 64-bit memory, which that cannot do for,
+    /// is checked as with [`Software`](Self::Software).
+    #[default]
+    Guard,
+    /// By a comparison before each access.
+    Software,
+    /// By nothing: for measurements only. (Today it makes the code of `Guard`, whose reservation is there all the same.)
+    None,
+}
+
+/// Where arguments and results lie, and how code calls the engine.
+///
+/// Arguments take the registers of their class in order ([`abi::GENERAL_ARGUMENTS`], vector registers 0 to
+/// [`abi::VECTOR_ARGUMENTS`] - 1); those that find none lie on the stack, in order, 8 bytes each and 16 for a vector, from
+/// `[rsp]` before the call (`[rbp + 16]` in the callee) on. Results do the same, with `rax` in front of the general
+/// registers; those on the stack lie in the same place as stack arguments, which the caller provides.
+pub mod abi {
+    /// Numbers of the general registers that take arguments.
+    pub const GENERAL_ARGUMENTS: [u8; 6] = [7, 6, 2, 1, 8, 9];
+    /// Numbers of the general registers that take results.
+    pub const GENERAL_RESULTS: [u8; 7] = [0, 7, 6, 2, 1, 8, 9];
+    /// How many vector registers take arguments, and results.
+    pub const VECTOR_ARGUMENTS: u8 = 8;
+
+    /// A call of `[r15 + leave]`: `eax` says for what, `rdi` points to slots of 8 bytes on the stack, which hold
+    /// operands and take results. All registers but `rsp`, `rbp`, `r14` and `r15` are lost.
+    ///
+    /// Requests below this one are a `Libcall` by its number, `ecx` and `edx` its immediates.
+    pub const LEAVE_HOST_CALL: u32 = 0x100;
+
+    /// How many 8-byte slots a call of the engine has to provide, however few it uses.
+    pub const LEAVE_SLOTS: usize = 4;
+}
+
+/// A module of which a code generator reads the functions, one after the other.
+pub struct ModuleTranslation<'w> {
+    types: &'w IndexSpaces,
+    layout: VmLayout,
+    bodies: std::vec::IntoIter<(FuncToValidate<ValidatorResources>, FunctionBody<'w>)>,
+    allocations: FuncValidatorAllocations,
+    scan: Scan,
+}
+
+impl<'w> ModuleTranslation<'w> {
+    pub(crate) fn new(
+        types: &'w IndexSpaces,
+        bodies: Vec<(FuncToValidate<ValidatorResources>, FunctionBody<'w>)>,
+    ) -> Self {
+        Self {
+            types,
+            layout: VmLayout::new(types),
+            bodies: bodies.into_iter(),
+            allocations: FuncValidatorAllocations::default(),
+            scan: Scan::default(),
+        }
+    }
+
+    /// What code can know of the module.
+    pub fn module(&self) -> ModuleView<'w> {
+        ModuleView {
+            types: self.types,
+            layout: self.layout,
+        }
+    }
+
+    /// How many functions are left.
+    pub fn remaining(&self) -> usize {
+        self.bodies.len()
+    }
+
+    /// The next function, in the order in which the module defines them.
+    ///
+    /// # Errors
+    /// [`ModuleError`] where the declaration of its locals is malformed.
+    pub fn next_function(&mut self) -> Result<Option<FunctionTranslation<'_, 'w>>, ModuleError> {
+        let Some((func, body)) = self.bodies.next() else {
+            return Ok(None);
+        };
+        let index = func.index;
+        let locals = frontend::local_types(self.types, index, &body)?;
+        Ok(Some(FunctionTranslation {
+            module: self,
+            func,
+            body,
+            index,
+            locals,
+        }))
+    }
+}
+
+/// A function that is about to be read.
+pub struct FunctionTranslation<'t, 'w> {
+    module: &'t mut ModuleTranslation<'w>,
+    func: FuncToValidate<ValidatorResources>,
+    body: FunctionBody<'w>,
+    index: u32,
+    locals: Vec<ValType>,
+}
+
+impl FunctionTranslation<'_, '_> {
+    /// Its number in the module's function index space.
+    pub fn index(&self) -> u32 {
+        self.index
+    }
+
+    /// Its type.
+    pub fn ty(&self) -> &FuncType {
+        self.module.types.func_type(self.index)
+    }
+
+    /// Types of its locals, parameters first.
+    pub fn locals(&self) -> &[ValType] {
+        &self.locals
+    }
+
+    /// Bytes of its body.
+    pub fn body_bytes(&self) -> u64 {
+        self.body.range().end.saturating_sub(self.body.range().start)
+    }
+
+    /// Where its body begins, in bytes from the module's start.
+    pub fn offset(&self) -> u64 {
+        self.body.range().start
+    }
+
+    /// Reads and validates the body, and tells `sink` what it means; `label` is the sink's own of the whole body.
+    ///
+    /// # Errors
+    /// [`ModuleError::Invalid`] where the body is malformed or invalid.
+    pub fn translate<S: Sink>(self, sink: &mut S, label: S::Label) -> Result<(), ModuleError> {
+        let Self {
+            module,
+            func,
+            body,
+            locals,
+            ..
+        } = self;
+        let mut validator = func.into_validator(std::mem::take(&mut module.allocations));
+        frontend::translate(
+            module.types,
+            &mut validator,
+            &body,
+            sink,
+            &locals,
+            &mut module.scan,
+            label,
+        )?;
+        module.allocations = validator.into_allocations();
+        Ok(())
+    }
+}
+
+/// What code can know of its module while it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct ModuleView<'w> {
+    types: &'w IndexSpaces,
+    layout: VmLayout,
+}
+
+impl<'w> ModuleView<'w> {
+    /// Where the parts of the instance's context lie.
+    pub fn layout(&self) -> VmLayout {
+        self.layout
+    }
+
+    /// The types of the type section.
+    pub fn types(&self) -> &'w [FuncType] {
+        &self.types.types
+    }
+
+    /// For each function, imported ones first, the number of its type.
+    pub fn funcs(&self) -> &'w [u32] {
+        &self.types.funcs
+    }
+
+    /// How many functions are imported.
+    pub fn imported_funcs(&self) -> u32 {
+        self.types.imported_funcs
+    }
+
+    /// The globals' types, imported ones first.
+    pub fn globals(&self) -> &'w [GlobalType] {
+        &self.types.globals
+    }
+
+    /// The memories' types, imported ones first.
+    pub fn memories(&self) -> &'w [MemoryType] {
+        &self.types.memories
+    }
+
+    /// The tables' types, imported ones first.
+    pub fn tables(&self) -> &'w [TableType] {
+        &self.types.tables
+    }
+}
+
+/// The machine code of a module: position-independent, without relocations.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct FunctionArtifact {
-    /// The code.
+pub struct CodeArtifact {
+    /// The code. Offsets below are into it.
     pub text: Vec<u8>,
-    /// The instructions that can trap, in ascending order of their offsets.
+    /// Where each defined function lies, in their order; it is entered at its start.
+    pub funcs: Vec<Range<u32>>,
+    /// For each type of the type section, a trampoline by which the engine enters functions of the type: called with
+    /// the slots in `rdi` and the function's address in `rax`, it loads the arguments from the slots, calls, and stores the
+    /// results from the first slot on. A `v128` takes two slots. `None` where no defined function has the type.
+    pub entries: Vec<Option<u32>>,
+    /// For each type of the type section, a trampoline that stands for host functions of the type: called by code with
+    /// the callee's `FuncRef` in `r11`, it leaves with [`abi::LEAVE_HOST_CALL`], the arguments in the slots and the
+    /// function's number in `ecx`. `None` where no imported function has the type.
+    pub host_calls: Vec<Option<u32>>,
+    /// The instructions that can trap, in ascending order.
     pub traps: Vec<TrapSite>,
-    /// Direct calls to functions of the same module, which are resolved when the module's code is laid out.
-    pub calls: Vec<CallSite>,
-    /// Where operators of the body begin in the code, in ascending order, for profilers and backtraces.
+    /// Where operators begin in the code, in ascending order: for profilers and people, if it was asked for.
     pub positions: Vec<SourcePosition>,
 }
 
 /// An instruction that can trap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TrapSite {
-    /// Offset of the instruction in the function's code.
+    /// Its offset in the code.
     pub offset: u32,
     /// What a fault there means.
     pub trap: Trap,
 }
 
-/// A direct call: a 32-bit relative displacement to be filled in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CallSite {
-    /// Offset of the displacement in the function's code.
-    pub offset: u32,
-    /// The callee, among the module's defined functions.
-    pub func: u32,
-}
-
 /// Where an operator begins in the code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourcePosition {
-    /// Offset in the function's code.
+    /// Offset in the code.
     pub offset: u32,
     /// Offset of the operator in the module's bytes.
     pub wasm: u32,
-}
-
-/// Why a function was not compiled.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CompileError {
-    /// The tier does not do this; the interpreter does.
-    #[error("the {tier} tier does not take this function: {what}")]
-    Unsupported {
-        /// The tier.
-        tier: &'static str,
-        /// What it lacks.
-        what: &'static str,
-    },
-    /// The tier is wrong; nothing that a module does may lead here.
-    #[error("the {tier} tier failed, which is a mistake of its own, please report it: {what}")]
-    Internal {
-        /// The tier.
-        tier: &'static str,
-        /// What went wrong.
-        what: String,
-    },
 }

@@ -25,6 +25,14 @@ pub enum ModuleError {
         /// Their names, separated by commas.
         features: String,
     },
+    /// The module is valid, but a tier cannot make code for it.
+    #[error("the {tier} tier cannot compile the module: {what}; the interpreter can run it")]
+    Unsupported {
+        /// The tier.
+        tier: &'static str,
+        /// What it does not do.
+        what: String,
+    },
     /// The module is valid but larger than the engine takes.
     #[error("{what} come to {have}, and at most {limit} are taken: split the function or module")]
     TooLarge {

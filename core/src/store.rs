@@ -273,6 +273,7 @@ impl StoreInner {
             Value::I64(value) => value.cast_unsigned(),
             Value::F32(bits) => u64::from(bits),
             Value::F64(bits) => bits,
+            Value::V128(_) => unreachable!("no level has vectors yet"),
             Value::FuncRef(None) | Value::ExternRef(None) => 0,
             Value::FuncRef(Some(func)) => func.index(self) as u64 + 1,
             Value::ExternRef(Some(number)) => u64::from(number) + 1,
@@ -287,6 +288,7 @@ impl StoreInner {
             ValType::I64 => Value::I64(slot.cast_signed()),
             ValType::F32 => Value::F32(slot as u32),
             ValType::F64 => Value::F64(slot),
+            ValType::V128 => unreachable!("no level has vectors yet"),
             ValType::FuncRef => Value::FuncRef(
                 slot.checked_sub(1)
                     .map(|index| Func::new_handle(self, index as u32)),

@@ -14,6 +14,8 @@ pub enum ValType {
     F32,
     /// IEEE 754 binary64.
     F64,
+    /// 128 bits, which vector operators see as lanes.
+    V128,
     /// Nullable reference to a function.
     FuncRef,
     /// Nullable reference to something of the embedder's.
@@ -29,11 +31,31 @@ impl ValType {
             wasmparser::ValType::I64 => Self::I64,
             wasmparser::ValType::F32 => Self::F32,
             wasmparser::ValType::F64 => Self::F64,
-            wasmparser::ValType::V128 => return None,
+            wasmparser::ValType::V128 => Self::V128,
             wasmparser::ValType::Ref(r) if r == wasmparser::RefType::FUNCREF => Self::FuncRef,
             wasmparser::ValType::Ref(r) if r == wasmparser::RefType::EXTERNREF => Self::ExternRef,
             wasmparser::ValType::Ref(_) => return None,
         })
+    }
+}
+
+impl ValType {
+    /// Whether values of the type lie in vector registers: floats and vectors.
+    pub fn is_float(self) -> bool {
+        matches!(self, Self::F32 | Self::F64 | Self::V128)
+    }
+
+    /// The one type, as the results of a construct that has one.
+    pub(crate) fn as_slice(self) -> &'static [Self] {
+        match self {
+            Self::I32 => &[Self::I32],
+            Self::I64 => &[Self::I64],
+            Self::F32 => &[Self::F32],
+            Self::F64 => &[Self::F64],
+            Self::V128 => &[Self::V128],
+            Self::FuncRef => &[Self::FuncRef],
+            Self::ExternRef => &[Self::ExternRef],
+        }
     }
 }
 
@@ -44,6 +66,7 @@ impl fmt::Display for ValType {
             Self::I64 => "i64",
             Self::F32 => "f32",
             Self::F64 => "f64",
+            Self::V128 => "v128",
             Self::FuncRef => "funcref",
             Self::ExternRef => "externref",
         })

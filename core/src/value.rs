@@ -19,6 +19,8 @@ pub enum Value {
     F32(u32),
     /// Bits of a binary64.
     F64(u64),
+    /// A vector; lane 0 lies in the lowest bits.
+    V128(u128),
     /// Reference to a function of the store, or null.
     FuncRef(Option<Func>),
     /// Reference to something that the embedder numbers, or null.
@@ -33,6 +35,7 @@ impl Value {
             Self::I64(_) => ValType::I64,
             Self::F32(_) => ValType::F32,
             Self::F64(_) => ValType::F64,
+            Self::V128(_) => ValType::V128,
             Self::FuncRef(_) => ValType::FuncRef,
             Self::ExternRef(_) => ValType::ExternRef,
         }
@@ -45,6 +48,7 @@ impl Value {
             ValType::I64 => Self::I64(0),
             ValType::F32 => Self::F32(0),
             ValType::F64 => Self::F64(0),
+            ValType::V128 => Self::V128(0),
             ValType::FuncRef => Self::FuncRef(None),
             ValType::ExternRef => Self::ExternRef(None),
         }

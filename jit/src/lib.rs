@@ -12,5 +12,5 @@ mod cpu;
 #[allow(dead_code, reason = "its users follow")]
 mod masm;
 
-pub use baseline::Baseline;
+pub use baseline::{Baseline, BaselineOptions};
 pub use cpu::CpuFeatures;

@@ -9,10 +9,13 @@
 //! entry of a `br_table`, may carry a thousand values, which the validator checks one by one; and a few bytes may declare
 //! fifty thousand locals.
 
+mod scan;
 mod sink;
 mod visitor;
 
-pub use sink::{Control, ControlKind, MemoryAccess, Sink};
+pub(crate) use scan::Scan;
+pub use scan::{LocalUse, LoopHints};
+pub use sink::{BlockSignature, Control, ControlKind, MemoryAccess, Next, Sink};
 
 use crate::error::ModuleError;
 use crate::index_spaces::IndexSpaces;
@@ -29,14 +32,21 @@ pub(crate) fn translate<S: Sink>(
     validator: &mut FuncValidator<ValidatorResources>,
     body: &FunctionBody<'_>,
     sink: &mut S,
-    locals: Vec<ValType>,
+    locals: &[ValType],
+    scan: &mut Scan,
     body_label: S::Label,
 ) -> Result<(), ModuleError> {
     let mut reader = body.get_binary_reader();
     validator.read_locals(&mut reader).map_err(ModuleError::invalid)?;
     let ty = types.func_type(validator.index());
     let results = u32::try_from(ty.results().len()).expect("the validator bounds the number of results");
+    let first_operator = reader.original_position();
+    if S::LOOKS_AHEAD {
+        let skipped = usize::try_from(first_operator - body.range().start).unwrap_or(usize::MAX);
+        scan.read(body.as_bytes().get(skipped..).unwrap_or_default(), locals);
+    }
     let mut visitor = Visitor::new(types, validator, sink, locals, results, body_label);
+    visitor.look_ahead(scan, body);
     let mut operators = wasmparser::OperatorsReader::new(reader);
     while !operators.eof() {
         visitor.offset = operators.original_position();

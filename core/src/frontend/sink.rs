@@ -19,7 +19,11 @@
 //!
 //! *Canonical* means: in the place that every path to the label agrees on.
 
-use crate::operator::{BinaryOp, CompareOp, Libcall, LoadOp, StoreOp, UnaryOp};
+use super::scan::LoopHints;
+use crate::operator::{
+    BinaryOp, CompareOp, ExtractLaneOp, LaneWidth, Libcall, LoadOp, ReplaceLaneOp, SplatOp, StoreOp, UnaryOp,
+    VectorBinaryOp, VectorLoadOp, VectorShiftOp, VectorTernaryOp, VectorTestOp, VectorUnaryOp,
+};
 use crate::types::{FuncType, ValType};
 
 /// What kind of construct a control entry stands for.
@@ -70,10 +74,39 @@ pub struct MemoryAccess {
     pub offset: u64,
 }
 
+/// What a construct takes from the stack and what it leaves there.
+#[derive(Debug, Clone, Copy)]
+pub struct BlockSignature<'t> {
+    /// Types of what it takes.
+    pub params: &'t [ValType],
+    /// Types of what it leaves.
+    pub results: &'t [ValType],
+}
+
+/// The operator behind the one that a sink is being told of, as far as it is worth knowing ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The result goes to this local.
+    LocalSet(u32),
+    /// The result goes to this local and stays on the stack.
+    LocalTee(u32),
+    /// Something else.
+    Other,
+}
+
 /// A tier's half of a translation: see the module's documentation for the protocol.
 pub trait Sink {
     /// The tier's own note of a branch target.
     type Label;
+
+    /// Whether the tier wants to know what loops use before it enters them ([`LoopHints`]), and what comes next
+    /// ([`Sink::begin`]). It costs a second reading of each body.
+    const LOOKS_AHEAD: bool = false;
+
+    /// Told before each operator of reachable code: where it begins, in bytes from the module's start, and, before operators
+    /// that give one value, what follows it.
+    #[expect(unused_variables, reason = "for those who look ahead")]
+    fn begin(&mut self, offset: u64, next: Next) {}
 
     /// A constant is pushed, as the bits of its slot.
     fn constant(&mut self, ty: ValType, bits: u64);
@@ -81,6 +114,8 @@ pub trait Sink {
     fn local_get(&mut self, local: u32, ty: ValType);
     /// A value is popped into a local.
     fn local_set(&mut self, local: u32, ty: ValType);
+    /// A vector constant is pushed.
+    fn vector_constant(&mut self, bits: u128);
     /// The top value is copied into a local.
     fn local_tee(&mut self, local: u32, ty: ValType);
     /// A global is pushed.
@@ -103,17 +138,48 @@ pub trait Sink {
     fn store(&mut self, op: StoreOp, access: MemoryAccess);
     /// An operator that the runtime carries out; immediates as [`Libcall`] says, unused ones 0.
     fn libcall(&mut self, libcall: Libcall, immediates: [u32; 2]);
+    /// One vector in, one out.
+    fn vector_unary(&mut self, op: VectorUnaryOp);
+    /// Two vectors in, one out.
+    fn vector_binary(&mut self, op: VectorBinaryOp);
+    /// Three vectors in, one out.
+    fn vector_ternary(&mut self, op: VectorTernaryOp);
+    /// A vector and a count in, a vector out.
+    fn vector_shift(&mut self, op: VectorShiftOp);
+    /// A vector in, an `i32` out.
+    fn vector_test(&mut self, op: VectorTestOp);
+    /// A scalar in, a vector out.
+    fn splat(&mut self, op: SplatOp);
+    /// A vector in, its lane out.
+    fn extract_lane(&mut self, op: ExtractLaneOp, lane: u8);
+    /// A vector and a scalar in, a vector out.
+    fn replace_lane(&mut self, op: ReplaceLaneOp, lane: u8);
+    /// Two vectors in; out one whose byte `i` is byte `lanes[i]` of the two.
+    fn shuffle(&mut self, lanes: [u8; 16]);
+    /// An address in, a vector out.
+    fn vector_load(&mut self, op: VectorLoadOp, access: MemoryAccess);
+    /// An address and a vector in.
+    fn vector_store(&mut self, access: MemoryAccess);
+    /// An address and a vector in; out the vector with the lane read.
+    fn load_lane(&mut self, width: LaneWidth, access: MemoryAccess, lane: u8);
+    /// An address and a vector in; the lane is written.
+    fn store_lane(&mut self, width: LaneWidth, access: MemoryAccess, lane: u8);
     /// A direct call; `func` in the module's function index space.
     fn call(&mut self, func: u32, ty: &FuncType);
     /// A call through a table; the element's index is on top of the arguments.
     fn call_indirect(&mut self, table: u32, type_index: u32, ty: &FuncType);
 
+    /// A direct call in the place of a return.
+    fn return_call(&mut self, func: u32, ty: &FuncType);
+    /// A call through a table in the place of a return.
+    fn return_call_indirect(&mut self, table: u32, type_index: u32, ty: &FuncType);
+
     /// Opens a block.
-    fn block(&mut self, params: u32, results: u32) -> Self::Label;
-    /// Opens a loop.
-    fn loop_(&mut self, params: u32, results: u32) -> Self::Label;
+    fn block(&mut self, ty: BlockSignature<'_>) -> Self::Label;
+    /// Opens a loop. `hints` is empty unless the tier looks ahead.
+    fn loop_(&mut self, ty: BlockSignature<'_>, hints: &LoopHints<'_>) -> Self::Label;
     /// Opens an if; the condition is on top.
-    fn if_(&mut self, params: u32, results: u32) -> Self::Label;
+    fn if_(&mut self, ty: BlockSignature<'_>) -> Self::Label;
     /// Ends the first arm, whose end is reached if `reachable`, and begins the second.
     fn else_(&mut self, control: &mut Control<Self::Label>, reachable: bool);
     /// Closes a construct. `reachable` says whether the end is reached by falling through; for an `if` without an

@@ -7,12 +7,18 @@
 //! (`None` on the control stack) and the sink hears nothing until the `end` or `else` of the innermost construct that
 //! was opened in live code.
 
-use super::sink::{Control, ControlKind, MemoryAccess, Sink};
+use super::scan::{Immediates, LoopHints, Scan, next_after};
+use super::sink::{BlockSignature, Control, ControlKind, MemoryAccess, Next, Sink};
 use crate::error::ModuleError;
 use crate::index_spaces::IndexSpaces;
-use crate::operator::{Libcall, LoadOp, StoreOp, TwoOperands, UnaryOp};
+use crate::operator::{
+    LaneWidth, Libcall, LoadOp, StoreOp, TwoOperands, UnaryOp, VectorLoadOp, VectorOperator,
+};
 use crate::types::ValType;
-use wasmparser::{BlockType, FuncValidator, MemArgTarget, ValidatorResources, VisitOperator};
+use wasmparser::{
+    BlockType, FuncValidator, FunctionBody, MemArgTarget, ValidatorResources, VisitOperator,
+    VisitSimdOperator,
+};
 
 /// The visitor of one function body.
 pub(super) struct Visitor<'a, S: Sink> {
@@ -26,7 +32,12 @@ pub(super) struct Visitor<'a, S: Sink> {
     /// Constructs opened in dead code and not yet closed.
     dead_depth: u32,
     reachable: bool,
-    locals: Vec<ValType>,
+    locals: &'a [ValType],
+    /// What loops use, for sinks that look ahead, and how many have opened.
+    scan: Option<&'a Scan>,
+    loops: usize,
+    /// The body's bytes, and where in the module they begin.
+    body: (&'a [u8], u64),
     /// Kept to be used again: targets of a `br_table`.
     targets: Vec<u32>,
     /// Where the operator that is being visited begins.
@@ -43,7 +54,7 @@ impl<'a, S: Sink> Visitor<'a, S> {
         types: &'a IndexSpaces,
         validator: &'a mut FuncValidator<ValidatorResources>,
         sink: &'a mut S,
-        locals: Vec<ValType>,
+        locals: &'a [ValType],
         results: u32,
         label: S::Label,
     ) -> Self {
@@ -61,8 +72,35 @@ impl<'a, S: Sink> Visitor<'a, S> {
             dead_depth: 0,
             reachable: true,
             locals,
+            scan: None,
+            loops: 0,
+            body: (&[], 0),
             targets: Vec::new(),
             offset: 0,
+        }
+    }
+
+    /// Gives what a sink that looks ahead is told.
+    pub(super) fn look_ahead(&mut self, scan: &'a Scan, body: &FunctionBody<'a>) {
+        if S::LOOKS_AHEAD {
+            self.scan = Some(scan);
+            self.body = (body.as_bytes(), body.range().start);
+        }
+    }
+
+    /// Announces an operator to a sink that looks ahead.
+    #[inline(always)]
+    fn begin(&mut self, immediates: Option<Immediates>) {
+        if S::LOOKS_AHEAD {
+            let next = match immediates {
+                Some(immediates) => {
+                    let (bytes, start) = self.body;
+                    let at = usize::try_from(self.offset - start).unwrap_or(usize::MAX);
+                    next_after(bytes.get(at..).unwrap_or_default(), immediates)
+                }
+                None => Next::Other,
+            };
+            self.sink.begin(self.offset, next);
         }
     }
 
@@ -82,34 +120,53 @@ impl<'a, S: Sink> Visitor<'a, S> {
         Ok(self.sink.is_exhausted())
     }
 
-    /// How many values a construct takes and leaves.
-    fn arity(&self, ty: BlockType) -> (u32, u32) {
-        let count = |types: &[ValType]| u32::try_from(types.len()).unwrap_or(u32::MAX);
+    /// What a construct takes and leaves.
+    fn signature(&self, ty: BlockType) -> BlockSignature<'a> {
+        let types = self.types;
         match ty {
-            BlockType::Empty => (0, 0),
-            BlockType::Type(_) => (0, 1),
+            BlockType::Empty => BlockSignature {
+                params: &[],
+                results: &[],
+            },
+            BlockType::Type(ty) => BlockSignature {
+                params: &[],
+                // Validated: the level has no type that is not among ours.
+                results: ValType::from_wasm(ty).map_or(&[], ValType::as_slice),
+            },
             BlockType::FuncType(index) => {
-                let ty = self.types.type_at(index);
-                (count(ty.params()), count(ty.results()))
+                let ty = types.type_at(index);
+                BlockSignature {
+                    params: ty.params(),
+                    results: ty.results(),
+                }
             }
         }
     }
 
     fn open(&mut self, kind: ControlKind, ty: BlockType) {
+        let loop_number = self.loops;
+        self.loops += usize::from(kind == ControlKind::Loop);
         if !self.reachable {
             self.dead_depth += 1;
             return;
         }
-        let (params, results) = self.arity(ty);
+        self.begin(None);
+        let signature = self.signature(ty);
         let label = match kind {
-            ControlKind::Loop => self.sink.loop_(params, results),
-            ControlKind::If => self.sink.if_(params, results),
-            _ => self.sink.block(params, results),
+            ControlKind::Loop => {
+                let hints = self
+                    .scan
+                    .map_or(LoopHints::default(), |scan| scan.hints(loop_number));
+                self.sink.loop_(signature, &hints)
+            }
+            ControlKind::If => self.sink.if_(signature),
+            _ => self.sink.block(signature),
         };
+        let count = |types: &[ValType]| u32::try_from(types.len()).unwrap_or(u32::MAX);
         self.controls.push(Control {
             kind,
-            params,
-            results,
+            params: count(signature.params),
+            results: count(signature.results),
             label,
         });
         self.branched.push(false);
@@ -119,6 +176,7 @@ impl<'a, S: Sink> Visitor<'a, S> {
         if self.dead_depth > 0 {
             return;
         }
+        self.begin(None);
         let control = self.controls.last_mut().expect("validated: an else has its if");
         self.sink.else_(control, self.reachable);
         control.kind = ControlKind::Else;
@@ -134,6 +192,7 @@ impl<'a, S: Sink> Visitor<'a, S> {
             self.dead_depth -= 1;
             return;
         }
+        self.begin(None);
         let control = self.controls.pop().expect("validated: an end has its construct");
         let branched = self.branched.pop().expect("as long as controls");
         let joined = match control.kind {
@@ -165,6 +224,7 @@ impl<'a, S: Sink> Visitor<'a, S> {
             let index = self.index_of(self.targets[i]);
             self.branched[index] = true;
         }
+        self.begin(None);
         self.sink.br_table(&mut self.controls, &self.targets);
         self.reachable = false;
         Ok(())
@@ -174,6 +234,19 @@ impl<'a, S: Sink> Visitor<'a, S> {
         match op {
             TwoOperands::Binary(op) => self.sink.binary(op),
             TwoOperands::Compare(op) => self.sink.compare(op),
+        }
+    }
+
+    fn vector(&mut self, op: VectorOperator, lane: u8) {
+        match op {
+            VectorOperator::Unary(op) => self.sink.vector_unary(op),
+            VectorOperator::Binary(op) => self.sink.vector_binary(op),
+            VectorOperator::Ternary(op) => self.sink.vector_ternary(op),
+            VectorOperator::Shift(op) => self.sink.vector_shift(op),
+            VectorOperator::Test(op) => self.sink.vector_test(op),
+            VectorOperator::Splat(op) => self.sink.splat(op),
+            VectorOperator::Extract(op) => self.sink.extract_lane(op, lane),
+            VectorOperator::Replace(op) => self.sink.replace_lane(op, lane),
         }
     }
 
@@ -254,12 +327,12 @@ macro_rules! rule {
     ($self:ident, mvp, MemorySize, $v:ident [$mem:ident] $ann:tt) => { live!($self, $v [$mem], $self.sink.libcall(Libcall::MemorySize, [$mem, 0])) };
     ($self:ident, mvp, MemoryGrow, $v:ident [$mem:ident] $ann:tt) => { live!($self, $v [$mem], $self.sink.libcall(Libcall::MemoryGrow, [$mem, 0])) };
 
-    ($self:ident, mvp, $op:ident, $v:ident [$arg:ident] (arity memarg 1 -> 1)) => { live!($self, $v [$arg], $self.sink.load(LoadOp::$op, memory_access(&$arg))) };
+    ($self:ident, mvp, $op:ident, $v:ident [$arg:ident] (arity memarg 1 -> 1)) => { live!($self, $v [$arg], Some(Immediates::Memory), $self.sink.load(LoadOp::$op, memory_access(&$arg))) };
     ($self:ident, mvp, $op:ident, $v:ident [$arg:ident] (arity memarg 2 -> 0)) => { live!($self, $v [$arg], $self.sink.store(StoreOp::$op, memory_access(&$arg))) };
-    ($self:ident, mvp, $op:ident, $v:ident [] (arity 1 -> 1)) => { live!($self, $v [], $self.sink.unary(UnaryOp::$op)) };
-    ($self:ident, mvp, $op:ident, $v:ident [] (arity 2 -> 1)) => { live!($self, $v [], $self.two_operands(TwoOperands::$op)) };
-    ($self:ident, sign_extension, $op:ident, $v:ident [] $ann:tt) => { live!($self, $v [], $self.sink.unary(UnaryOp::$op)) };
-    ($self:ident, saturating_float_to_int, $op:ident, $v:ident [] $ann:tt) => { live!($self, $v [], $self.sink.unary(UnaryOp::$op)) };
+    ($self:ident, mvp, $op:ident, $v:ident [] (arity 1 -> 1)) => { live!($self, $v [], Some(Immediates::None), $self.sink.unary(UnaryOp::$op)) };
+    ($self:ident, mvp, $op:ident, $v:ident [] (arity 2 -> 1)) => { live!($self, $v [], Some(Immediates::None), $self.two_operands(TwoOperands::$op)) };
+    ($self:ident, sign_extension, $op:ident, $v:ident [] $ann:tt) => { live!($self, $v [], Some(Immediates::None), $self.sink.unary(UnaryOp::$op)) };
+    ($self:ident, saturating_float_to_int, $op:ident, $v:ident [] $ann:tt) => { live!($self, $v [], Some(Immediates::None), $self.sink.unary(UnaryOp::$op)) };
 
     ($self:ident, bulk_memory, MemoryInit, $v:ident [$data:ident, $mem:ident] $ann:tt) => { live!($self, $v [$data, $mem], $self.sink.libcall(Libcall::MemoryInit, [$mem, $data])) };
     ($self:ident, bulk_memory, TableInit, $v:ident [$elem:ident, $table:ident] $ann:tt) => { live!($self, $v [$elem, $table], $self.sink.libcall(Libcall::TableInit, [$table, $elem])) };
@@ -276,6 +349,33 @@ macro_rules! rule {
     ($self:ident, reference_types, TypedSelectMulti, $v:ident [$tys:ident] $ann:tt) => {{ let _ = $tys; Err($self.unsupported("TypedSelectMulti", "multi-value select")) }};
     ($self:ident, reference_types, $op:ident, $v:ident [$table:ident] $ann:tt) => { live!($self, $v [$table], $self.sink.libcall(Libcall::$op, [$table, 0])) };
 
+    ($self:ident, tail_call, ReturnCall, $v:ident [$func:ident] $ann:tt) => { live!($self, $v [$func], {
+        let types = $self.types;
+        $self.sink.return_call($func, types.func_type($func));
+        $self.reachable = false;
+    }) };
+    ($self:ident, tail_call, ReturnCallIndirect, $v:ident [$ty:ident, $table:ident] $ann:tt) => { live!($self, $v [$ty, $table], {
+        let types = $self.types;
+        $self.sink.return_call_indirect($table, $ty, types.type_at($ty));
+        $self.reachable = false;
+    }) };
+
+    ($self:ident, simd, V128Const, $v:ident [$value:ident] $ann:tt) => { live!($self, $v [$value], $self.sink.vector_constant($value.i128().cast_unsigned())) };
+    ($self:ident, simd, I8x16Shuffle, $v:ident [$lanes:ident] $ann:tt) => { live!($self, $v [$lanes], $self.sink.shuffle($lanes)) };
+    ($self:ident, simd, V128Store, $v:ident [$arg:ident] $ann:tt) => { live!($self, $v [$arg], $self.sink.vector_store(memory_access(&$arg))) };
+    ($self:ident, simd, $op:ident, $v:ident [$arg:ident] (arity memarg 1 -> 1)) => { live!($self, $v [$arg], Some(Immediates::Memory), $self.sink.vector_load(VectorLoadOp::$op, memory_access(&$arg))) };
+    ($self:ident, simd, V128Load8Lane, $v:ident [$arg:ident, $lane:ident] $ann:tt) => { live!($self, $v [$arg, $lane], $self.sink.load_lane(LaneWidth::Bits8, memory_access(&$arg), $lane)) };
+    ($self:ident, simd, V128Load16Lane, $v:ident [$arg:ident, $lane:ident] $ann:tt) => { live!($self, $v [$arg, $lane], $self.sink.load_lane(LaneWidth::Bits16, memory_access(&$arg), $lane)) };
+    ($self:ident, simd, V128Load32Lane, $v:ident [$arg:ident, $lane:ident] $ann:tt) => { live!($self, $v [$arg, $lane], $self.sink.load_lane(LaneWidth::Bits32, memory_access(&$arg), $lane)) };
+    ($self:ident, simd, V128Load64Lane, $v:ident [$arg:ident, $lane:ident] $ann:tt) => { live!($self, $v [$arg, $lane], $self.sink.load_lane(LaneWidth::Bits64, memory_access(&$arg), $lane)) };
+    ($self:ident, simd, V128Store8Lane, $v:ident [$arg:ident, $lane:ident] $ann:tt) => { live!($self, $v [$arg, $lane], $self.sink.store_lane(LaneWidth::Bits8, memory_access(&$arg), $lane)) };
+    ($self:ident, simd, V128Store16Lane, $v:ident [$arg:ident, $lane:ident] $ann:tt) => { live!($self, $v [$arg, $lane], $self.sink.store_lane(LaneWidth::Bits16, memory_access(&$arg), $lane)) };
+    ($self:ident, simd, V128Store32Lane, $v:ident [$arg:ident, $lane:ident] $ann:tt) => { live!($self, $v [$arg, $lane], $self.sink.store_lane(LaneWidth::Bits32, memory_access(&$arg), $lane)) };
+    ($self:ident, simd, V128Store64Lane, $v:ident [$arg:ident, $lane:ident] $ann:tt) => { live!($self, $v [$arg, $lane], $self.sink.store_lane(LaneWidth::Bits64, memory_access(&$arg), $lane)) };
+    ($self:ident, simd, $op:ident, $v:ident [$lane:ident] $ann:tt) => { live!($self, $v [$lane], $self.vector(VectorOperator::$op, $lane)) };
+    ($self:ident, simd, $op:ident, $v:ident [] $ann:tt) => { live!($self, $v [], Some(Immediates::None), $self.vector(VectorOperator::$op, 0)) };
+    ($self:ident, relaxed_simd, $op:ident, $v:ident [] $ann:tt) => { live!($self, $v [], Some(Immediates::None), $self.vector(relaxed::$op, 0)) };
+
     ($self:ident, $proposal:ident, $op:ident, $v:ident [$($arg:ident),*] $ann:tt) => {{
         $( let _ = $arg; )*
         Err($self.unsupported(stringify!($op), stringify!($proposal)))
@@ -284,14 +384,16 @@ macro_rules! rule {
 
 macro_rules! validate {
     ($self:ident, $visit:ident $(, $arg:expr)*) => {
-        $self.validator.visitor($self.offset).$visit($($arg),*).map_err(ModuleError::invalid)?
+        $self.validator.simd_visitor($self.offset).$visit($($arg),*).map_err(ModuleError::invalid)?
     };
 }
 
 macro_rules! live {
-    ($self:ident, $visit:ident [$($arg:ident),*], $rule:expr) => {{
+    ($self:ident, $visit:ident [$($arg:ident),*], $rule:expr) => { live!($self, $visit [$($arg),*], None, $rule) };
+    ($self:ident, $visit:ident [$($arg:ident),*], $immediates:expr, $rule:expr) => {{
         validate!($self, $visit $(, $arg)*);
         if $self.reachable {
+            $self.begin($immediates);
             $rule;
         }
         Ok(())
@@ -301,5 +403,43 @@ macro_rules! live {
 impl<'a, S: Sink> VisitOperator<'a> for Visitor<'_, S> {
     type Output = Outcome;
 
+    fn simd_visitor(&mut self) -> Option<&mut dyn VisitSimdOperator<'a, Output = Outcome>> {
+        Some(self)
+    }
+
     wasmparser::for_each_visit_operator!(visit);
+}
+
+impl<'a, S: Sink> VisitSimdOperator<'a> for Visitor<'_, S> {
+    wasmparser::for_each_visit_simd_operator!(visit);
+}
+
+/// What each relaxed operator means in the deterministic profile (specification 3.0, appendix "Profiles").
+#[expect(
+    non_upper_case_globals,
+    reason = "the constants carry the operators' own names"
+)]
+mod relaxed {
+    use crate::operator::VectorOperator as V;
+
+    pub(super) const I8x16RelaxedSwizzle: V = V::I8x16Swizzle;
+    pub(super) const I32x4RelaxedTruncF32x4S: V = V::I32x4TruncSatF32x4S;
+    pub(super) const I32x4RelaxedTruncF32x4U: V = V::I32x4TruncSatF32x4U;
+    pub(super) const I32x4RelaxedTruncF64x2SZero: V = V::I32x4TruncSatF64x2SZero;
+    pub(super) const I32x4RelaxedTruncF64x2UZero: V = V::I32x4TruncSatF64x2UZero;
+    pub(super) const F32x4RelaxedMadd: V = V::F32x4RelaxedMadd;
+    pub(super) const F32x4RelaxedNmadd: V = V::F32x4RelaxedNmadd;
+    pub(super) const F64x2RelaxedMadd: V = V::F64x2RelaxedMadd;
+    pub(super) const F64x2RelaxedNmadd: V = V::F64x2RelaxedNmadd;
+    pub(super) const I8x16RelaxedLaneselect: V = V::V128Bitselect;
+    pub(super) const I16x8RelaxedLaneselect: V = V::V128Bitselect;
+    pub(super) const I32x4RelaxedLaneselect: V = V::V128Bitselect;
+    pub(super) const I64x2RelaxedLaneselect: V = V::V128Bitselect;
+    pub(super) const F32x4RelaxedMin: V = V::F32x4Min;
+    pub(super) const F32x4RelaxedMax: V = V::F32x4Max;
+    pub(super) const F64x2RelaxedMin: V = V::F64x2Min;
+    pub(super) const F64x2RelaxedMax: V = V::F64x2Max;
+    pub(super) const I16x8RelaxedQ15mulrS: V = V::I16x8Q15MulrSatS;
+    pub(super) const I16x8RelaxedDotI8x16I7x16S: V = V::I16x8RelaxedDotI8x16I7x16S;
+    pub(super) const I32x4RelaxedDotI8x16I7x16AddS: V = V::I32x4RelaxedDotI8x16I7x16AddS;
 }

@@ -61,6 +61,7 @@ fn component() -> ModuleError {
 fn translate(types: &IndexSpaces, bodies: Vec<Body<'_>>) -> Result<ModuleCode, ModuleError> {
     let mut code = ModuleCode::default();
     let mut allocations = FuncValidatorAllocations::default();
+    let mut scan = frontend::Scan::default();
     let mut body_bytes = 0_usize;
     for (func, body) in bodies {
         let index = func.index;
@@ -76,7 +77,7 @@ fn translate(types: &IndexSpaces, bodies: Vec<Body<'_>>) -> Result<ModuleCode, M
             body_bytes,
         );
         let label = Translator::body_label();
-        frontend::translate(types, &mut validator, &body, &mut sink, locals, label)?;
+        frontend::translate(types, &mut validator, &body, &mut sink, &locals, &mut scan, label)?;
         let func = sink.finish()?;
         code.push(func);
         allocations = validator.into_allocations();

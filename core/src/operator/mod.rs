@@ -9,8 +9,10 @@ mod table;
 mod vector;
 
 use crate::trap::Trap;
+use crate::types::ValType;
 pub(crate) use eval::{Evaluated, Slot};
 pub(crate) use table::for_each_operator;
+pub(crate) use vector::VectorOperator;
 pub use vector::{
     ExtractLaneOp, LaneWidth, ReplaceLaneOp, SplatOp, VectorBinaryOp, VectorLoadOp, VectorShiftOp,
     VectorTernaryOp, VectorTestOp, VectorUnaryOp,
@@ -33,6 +35,16 @@ macro_rules! define_operators {
         impl UnaryOp {
             /// Every operator of the class.
             pub const ALL: &'static [Self] = &[$(Self::$un),*];
+
+            /// Type of the operand; for `ref.is_null`, which takes any reference, the type of a function reference.
+            pub fn operand(self) -> ValType {
+                match self { $(Self::$un => const { operand_type(stringify!($un)) }),* }
+            }
+
+            /// Type of the result.
+            pub fn result(self) -> ValType {
+                match self { $(Self::$un => const { result_type(stringify!($un)) }),* }
+            }
 
             /// The meaning, on slots.
             ///
@@ -59,6 +71,11 @@ macro_rules! define_operators {
             /// Every operator of the class.
             pub const ALL: &'static [Self] = &[$(Self::$bin),*];
 
+            /// Type of the operands and of the result.
+            pub fn ty(self) -> ValType {
+                match self { $(Self::$bin => const { leading_type(stringify!($bin)) }),* }
+            }
+
             /// The meaning, on slots.
             ///
             /// # Errors
@@ -84,6 +101,11 @@ macro_rules! define_operators {
         impl CompareOp {
             /// Every operator of the class.
             pub const ALL: &'static [Self] = &[$(Self::$cmp),*];
+
+            /// Type of the operands.
+            pub fn ty(self) -> ValType {
+                match self { $(Self::$cmp => const { leading_type(stringify!($cmp)) }),* }
+            }
 
             /// The meaning, on slots.
             #[inline(always)]
@@ -118,6 +140,11 @@ macro_rules! define_operators {
         pub enum LoadOp { $($load),* }
 
         impl LoadOp {
+            /// Type of the value, as it lies on the stack.
+            pub fn ty(self) -> ValType {
+                match self { $(Self::$load => const { leading_type(stringify!($load)) }),* }
+            }
+
             /// Bytes that the operator reads.
             pub fn width(self) -> u32 {
                 match self { $(Self::$load => <$lm>::BITS / 8),* }
@@ -130,6 +157,11 @@ macro_rules! define_operators {
         pub enum StoreOp { $($store),* }
 
         impl StoreOp {
+            /// Type of the value, as it lies on the stack.
+            pub fn ty(self) -> ValType {
+                match self { $(Self::$store => const { leading_type(stringify!($store)) }),* }
+            }
+
             /// Bytes that the operator writes.
             pub fn width(self) -> u32 {
                 match self { $(Self::$store => <$sm>::BITS / 8),* }
@@ -138,6 +170,42 @@ macro_rules! define_operators {
     };
 }
 for_each_operator!(define_operators);
+
+/// The type that an operator's name begins with, which is that of its result (`I32WrapI64`), or of its operands if it is
+/// a comparison (`F64Lt`).
+const fn leading_type(name: &str) -> ValType {
+    match name.as_bytes() {
+        [b'I', b'3', ..] => ValType::I32,
+        [b'I', b'6', ..] => ValType::I64,
+        [b'F', b'3', ..] => ValType::F32,
+        [b'F', b'6', ..] => ValType::F64,
+        _ => ValType::FuncRef,
+    }
+}
+
+/// The type of a unary operator's result: what its name begins with, but for the tests (`I64Eqz`, `RefIsNull`).
+const fn result_type(name: &str) -> ValType {
+    match name.as_bytes() {
+        [b'R', ..] | [.., b'E', b'q', b'z'] => ValType::I32,
+        _ => leading_type(name),
+    }
+}
+
+/// The type of a unary operator's operand: the second that its name has (`I32TruncF64S`), or else the first.
+const fn operand_type(name: &str) -> ValType {
+    let bytes = name.as_bytes();
+    let mut at = 3;
+    while at + 3 <= bytes.len() {
+        match [bytes[at], bytes[at + 1], bytes[at + 2]] {
+            [b'I', b'3', b'2'] => return ValType::I32,
+            [b'I', b'6', b'4'] => return ValType::I64,
+            [b'F', b'3', b'2'] => return ValType::F32,
+            [b'F', b'6', b'4'] => return ValType::F64,
+            _ => at += 1,
+        }
+    }
+    leading_type(name)
+}
 
 impl BinaryOp {
     /// Whether the operands may change places.
@@ -309,6 +377,23 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn types_follow_from_names() {
+        assert_eq!(
+            (UnaryOp::I32WrapI64.operand(), UnaryOp::I32WrapI64.result()),
+            (ValType::I64, ValType::I32)
+        );
+        assert_eq!(
+            (UnaryOp::I64Eqz.operand(), UnaryOp::I64Eqz.result()),
+            (ValType::I64, ValType::I32)
+        );
+        assert_eq!(UnaryOp::I64Extend32S.operand(), ValType::I64);
+        assert_eq!(UnaryOp::F32DemoteF64.operand(), ValType::F64);
+        assert_eq!(UnaryOp::I64TruncSatF32U.operand(), ValType::F32);
+        assert_eq!(BinaryOp::F32Copysign.ty(), ValType::F32);
+        assert_eq!(LoadOp::I64Load32U.ty(), ValType::I64);
     }
 
     #[test]

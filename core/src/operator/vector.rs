@@ -261,7 +261,6 @@ macro_rules! for_each_vector_operator {
         }
     };
 }
-pub(crate) use for_each_vector_operator;
 
 macro_rules! define_vector_operators {
     ($($class:ident { $($op:ident)* })*) => {
@@ -294,6 +293,38 @@ macro_rules! define_vector_operators {
     };
 }
 for_each_vector_operator!(define_vector_operators);
+
+macro_rules! define_vector_operator {
+    (unary { $($unary:ident)* } binary { $($binary:ident)* } ternary { $($ternary:ident)* } shift { $($shift:ident)* }
+     test { $($test:ident)* } splat { $($splat:ident)* } extract { $($extract:ident)* } replace { $($replace:ident)* }
+     load { $($load:ident)* }) => {
+        /// A vector operator by its name alone, whichever class it is of: the decoder's list knows arities, not classes.
+        #[derive(Clone, Copy)]
+        pub(crate) enum VectorOperator {
+            Unary(VectorUnaryOp),
+            Binary(VectorBinaryOp),
+            Ternary(VectorTernaryOp),
+            Shift(VectorShiftOp),
+            Test(VectorTestOp),
+            Splat(SplatOp),
+            Extract(ExtractLaneOp),
+            Replace(ReplaceLaneOp),
+        }
+
+        #[expect(non_upper_case_globals, reason = "the constants carry the operators' own names")]
+        impl VectorOperator {
+            $(pub(crate) const $unary: Self = Self::Unary(VectorUnaryOp::$unary);)*
+            $(pub(crate) const $binary: Self = Self::Binary(VectorBinaryOp::$binary);)*
+            $(pub(crate) const $ternary: Self = Self::Ternary(VectorTernaryOp::$ternary);)*
+            $(pub(crate) const $shift: Self = Self::Shift(VectorShiftOp::$shift);)*
+            $(pub(crate) const $test: Self = Self::Test(VectorTestOp::$test);)*
+            $(pub(crate) const $splat: Self = Self::Splat(SplatOp::$splat);)*
+            $(pub(crate) const $extract: Self = Self::Extract(ExtractLaneOp::$extract);)*
+            $(pub(crate) const $replace: Self = Self::Replace(ReplaceLaneOp::$replace);)*
+        }
+    };
+}
+for_each_vector_operator!(define_vector_operator);
 
 /// How wide the lane of a `load_lane` or `store_lane` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -9,13 +9,13 @@
 //!         │ memory_base          │──► linear memory 0 (never moves; also in r14)
 //!         │ memory_bytes         │    its size now, for the explicit bounds check
 //!         │ stack_limit          │    lowest address that a frame may reach; checked in prologues
-//!         │ interrupt            │──► word that is not zero when the run shall come back
-//!         │ globals              │──► addresses of the globals' slots
-//!         │ tables               │──► (elements, length) of each table
-//!         │ funcs                │──► (code, vmctx, signature) of each function of the store
-//!         │ signatures           │──► engine-wide number of each of the module's types
-//!         │ libcalls             │──► entry of each runtime operator
-//!         │ trap_offset          │    where the last trap was, written on the way out
+//!         │ run                  │──► what the run counts: its fuel
+//!         │ funcs                │──► a FuncRef of each function of the store
+//!         │ leave                │──► leaves for the engine and comes back
+//!         │ preempt              │──► the same, but no register is lost
+//!         │ instance             │    the instance's number in its store
+//!         ├──────────────────────┤
+//!         │ what the module has  │    see `layout`
 //!         └──────────────────────┘
 //! ```
 //!
@@ -35,27 +35,24 @@ macro_rules! for_each_vmctx_field {
             memory_bytes: usize,
             /// The lowest stack address that a frame of this run may reach.
             stack_limit: usize,
-            /// Looked at by code that was asked to poll; not zero when the run shall come back.
-            interrupt: *const std::sync::atomic::AtomicU32,
-            /// Addresses of the globals' slots, by the module's own numbers.
-            globals: *const *mut u64,
-            /// The tables, by the module's own numbers.
-            tables: *const TableRef,
+            /// What the run counts: its first 8 bytes are the fuel that is left, which code that was asked to counts down
+            /// and compares with 0.
+            run: *mut i64,
             /// The functions, by the store's numbers.
             funcs: *const FuncRef,
-            /// The engine's number of each of the module's types.
-            signatures: *const u32,
-            /// Entry points of the runtime's operators, by `Libcall`.
-            libcalls: *const usize,
-            /// Code offset of the instruction that trapped last.
-            trap_offset: usize,
+            /// Where code calls to leave for the engine: see [`crate::compiler::abi`].
+            leave: usize,
+            /// Where code calls when its fuel is below 0. No register and no flag that matters is lost.
+            preempt: usize,
+            /// The instance's number in its store.
+            instance: usize,
         }
     };
 }
 
 /// Changes whenever anything that machine code relies on does: the fields here, register use, or how calls are made. It is
 /// part of the key under which compiled code is kept.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// A table as machine code sees it.
 #[derive(Debug, Clone, Copy)]
@@ -77,7 +74,55 @@ pub struct FuncRef {
     pub vmctx: *mut VmCtx,
     /// The engine's number of its type.
     pub signature: u32,
+    /// Its own number in the store.
+    pub number: u32,
+    /// Keeps the size a power of two, for the sake of indexing.
+    pub reserved: u64,
 }
+
+/// A memory as machine code sees it.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct MemoryRef {
+    /// First byte.
+    pub base: *mut u8,
+    /// Bytes that are accessible.
+    pub bytes: usize,
+}
+
+/// Offsets within [`FuncRef`], [`MemoryRef`] and [`TableRef`].
+pub mod parts {
+    /// [`super::FuncRef::code`].
+    pub const FUNC_CODE: i32 = 0;
+    /// [`super::FuncRef::vmctx`].
+    pub const FUNC_VMCTX: i32 = 8;
+    /// [`super::FuncRef::signature`].
+    pub const FUNC_SIGNATURE: i32 = 16;
+    /// [`super::FuncRef::number`].
+    pub const FUNC_NUMBER: i32 = 20;
+    /// log2 of a [`super::FuncRef`]'s size.
+    pub const FUNC_SHIFT: u8 = 5;
+    /// [`super::MemoryRef::base`].
+    pub const MEMORY_BASE: i32 = 0;
+    /// [`super::MemoryRef::bytes`].
+    pub const MEMORY_BYTES: i32 = 8;
+    /// [`super::TableRef::elements`].
+    pub const TABLE_ELEMENTS: i32 = 0;
+    /// [`super::TableRef::len`].
+    pub const TABLE_LEN: i32 = 8;
+}
+
+const _: () = {
+    assert!(std::mem::offset_of!(FuncRef, code) == parts::FUNC_CODE as usize);
+    assert!(std::mem::offset_of!(FuncRef, vmctx) == parts::FUNC_VMCTX as usize);
+    assert!(std::mem::offset_of!(FuncRef, signature) == parts::FUNC_SIGNATURE as usize);
+    assert!(std::mem::offset_of!(FuncRef, number) == parts::FUNC_NUMBER as usize);
+    assert!(size_of::<FuncRef>() == 1 << parts::FUNC_SHIFT);
+    assert!(std::mem::offset_of!(MemoryRef, base) == parts::MEMORY_BASE as usize);
+    assert!(std::mem::offset_of!(MemoryRef, bytes) == parts::MEMORY_BYTES as usize);
+    assert!(std::mem::offset_of!(TableRef, elements) == parts::TABLE_ELEMENTS as usize);
+    assert!(std::mem::offset_of!(TableRef, len) == parts::TABLE_LEN as usize);
+};
 
 macro_rules! define_vmctx {
     ($($(#[$doc:meta])* $name:ident: $ty:ty,)*) => {
@@ -107,5 +152,3 @@ for_each_vmctx_field!(define_vmctx);
 
 // One-byte displacements reach every field, which is what keeps an access to them short.
 const _: () = assert!(size_of::<VmCtx>() <= 128);
-// Indexing scales by these sizes.
-const _: () = assert!(size_of::<TableRef>() == 16 && size_of::<FuncRef>() == 24);

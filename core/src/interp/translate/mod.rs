@@ -24,8 +24,11 @@ use crate::error::ModuleError;
 mod branches;
 mod operands;
 
-use crate::frontend::{Control, ControlKind, MemoryAccess, Sink};
-use crate::operator::{BinaryOp, CompareOp, Libcall, LoadOp, StoreOp, UnaryOp};
+use crate::frontend::{BlockSignature, Control, ControlKind, LoopHints, MemoryAccess, Sink};
+use crate::operator::{
+    BinaryOp, CompareOp, ExtractLaneOp, LaneWidth, Libcall, LoadOp, ReplaceLaneOp, SplatOp, StoreOp, UnaryOp,
+    VectorBinaryOp, VectorLoadOp, VectorShiftOp, VectorTernaryOp, VectorTestOp, VectorUnaryOp,
+};
 use crate::types::{FuncType, ValType};
 
 /// Where an operand's value is.
@@ -314,6 +317,55 @@ impl Sink for Translator<'_> {
         self.replace_top(usize::from(params), usize::from(results));
     }
 
+    fn vector_constant(&mut self, _bits: u128) {
+        unreachable!("no level has vectors yet")
+    }
+    fn vector_unary(&mut self, _op: VectorUnaryOp) {
+        unreachable!("no level has vectors yet")
+    }
+    fn vector_binary(&mut self, _op: VectorBinaryOp) {
+        unreachable!("no level has vectors yet")
+    }
+    fn vector_ternary(&mut self, _op: VectorTernaryOp) {
+        unreachable!("no level has vectors yet")
+    }
+    fn vector_shift(&mut self, _op: VectorShiftOp) {
+        unreachable!("no level has vectors yet")
+    }
+    fn vector_test(&mut self, _op: VectorTestOp) {
+        unreachable!("no level has vectors yet")
+    }
+    fn splat(&mut self, _op: SplatOp) {
+        unreachable!("no level has vectors yet")
+    }
+    fn extract_lane(&mut self, _op: ExtractLaneOp, _lane: u8) {
+        unreachable!("no level has vectors yet")
+    }
+    fn replace_lane(&mut self, _op: ReplaceLaneOp, _lane: u8) {
+        unreachable!("no level has vectors yet")
+    }
+    fn shuffle(&mut self, _lanes: [u8; 16]) {
+        unreachable!("no level has vectors yet")
+    }
+    fn vector_load(&mut self, _op: VectorLoadOp, _access: MemoryAccess) {
+        unreachable!("no level has vectors yet")
+    }
+    fn vector_store(&mut self, _access: MemoryAccess) {
+        unreachable!("no level has vectors yet")
+    }
+    fn load_lane(&mut self, _width: LaneWidth, _access: MemoryAccess, _lane: u8) {
+        unreachable!("no level has vectors yet")
+    }
+    fn store_lane(&mut self, _width: LaneWidth, _access: MemoryAccess, _lane: u8) {
+        unreachable!("no level has vectors yet")
+    }
+    fn return_call(&mut self, _func: u32, _ty: &FuncType) {
+        unreachable!("no level has tail calls yet")
+    }
+    fn return_call_indirect(&mut self, _table: u32, _type_index: u32, _ty: &FuncType) {
+        unreachable!("no level has tail calls yet")
+    }
+
     fn call(&mut self, func: u32, ty: &FuncType) {
         let base = self.settle_top(ty.params().len());
         self.emit(match func.checked_sub(self.imported_funcs) {
@@ -335,19 +387,19 @@ impl Sink for Translator<'_> {
         self.replace_top(ty.params().len(), ty.results().len());
     }
 
-    fn block(&mut self, params: u32, _results: u32) -> Label {
+    fn block(&mut self, ty: BlockSignature<'_>) -> Label {
         self.flush();
-        self.open(params)
+        self.open(ty.params.len() as u32)
     }
 
-    fn loop_(&mut self, params: u32, _results: u32) -> Label {
+    fn loop_(&mut self, ty: BlockSignature<'_>, _hints: &LoopHints<'_>) -> Label {
         self.flush();
-        let mut label = self.open(params);
+        let mut label = self.open(ty.params.len() as u32);
         label.start = position(self.code);
         label
     }
 
-    fn if_(&mut self, params: u32, _results: u32) -> Label {
+    fn if_(&mut self, ty: BlockSignature<'_>) -> Label {
         // The condition stays out of the flush: it is often a comparison that the jump can swallow, so everything
         // beneath it has to be settled before the comparison is. Where that would need code between the two, the
         // condition settles as well.
@@ -362,7 +414,7 @@ impl Sink for Translator<'_> {
         let jump = self.emit(jump);
         self.flushed = self.stack.len();
         self.barrier = self.code.len();
-        let mut label = self.open(params);
+        let mut label = self.open(ty.params.len() as u32);
         label.otherwise = Some((jump, self.unpaid));
         label
     }
