@@ -23,7 +23,7 @@
 //! * **Arguments and results** lie where [`abi`] says.
 //! * **Calls into the engine** go through `leave`: see [`abi`].
 //! * **Calls of what is not of the same module** take the callee's [`FuncRef`](crate::vmctx::FuncRef) in `r11`, set `r15`
-//!   and `r14` for it (of a host's function: to 0), and restore both afterwards from the own frame and context.
+//!   and `r14` from it (of a host's function: null), and restore both afterwards from the own frame and context.
 
 use crate::error::ModuleError;
 use crate::frontend::{self, Scan, Sink};
@@ -69,13 +69,10 @@ pub enum BoundsStrategy {
 ///
 /// Arguments take the registers of their class in order ([`abi::GENERAL_ARGUMENTS`], vector registers 0 to
 /// [`abi::VECTOR_ARGUMENTS`] - 1); those that find none lie on the stack, in order, 8 bytes each and 16 for a vector, from
-/// `[rsp]` before the call (`[rbp + 16]` in the callee) on. Results do the same, with `rax` in front of the general
-/// registers; those on the stack lie in the same place as stack arguments, which the caller provides.
+/// `[rsp]` before the call (`[rbp + 16]` in the callee) on. Results do the same; those on the stack lie in the same place as stack arguments, which the caller provides.
 pub mod abi {
-    /// Numbers of the general registers that take arguments.
+    /// Numbers of the general registers that take arguments, and results.
     pub const GENERAL_ARGUMENTS: [u8; 6] = [7, 6, 2, 1, 8, 9];
-    /// Numbers of the general registers that take results.
-    pub const GENERAL_RESULTS: [u8; 7] = [0, 7, 6, 2, 1, 8, 9];
     /// How many vector registers take arguments, and results.
     pub const VECTOR_ARGUMENTS: u8 = 8;
 
@@ -84,6 +81,9 @@ pub mod abi {
     ///
     /// Requests below this one are a `Libcall` by its number, `ecx` and `edx` its immediates.
     pub const LEAVE_HOST_CALL: u32 = 0x100;
+
+    /// How many 8-byte slots a call of a host function provides at least, however few it uses.
+    pub const HOST_SLOTS: u32 = 16;
 
     /// How many 8-byte slots a call of the engine has to provide, however few it uses.
     pub const LEAVE_SLOTS: usize = 4;

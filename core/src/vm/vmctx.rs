@@ -76,8 +76,8 @@ pub struct FuncRef {
     pub signature: u32,
     /// Its own number in the store.
     pub number: u32,
-    /// Keeps the size a power of two, for the sake of indexing.
-    pub reserved: u64,
+    /// Base of its instance's memory 0, for `r14`; null where it has none.
+    pub memory_base: *mut u8,
 }
 
 /// A memory as machine code sees it.
@@ -100,6 +100,8 @@ pub mod parts {
     pub const FUNC_SIGNATURE: i32 = 16;
     /// [`super::FuncRef::number`].
     pub const FUNC_NUMBER: i32 = 20;
+    /// [`super::FuncRef::memory_base`].
+    pub const FUNC_MEMORY: i32 = 24;
     /// log2 of a [`super::FuncRef`]'s size.
     pub const FUNC_SHIFT: u8 = 5;
     /// [`super::MemoryRef::base`].
@@ -117,6 +119,7 @@ const _: () = {
     assert!(std::mem::offset_of!(FuncRef, vmctx) == parts::FUNC_VMCTX as usize);
     assert!(std::mem::offset_of!(FuncRef, signature) == parts::FUNC_SIGNATURE as usize);
     assert!(std::mem::offset_of!(FuncRef, number) == parts::FUNC_NUMBER as usize);
+    assert!(std::mem::offset_of!(FuncRef, memory_base) == parts::FUNC_MEMORY as usize);
     assert!(size_of::<FuncRef>() == 1 << parts::FUNC_SHIFT);
     assert!(std::mem::offset_of!(MemoryRef, base) == parts::MEMORY_BASE as usize);
     assert!(std::mem::offset_of!(MemoryRef, bytes) == parts::MEMORY_BYTES as usize);

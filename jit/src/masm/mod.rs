@@ -14,6 +14,7 @@
 //! An `emit` may use the scratch registers ([`reg::SCRATCH`] and its fellows) as it likes and leaves every other register
 //! but its destination as it was. Its destination may be one of its sources. It may change the flags.
 
+mod call;
 mod label;
 mod moves;
 mod reg;

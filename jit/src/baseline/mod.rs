@@ -1,0 +1,112 @@
+//! The baseline tier: one pass over the body, a cache of registers over the value stack.
+//!
+//! | module | holds |
+//! |---|---|
+//! | `function` | what each operator becomes |
+//! | `registers` | which register is given out next, and what has to leave it |
+//! | `control` | labels, loops, and what is in registers where ways meet |
+//! | `calls` | calls and trampolines |
+//! | `moves` | several moves at once, and the calling convention |
+//! | `place` | the words in which all of them speak |
+//!
+//! It is V8 Liftoff's idea with two differences. Locals that a loop uses stay in registers around it: the front end has
+//! looked ahead and says which. And a result that goes straight to a local is computed in the local's register, because
+//! the front end also says what comes next.
+
+mod calls;
+mod control;
+mod function;
+mod moves;
+mod place;
+mod registers;
+
+use crate::cpu::CpuFeatures;
+use function::Function;
+use luge_core::ModuleError;
+use luge_core::compiler::{BoundsStrategy, CodeArtifact, CodeGenerator, ModuleTranslation};
+
+/// How code is made.
+#[derive(Debug, Clone, Copy)]
+pub struct BaselineOptions {
+    /// How memory accesses are kept in bounds.
+    pub bounds: BoundsStrategy,
+    /// Whether code counts fuel at loop headers and calls, so that a run comes back when it is used up.
+    pub fuel: bool,
+    /// Whether the artefact says where each operator's code begins.
+    pub positions: bool,
+    /// What the processor has.
+    pub cpu: CpuFeatures,
+}
+
+/// The baseline compiler.
+#[derive(Debug, Clone, Copy)]
+pub struct Baseline {
+    options: BaselineOptions,
+}
+
+impl Baseline {
+    /// A compiler with these options.
+    #[must_use]
+    pub fn new(options: BaselineOptions) -> Self {
+        Self { options }
+    }
+}
+
+impl CodeGenerator for Baseline {
+    fn name(&self) -> &'static str {
+        "baseline"
+    }
+
+    fn fingerprint(&self) -> String {
+        format!("{:?}", self.options)
+    }
+
+    fn compile(&self, module: &mut ModuleTranslation<'_>) -> Result<CodeArtifact, ModuleError> {
+        let view = module.module();
+        let mut function = Function::new(self.options, view);
+        let mut funcs = Vec::with_capacity(module.remaining());
+        while let Some(translation) = module.next_function()? {
+            let index = translation.index() as usize;
+            let ty = &view.types()[view.funcs()[index] as usize];
+            function.open(ty, translation.locals(), translation.body_bytes());
+            let label = function.body_label();
+            translation.translate(&mut function, label)?;
+            if function.is_too_large() {
+                return Err(ModuleError::TooLarge {
+                    what: "the bytes of code that branches carry values with",
+                    have: u64::from(function.masm.here()),
+                    limit: u64::from(function.code_limit()),
+                });
+            }
+            function.close();
+            funcs.push(function.first_byte()..function.masm.here());
+        }
+        for (at, callee) in std::mem::take(&mut function.calls) {
+            let entry = function.entries[callee as usize];
+            function.masm.link(at, entry);
+        }
+        let mut used = vec![(false, false); view.types().len()];
+        for (index, &ty) in view.funcs().iter().enumerate() {
+            if index < view.imported_funcs() as usize {
+                used[ty as usize].1 = true;
+            } else {
+                used[ty as usize].0 = true;
+            }
+        }
+        let (mut entries, mut host_calls) = (Vec::new(), Vec::new());
+        for (ty, (entered, imported)) in view.types().iter().zip(used) {
+            entries.push(entered.then(|| function.entry_trampoline(ty)));
+            host_calls.push(imported.then(|| function.host_trampoline(ty)));
+        }
+        let positions = function.positions;
+        let (text, traps) = function.masm.into_parts();
+        Ok(CodeArtifact {
+            text,
+            funcs,
+            entries,
+            host_calls,
+            traps,
+            positions,
+        })
+    }
+}
