@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `reg` | registers, places, conditions |
 //! | `label` | labels and jumps |
+//! | `encode` | the shortest encoding of each instruction |
 //! | `moves` | moves between registers, memory and constants |
 //! | `scalar` | integer and float operators, loads and stores |
 //! | `vector` | 128-bit operators, with AVX or with SSE4.1 |
@@ -14,6 +15,7 @@
 //! An `emit` may use the scratch registers ([`reg::SCRATCH`] and its fellows) as it likes and leaves every other register
 //! but its destination as it was. Its destination may be one of its sources. It may change the flags.
 
+mod encode;
 mod label;
 mod moves;
 mod reg;
