@@ -351,6 +351,19 @@ impl LaneWidth {
     }
 }
 
+impl ExtractLaneOp {
+    /// Type of the result.
+    pub fn lane_type(self) -> crate::types::ValType {
+        use crate::types::ValType;
+        match self {
+            Self::I64x2ExtractLane => ValType::I64,
+            Self::F32x4ExtractLane => ValType::F32,
+            Self::F64x2ExtractLane => ValType::F64,
+            _ => ValType::I32,
+        }
+    }
+}
+
 impl VectorLoadOp {
     /// Bytes that the operator reads.
     pub fn width(self) -> u32 {

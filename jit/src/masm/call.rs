@@ -12,9 +12,9 @@ impl Masm {
         dynasm!(self ; .arch x64
             ; push rbp
             ; mov rbp, rsp
-            ; lea rax, [rsp + DWORD 0]);
+            ; lea rax, [DWORD rsp + 0]);
         let patch = self.here() - 4;
-        dynasm!(self ; .arch x64 ; cmp rax, [r15 + BYTE offsets::stack_limit as i8]);
+        dynasm!(self ; .arch x64 ; cmp rax, [BYTE r15 + offsets::stack_limit as i8]);
         self.trap_if(Condition::BELOW, Trap::StackExhausted);
         dynasm!(self ; .arch x64
             ; mov rsp, rax
@@ -57,22 +57,22 @@ impl Masm {
     /// Enters the function of the `FuncRef` in [`SCRATCH2`], with its context, and comes back to the own.
     pub(crate) fn call_func_ref(&mut self) {
         dynasm!(self ; .arch x64
-            ; mov rax, [r11 + BYTE parts::FUNC_CODE as i8]
-            ; mov r15, [r11 + BYTE parts::FUNC_VMCTX as i8]
-            ; mov r14, [r11 + BYTE parts::FUNC_MEMORY as i8]
+            ; mov rax, [BYTE r11 + parts::FUNC_CODE as i8]
+            ; mov r15, [BYTE r11 + parts::FUNC_VMCTX as i8]
+            ; mov r14, [BYTE r11 + parts::FUNC_MEMORY as i8]
             ; call rax
             ; mov r15, [rbp - 8]
-            ; mov r14, [r15 + BYTE offsets::memory_base as i8]);
+            ; mov r14, [BYTE r15 + offsets::memory_base as i8]);
     }
 
     /// Jumps to the function of the `FuncRef` in [`SCRATCH2`], which is of the same instance.
     pub(crate) fn jump_func_ref(&mut self) {
-        dynasm!(self ; .arch x64 ; jmp QWORD [r11 + BYTE parts::FUNC_CODE as i8]);
+        dynasm!(self ; .arch x64 ; jmp QWORD [BYTE r11 + parts::FUNC_CODE as i8]);
     }
 
     /// Whether the `FuncRef` in [`SCRATCH2`] is of another instance: [`Condition::NOT_EQUAL`].
     pub(crate) fn compare_instance(&mut self) -> Condition {
-        dynasm!(self ; .arch x64 ; cmp r15, [r11 + BYTE parts::FUNC_VMCTX as i8]);
+        dynasm!(self ; .arch x64 ; cmp r15, [BYTE r11 + parts::FUNC_VMCTX as i8]);
         Condition::NOT_EQUAL
     }
 
@@ -89,9 +89,9 @@ impl Masm {
         self.trap_if(Condition::EQUAL, Trap::UninitializedElement);
         dynasm!(self ; .arch x64
             ; shl r11, parts::FUNC_SHIFT as i8
-            ; add r11, [r15 + BYTE offsets::funcs as i8]
+            ; add r11, [BYTE r15 + offsets::funcs as i8]
             ; mov eax, [r15 + signature]
-            ; cmp eax, [r11 + BYTE (parts::FUNC_SIGNATURE - (1 << parts::FUNC_SHIFT)) as i8]);
+            ; cmp eax, [BYTE r11 + (parts::FUNC_SIGNATURE - (1 << parts::FUNC_SHIFT)) as i8]);
         self.trap_if(Condition::NOT_EQUAL, Trap::IndirectCallTypeMismatch);
         // A reference is the function's number plus one.
         dynasm!(self ; .arch x64 ; sub r11, 1 << parts::FUNC_SHIFT);
@@ -104,17 +104,17 @@ impl Masm {
             ; mov ecx, a as i32
             ; mov edx, b as i32
             ; mov rdi, rsp
-            ; call QWORD [r15 + BYTE offsets::leave as i8]);
+            ; call QWORD [BYTE r15 + offsets::leave as i8]);
     }
 
     /// Leaves for a host's function, whose `FuncRef` is in [`SCRATCH2`]. The slots are at `[rsp]`.
     pub(crate) fn leave_for_host(&mut self) {
         dynasm!(self ; .arch x64
             ; mov eax, luge_core::compiler::abi::LEAVE_HOST_CALL as i32
-            ; mov ecx, [r11 + BYTE parts::FUNC_NUMBER as i8]
+            ; mov ecx, [BYTE r11 + parts::FUNC_NUMBER as i8]
             ; xor edx, edx
             ; mov rdi, rsp
-            ; call QWORD [r15 + BYTE offsets::leave as i8]);
+            ; call QWORD [BYTE r15 + offsets::leave as i8]);
     }
 
     /// In a frame that was just pushed by a trampoline: takes the caller's context as its own.
@@ -122,7 +122,7 @@ impl Masm {
         dynasm!(self ; .arch x64
             ; mov rax, [rbp]
             ; mov r15, [rax - 8]
-            ; mov r14, [r15 + BYTE offsets::memory_base as i8]);
+            ; mov r14, [BYTE r15 + offsets::memory_base as i8]);
     }
 
     /// `push rbp; mov rbp, rsp`.
@@ -134,7 +134,7 @@ impl Masm {
     pub(crate) fn reserve(&mut self, bytes: u32) {
         dynasm!(self ; .arch x64
             ; lea rax, [rsp - bytes as i32]
-            ; cmp rax, [r15 + BYTE offsets::stack_limit as i8]);
+            ; cmp rax, [BYTE r15 + offsets::stack_limit as i8]);
         self.trap_if(Condition::BELOW, Trap::StackExhausted);
         dynasm!(self ; .arch x64
             ; mov rsp, rax
@@ -157,7 +157,7 @@ impl Masm {
     /// Takes fuel and jumps to `out` if there is none left. Gives the offset at which the amount is to be written.
     pub(crate) fn take_fuel(&mut self, out: Label) -> u32 {
         dynasm!(self ; .arch x64
-            ; mov rax, [r15 + BYTE offsets::run as i8]
+            ; mov rax, [BYTE r15 + offsets::run as i8]
             ; sub QWORD [rax], DWORD 0x7fff_ffff);
         let patch = self.here() - 4;
         self.jump_if(Condition::SIGN, out);
@@ -166,7 +166,7 @@ impl Masm {
 
     /// Offers the run back; nothing is lost.
     pub(crate) fn preempt(&mut self) {
-        dynasm!(self ; .arch x64 ; call QWORD [r15 + BYTE offsets::preempt as i8]);
+        dynasm!(self ; .arch x64 ; call QWORD [BYTE r15 + offsets::preempt as i8]);
     }
 
     /// Jumps to entry `min(index, last)` of the table at `table`, whose entries are distances from its start. Changes both
@@ -231,16 +231,16 @@ impl Masm {
             for pair in 0..pairs as i32 {
                 let disp = lowest + pair * 16;
                 match i8::try_from(disp) {
-                    Ok(disp) => dynasm!(self ; .arch x64 ; movups [rbp + BYTE disp], xmm15),
-                    Err(_) => dynasm!(self ; .arch x64 ; movups [rbp + DWORD disp], xmm15),
+                    Ok(disp) => dynasm!(self ; .arch x64 ; movups [BYTE rbp + disp], xmm15),
+                    Err(_) => dynasm!(self ; .arch x64 ; movups [DWORD rbp + disp], xmm15),
                 }
             }
             return;
         }
         let bytes = pairs as i32 * 16;
         dynasm!(self ; .arch x64
-            ; lea rax, [rbp + DWORD lowest]
-            ; lea r11, [rax + DWORD bytes]);
+            ; lea rax, [DWORD rbp + lowest]
+            ; lea r11, [DWORD rax + bytes]);
         let again = self.label_here();
         dynasm!(self ; .arch x64
             ; movups [rax], xmm15

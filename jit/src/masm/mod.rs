@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `reg` | registers, places, conditions |
 //! | `label` | labels and jumps |
+//! | `encode` | the shortest encoding of each instruction |
 //! | `moves` | moves between registers, memory and constants |
 //! | `scalar` | integer and float operators, loads and stores |
 //! | `vector` | 128-bit operators, with AVX or with SSE4.1 |
@@ -15,6 +16,7 @@
 //! but its destination as it was. Its destination may be one of its sources. It may change the flags.
 
 mod call;
+mod encode;
 mod label;
 mod moves;
 mod reg;
@@ -23,6 +25,7 @@ mod vector;
 
 pub(crate) use label::Label;
 pub(crate) use reg::{Condition, Mem, Reg, Rhs, SCRATCH, SCRATCH2, VSCRATCH, VSCRATCH2};
+pub(crate) use vector::ShiftCount;
 
 use crate::cpu::CpuFeatures;
 use dynasmrt::DynasmApi;
@@ -111,6 +114,22 @@ impl Masm {
             self.bind(label);
             self.trap(trap);
         }
+    }
+
+    /// Goes to where the guest traps; what follows is reached all the same, as far as the caller knows.
+    pub(crate) fn trap_always(&mut self, trap: Trap) {
+        let label = self.trap_label(trap);
+        self.jump(label);
+    }
+
+    /// Fills up to where a function may begin.
+    pub(crate) fn align_function(&mut self) {
+        self.align(16, 0xcc);
+    }
+
+    /// Fills up to where words may lie.
+    pub(crate) fn align_data(&mut self) {
+        self.align(4, 0xcc);
     }
 
     /// Traps.

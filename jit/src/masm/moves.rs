@@ -1,1 +1,241 @@
-//! Moves between registers, memory and constants. None of them changes the flags.
+//! Moves between registers, memory and constants.
+//!
+//! None of them changes the flags, [`Masm::zero`] excepted, so that they may stand between a comparison and its use.
+//! Widths are in bytes; the class of value (general or vector) is that of the register. Any register may take part,
+//! scratch registers too, unless a method says that it uses one.
+
+use super::encode::{emit, emit_mem};
+use super::{Masm, Mem, Reg, SCRATCH};
+use dynasmrt::DynasmApi;
+
+impl Masm {
+    /// Moves `width` bytes between registers of one class: 4 (which zero-extends) or 8 in general registers; vector
+    /// registers are moved whole.
+    pub(crate) fn mov(&mut self, dst: Reg, src: Reg, width: u32) {
+        debug_assert_eq!(dst.is_xmm(), src.is_xmm());
+        if dst == src {
+            return;
+        }
+        if dst.is_xmm() {
+            if self.cpu.avx {
+                emit!(self; vmovaps Rx(dst), Rx(src));
+            } else {
+                emit!(self; movaps Rx(dst), Rx(src));
+            }
+        } else if width == 4 {
+            emit!(self; mov Rd(dst), Rd(src));
+        } else {
+            emit!(self; mov Rq(dst), Rq(src));
+        }
+    }
+
+    /// Moves between a general and a vector register, `width` 4 or 8, bit for bit.
+    pub(crate) fn mov_across(&mut self, dst: Reg, src: Reg, width: u32) {
+        debug_assert_ne!(dst.is_xmm(), src.is_xmm());
+        match (dst.is_xmm(), width == 8, self.cpu.avx) {
+            (true, false, false) => emit!(self; movd Rx(dst), Rd(src)),
+            (true, false, true) => emit!(self; vmovd Rx(dst), Rd(src)),
+            (true, true, false) => emit!(self; movq Rx(dst), Rq(src)),
+            (true, true, true) => emit!(self; vmovq Rx(dst), Rq(src)),
+            (false, false, false) => emit!(self; movd Rd(dst), Rx(src)),
+            (false, false, true) => emit!(self; vmovd Rd(dst), Rx(src)),
+            (false, true, false) => emit!(self; movq Rq(dst), Rx(src)),
+            (false, true, true) => emit!(self; vmovq Rq(dst), Rx(src)),
+        }
+    }
+
+    /// Loads a constant into a general register; of width 4, the upper half of `bits` does not count.
+    pub(crate) fn mov_imm(&mut self, dst: Reg, bits: u64, width: u32) {
+        debug_assert!(!dst.is_xmm());
+        let bits = if width == 4 { bits & 0xffff_ffff } else { bits };
+        if let Ok(small) = u32::try_from(bits) {
+            emit!(self; mov Rd(dst), DWORD small as i32);
+        } else if let Ok(small) = i32::try_from(bits as i64) {
+            emit!(self; mov Rq(dst), DWORD small);
+        } else {
+            emit!(self; mov Rq(dst), QWORD bits as i64);
+        }
+    }
+
+    /// Clears a general register. Changes the flags.
+    pub(crate) fn zero(&mut self, dst: Reg) {
+        emit!(self; xor Rd(dst), Rd(dst));
+    }
+
+    /// Clears a vector register. Does not change the flags.
+    pub(crate) fn zero_float(&mut self, dst: Reg) {
+        debug_assert!(dst.is_xmm());
+        if self.cpu.avx {
+            emit!(self; vxorps Rx(dst), Rx(dst), Rx(dst));
+        } else {
+            emit!(self; xorps Rx(dst), Rx(dst));
+        }
+    }
+
+    /// Loads a float constant of `width` 4 or 8 into a vector register. Uses [`SCRATCH`].
+    pub(crate) fn float_imm(&mut self, dst: Reg, bits: u64, width: u32) {
+        let bits = if width == 4 { bits & 0xffff_ffff } else { bits };
+        if bits == 0 {
+            self.zero_float(dst);
+        } else {
+            self.mov_imm(SCRATCH, bits, width);
+            self.mov_across(dst, SCRATCH, width);
+        }
+    }
+
+    /// Loads a 128-bit constant into a vector register. Uses [`SCRATCH`].
+    pub(crate) fn vector_imm(&mut self, dst: Reg, bits: u128) {
+        let (low, high) = (bits as u64, (bits >> 64) as u64);
+        if bits == 0 {
+            self.zero_float(dst);
+        } else if bits == u128::MAX {
+            self.all_ones(dst);
+        } else if low == high {
+            self.float_imm(dst, low, 8);
+            if self.cpu.avx {
+                emit!(self; vpunpcklqdq Rx(dst), Rx(dst), Rx(dst));
+            } else {
+                emit!(self; punpcklqdq Rx(dst), Rx(dst));
+            }
+        } else {
+            // Clears the upper half.
+            self.float_imm(dst, low, 8);
+            if high != 0 {
+                self.mov_imm(SCRATCH, high, 8);
+                if self.cpu.avx {
+                    emit!(self; vpinsrq Rx(dst), Rx(dst), Rq(SCRATCH), 1);
+                } else {
+                    emit!(self; pinsrq Rx(dst), Rq(SCRATCH), 1);
+                }
+            }
+        }
+    }
+
+    /// Sets all bits of a vector register.
+    pub(crate) fn all_ones(&mut self, dst: Reg) {
+        if self.cpu.avx {
+            emit!(self; vpcmpeqd Rx(dst), Rx(dst), Rx(dst));
+        } else {
+            emit!(self; pcmpeqd Rx(dst), Rx(dst));
+        }
+    }
+
+    /// Loads `width` bytes: 4 (zero-extended) or 8 into a general register; 4, 8 or 16 into a vector register. Memory
+    /// needs no alignment.
+    pub(crate) fn spill_load(&mut self, dst: Reg, mem: Mem, width: u32) {
+        match (dst.is_xmm(), width, self.cpu.avx) {
+            (false, 4, _) => emit_mem!(self, mem; mov [Rd(dst),] DWORD []),
+            (false, _, _) => emit_mem!(self, mem; mov [Rq(dst),] QWORD []),
+            (true, 4, false) => emit_mem!(self, mem; movss [Rx(dst),] DWORD []),
+            (true, 4, true) => emit_mem!(self, mem; vmovss [Rx(dst),] DWORD []),
+            (true, 8, false) => emit_mem!(self, mem; movsd [Rx(dst),] QWORD []),
+            (true, 8, true) => emit_mem!(self, mem; vmovsd [Rx(dst),] QWORD []),
+            (true, _, false) => emit_mem!(self, mem; movups [Rx(dst),] OWORD []),
+            (true, _, true) => emit_mem!(self, mem; vmovups [Rx(dst),] OWORD []),
+        }
+    }
+
+    /// Stores `width` bytes: 4 or 8 of a general register; 4, 8 or 16 of a vector register.
+    pub(crate) fn spill_store(&mut self, mem: Mem, src: Reg, width: u32) {
+        match (src.is_xmm(), width, self.cpu.avx) {
+            (false, 4, _) => emit_mem!(self, mem; mov [] DWORD [, Rd(src)]),
+            (false, _, _) => emit_mem!(self, mem; mov [] QWORD [, Rq(src)]),
+            (true, 4, false) => emit_mem!(self, mem; movss [] DWORD [, Rx(src)]),
+            (true, 4, true) => emit_mem!(self, mem; vmovss [] DWORD [, Rx(src)]),
+            (true, 8, false) => emit_mem!(self, mem; movsd [] QWORD [, Rx(src)]),
+            (true, 8, true) => emit_mem!(self, mem; vmovsd [] QWORD [, Rx(src)]),
+            (true, _, false) => emit_mem!(self, mem; movups [] OWORD [, Rx(src)]),
+            (true, _, true) => emit_mem!(self, mem; vmovups [] OWORD [, Rx(src)]),
+        }
+    }
+
+    /// Stores a constant of `width` 1, 2, 4 or 8 bytes; of width 8 it is sign-extended.
+    pub(crate) fn store_imm(&mut self, mem: Mem, value: i32, width: u32) {
+        match width {
+            1 => emit_mem!(self, mem; mov [] BYTE [, BYTE value as i8]),
+            2 => emit_mem!(self, mem; mov [] WORD [, WORD value as i16]),
+            4 => emit_mem!(self, mem; mov [] DWORD [, DWORD value]),
+            _ => emit_mem!(self, mem; mov [] QWORD [, DWORD value]),
+        }
+    }
+
+    /// Computes an address.
+    pub(crate) fn lea(&mut self, dst: Reg, mem: Mem) {
+        emit_mem!(self, mem; lea [Rq(dst),] []);
+    }
+
+    /// Computes an address modulo 2^32.
+    pub(crate) fn lea32(&mut self, dst: Reg, mem: Mem) {
+        emit_mem!(self, mem; lea [Rd(dst),] []);
+    }
+
+    /// Computes `base + (index << shift) + disp` in `width` bytes, 4 or 8. `shift` is at most 3.
+    pub(crate) fn lea_scaled(
+        &mut self,
+        dst: Reg,
+        base: Option<Reg>,
+        index: Reg,
+        shift: u8,
+        disp: i32,
+        width: u32,
+    ) {
+        debug_assert!(shift <= 3 && index != Reg::RSP);
+        let wide = width == 8;
+        match (base, shift) {
+            (None, 0) => self.lea_width(dst, Mem::new(index, disp), wide),
+            (None, 1) => self.lea_width(dst, Mem::indexed(index, index, disp), wide),
+            (Some(base), 0) => self.lea_width(dst, Mem::indexed(base, index, disp), wide),
+            (Some(base), _) => {
+                let start = self.code.len();
+                let mem = Mem::indexed(base, index, disp);
+                if wide {
+                    super::encode::mem_operand!(self, mem; lea [Rq(dst),] []);
+                } else {
+                    super::encode::mem_operand!(self, mem; lea [Rd(dst),] []);
+                }
+                self.scale_index(start, shift);
+                let operand = self.shorten_prefix(start);
+                self.shorten_operand(operand);
+            }
+            (None, _) => {
+                let start = self.code.len();
+                if wide {
+                    dynasmrt::dynasm!(self ; .arch x64 ; lea Rq(dst), [NOSPLIT Rq(index) * 8 + disp]);
+                } else {
+                    dynasmrt::dynasm!(self ; .arch x64 ; lea Rd(dst), [NOSPLIT Rq(index) * 8 + disp]);
+                }
+                self.scale_index(start, shift);
+                self.shorten_prefix(start);
+            }
+        }
+    }
+
+    /// Exchanges two general registers.
+    pub(crate) fn exchange(&mut self, a: Reg, b: Reg) {
+        emit!(self; xchg Rq(a), Rq(b));
+    }
+
+    /// Pushes a general register onto the machine's stack.
+    pub(crate) fn push_reg(&mut self, src: Reg) {
+        emit!(self; push Rq(src));
+    }
+
+    /// Pops a general register off the machine's stack.
+    pub(crate) fn pop_reg(&mut self, dst: Reg) {
+        emit!(self; pop Rq(dst));
+    }
+
+    pub(super) fn lea_width(&mut self, dst: Reg, mem: Mem, wide: bool) {
+        if wide {
+            self.lea(dst, mem);
+        } else {
+            self.lea32(dst, mem);
+        }
+    }
+
+    /// Sets the scale of the `lea` at `start`, as `dynasm` wrote it: REX, opcode, ModRM, SIB.
+    fn scale_index(&mut self, start: usize, shift: u8) {
+        let sib = &mut self.code[start + 3];
+        *sib = (*sib & 0x3f) | (shift << 6);
+    }
+}

@@ -36,10 +36,21 @@ impl Reg {
         self.0 >= 16
     }
 
+    /// Whether both are the same, for constants' sake.
+    pub(crate) const fn same_as(self, other: Self) -> bool {
+        self.0 == other.0
+    }
+
     /// Its number as instructions encode it, 0-15.
     #[inline]
     pub(crate) fn number(self) -> u8 {
         self.0 & 15
+    }
+
+    /// Whether its lowest byte needs a REX prefix, even an empty one: without it, its number means `ah`, `ch`, `dh` or `bh`.
+    #[inline]
+    pub(crate) fn is_byte_with_rex(self) -> bool {
+        (4..8).contains(&self.0)
     }
 
     /// Its number among all registers, 0-31.
@@ -53,6 +64,14 @@ impl Reg {
     pub(crate) fn from_index(index: usize) -> Self {
         debug_assert!(index < 32);
         Self(index as u8)
+    }
+}
+
+/// A register's number, which is what `dynasm` asks of a register that is chosen at run time.
+impl From<Reg> for u8 {
+    #[inline]
+    fn from(reg: Reg) -> Self {
+        reg.number()
     }
 }
 
@@ -96,6 +115,23 @@ impl Mem {
     }
 }
 
+impl Mem {
+    /// Whether its address depends on `reg`.
+    pub(crate) fn mentions(self, reg: Reg) -> bool {
+        self.base == reg || self.index == Some(reg)
+    }
+
+    /// The same place, by an address in which `to` stands for `from`.
+    pub(crate) fn renamed(self, from: Reg, to: Reg) -> Self {
+        let rename = |reg| if reg == from { to } else { reg };
+        Self {
+            base: rename(self.base),
+            index: self.index.map(rename),
+            disp: self.disp,
+        }
+    }
+}
+
 /// A second operand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rhs {
@@ -105,6 +141,26 @@ pub(crate) enum Rhs {
     Mem(Mem),
     /// A constant, for integer operators: the slot's bits, any value of the type (an `i32` is zero-extended).
     Imm(u64),
+}
+
+impl Rhs {
+    /// Whether its value depends on `reg`.
+    pub(crate) fn mentions(self, reg: Reg) -> bool {
+        match self {
+            Self::Reg(own) => own == reg,
+            Self::Mem(mem) => mem.mentions(reg),
+            Self::Imm(_) => false,
+        }
+    }
+
+    /// The same operand, with `to` standing for `from`.
+    pub(crate) fn renamed(self, from: Reg, to: Reg) -> Self {
+        match self {
+            Self::Reg(own) if own == from => Self::Reg(to),
+            Self::Mem(mem) => Self::Mem(mem.renamed(from, to)),
+            other => other,
+        }
+    }
 }
 
 /// What a flag-setting instruction has found: a condition code, and for floats what the parity flag says beside it.

@@ -1,1 +1,0 @@
-//! Integer and float operators, loads and stores.

@@ -1,0 +1,117 @@
+//! Conditions as values, and selection by them.
+
+use super::super::encode::emit_byte;
+use super::super::label::ShortJump;
+use super::super::reg::Parity;
+use super::super::{Condition, Masm, Reg, SCRATCH, SCRATCH2, VSCRATCH};
+use super::int::Alu;
+use dynasmrt::DynasmApi;
+
+impl Masm {
+    /// Tests a general register; the condition holds when it is zero.
+    #[must_use]
+    pub(crate) fn test_zero(&mut self, src: Reg, width: u32) -> Condition {
+        self.test(src, src, width);
+        Condition::EQUAL
+    }
+
+    /// `dst` = 1 if the condition holds, else 0. May use [`SCRATCH2`].
+    pub(crate) fn set(&mut self, dst: Reg, condition: Condition) {
+        self.setcc(condition.code(), dst);
+        match condition.parity() {
+            Parity::Ignored => {}
+            Parity::AndOrdered => {
+                self.setcc(Condition::NOT_PARITY.code(), SCRATCH2);
+                self.alu(Alu::And, dst, super::Rhs::Reg(SCRATCH2), 4);
+            }
+            Parity::OrUnordered => {
+                self.setcc(Condition::PARITY.code(), SCRATCH2);
+                self.alu(Alu::Or, dst, super::Rhs::Reg(SCRATCH2), 4);
+            }
+        }
+        // Bytes above the lowest, which hold the rest of whatever was there.
+        self.zero_extend_byte(dst);
+    }
+
+    /// `dst` = `if_true` if the condition holds, else `if_false`: `width` bytes of general registers, or whole vector
+    /// registers. Keeps the flags. May use a scratch register of their class.
+    pub(crate) fn select(&mut self, dst: Reg, condition: Condition, if_true: Reg, if_false: Reg, width: u32) {
+        if if_true == if_false {
+            return self.mov(dst, if_true, width);
+        }
+        // A conjunction is the negation of a disjunction, which two conditional moves make.
+        match condition.parity() {
+            Parity::AndOrdered => self.select_any(dst, condition.negated(), if_false, if_true, width),
+            Parity::Ignored if dst == if_true => {
+                self.select_any(dst, condition.negated(), if_false, if_true, width);
+            }
+            _ => self.select_any(dst, condition, if_true, if_false, width),
+        }
+    }
+
+    /// [`Masm::select`] for a condition that needs no conjunction.
+    fn select_any(&mut self, dst: Reg, condition: Condition, if_true: Reg, if_false: Reg, width: u32) {
+        let mut if_true = if_true;
+        if dst == if_true {
+            let scratch = if dst.is_xmm() { VSCRATCH } else { SCRATCH };
+            self.mov(scratch, if_true, width);
+            if_true = scratch;
+        }
+        self.mov(dst, if_false, width);
+        let unordered = condition.parity() == Parity::OrUnordered;
+        if dst.is_xmm() {
+            let move_it = unordered.then(|| self.short_forward(Condition::PARITY));
+            let skip = self.short_forward_unless(condition);
+            if let Some(move_it) = move_it {
+                self.land(move_it);
+            }
+            self.mov(dst, if_true, width);
+            self.land(skip);
+        } else {
+            self.cmov(condition.code(), dst, if_true, width);
+            if unordered {
+                self.cmov(Condition::PARITY.code(), dst, if_true, width);
+            }
+        }
+    }
+
+    /// A jump over few bytes if the condition's code does not hold.
+    fn short_forward_unless(&mut self, condition: Condition) -> ShortJump {
+        self.short_forward(condition.negated())
+    }
+
+    /// `dst = src` if the condition code holds.
+    pub(super) fn cmov(&mut self, code: u8, dst: Reg, src: Reg, width: u32) {
+        let start = self.code.len();
+        if width == 8 {
+            dynasmrt::dynasm!(self ; .arch x64 ; cmovo Rq(dst), Rq(src));
+        } else {
+            dynasmrt::dynasm!(self ; .arch x64 ; cmovo Rd(dst), Rd(src));
+        }
+        // REX, 0F, 40 + code.
+        self.code[start + 2] |= code;
+        self.shorten_prefix(start);
+    }
+
+    /// `dst` = whether a general register is zero.
+    pub(super) fn is_zero(&mut self, dst: Reg, src: Reg, width: u32) {
+        let condition = self.test_zero(src, width);
+        self.set(dst, condition);
+    }
+
+    /// Sets the lowest byte of a general register to 0 or 1.
+    fn setcc(&mut self, code: u8, dst: Reg) {
+        let start = self.code.len();
+        dynasmrt::dynasm!(self ; .arch x64 ; seto Rb(dst));
+        // REX, 0F, 90 + code.
+        self.code[start + 2] |= code;
+        if !dst.is_byte_with_rex() {
+            self.shorten_prefix(start);
+        }
+    }
+
+    /// Clears all but the lowest byte of a general register.
+    fn zero_extend_byte(&mut self, dst: Reg) {
+        emit_byte!(self, dst; movzx Rd(dst), Rb(dst));
+    }
+}

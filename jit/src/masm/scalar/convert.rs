@@ -1,0 +1,224 @@
+//! Conversions between integers and floats.
+//!
+//! The processor converts to signed integers of 32 and 64 bits, and gives the least one for whatever does not fit. A
+//! truncation to 32 bits, signed or not, is done in 64 and then looked at: what the lower half does not hold did not fit.
+//! To 64 bits the least integer is the sign that something may be wrong. The code for that stands behind, over which the
+//! usual case jumps.
+
+use super::super::encode::emit;
+use super::super::{Condition, Masm, Reg, Rhs, SCRATCH, SCRATCH2, VSCRATCH};
+use super::float::FloatOp;
+use super::int::Alu;
+use super::shift::Shift;
+use dynasmrt::DynasmApi;
+use luge_core::Trap;
+use luge_core::operator::UnaryOp;
+
+/// A truncation of a float to an integer.
+#[derive(Debug, Clone, Copy)]
+struct Truncation {
+    /// Bytes of the float.
+    from: u32,
+    /// Bytes of the integer.
+    to: u32,
+    signed: bool,
+    /// Whether what does not fit becomes the nearest that does, and NaN zero; else they trap.
+    saturating: bool,
+}
+
+impl Truncation {
+    /// What the operator truncates, if it does.
+    fn of(op: UnaryOp) -> Option<Self> {
+        use UnaryOp as U;
+        let (from, to, signed, saturating) = match op {
+            U::I32TruncF32S => (4, 4, true, false),
+            U::I32TruncF32U => (4, 4, false, false),
+            U::I32TruncF64S => (8, 4, true, false),
+            U::I32TruncF64U => (8, 4, false, false),
+            U::I64TruncF32S => (4, 8, true, false),
+            U::I64TruncF32U => (4, 8, false, false),
+            U::I64TruncF64S => (8, 8, true, false),
+            U::I64TruncF64U => (8, 8, false, false),
+            U::I32TruncSatF32S => (4, 4, true, true),
+            U::I32TruncSatF32U => (4, 4, false, true),
+            U::I32TruncSatF64S => (8, 4, true, true),
+            U::I32TruncSatF64U => (8, 4, false, true),
+            U::I64TruncSatF32S => (4, 8, true, true),
+            U::I64TruncSatF32U => (4, 8, false, true),
+            U::I64TruncSatF64S => (8, 8, true, true),
+            U::I64TruncSatF64U => (8, 8, false, true),
+            _ => return None,
+        };
+        Some(Self {
+            from,
+            to,
+            signed,
+            saturating,
+        })
+    }
+
+    /// The least and the greatest integer.
+    fn bounds(self) -> (u64, u64) {
+        match (self.to, self.signed) {
+            (4, true) => (0x8000_0000, 0x7fff_ffff),
+            (4, false) => (0, 0xffff_ffff),
+            (_, true) => (1 << 63, (1 << 63) - 1),
+            (_, false) => (0, u64::MAX),
+        }
+    }
+}
+
+impl Masm {
+    /// The conversions that change a value's type and its bits.
+    pub(super) fn convert(&mut self, op: UnaryOp, dst: Reg, src: Reg) {
+        use UnaryOp as U;
+        match op {
+            U::F32ConvertI32S => self.from_signed(dst, src, 4, 4),
+            U::F64ConvertI32S => self.from_signed(dst, src, 4, 8),
+            // Zero-extended, it is a signed number of 64 bits.
+            U::F32ConvertI32U | U::F32ConvertI64S => self.from_signed(dst, src, 8, 4),
+            U::F64ConvertI32U | U::F64ConvertI64S => self.from_signed(dst, src, 8, 8),
+            U::F32ConvertI64U => self.from_unsigned(dst, src, 4),
+            U::F64ConvertI64U => self.from_unsigned(dst, src, 8),
+            U::F32DemoteF64 if self.cpu.avx => emit!(self; vcvtsd2ss Rx(dst), Rx(src), Rx(src)),
+            U::F32DemoteF64 => emit!(self; cvtsd2ss Rx(dst), Rx(src)),
+            U::F64PromoteF32 if self.cpu.avx => emit!(self; vcvtss2sd Rx(dst), Rx(src), Rx(src)),
+            U::F64PromoteF32 => emit!(self; cvtss2sd Rx(dst), Rx(src)),
+            op => {
+                let truncation = Truncation::of(op).expect("what is left of the operators truncates");
+                match (truncation.to, truncation.signed) {
+                    (4, _) => self.truncate_to_32(truncation, dst, src),
+                    (_, true) => self.truncate_to_signed_64(truncation, dst, src),
+                    (_, false) => self.truncate_to_unsigned_64(truncation, dst, src),
+                }
+            }
+        }
+    }
+
+    /// A signed integer of `from` bytes to a float of `to` bytes.
+    fn from_signed(&mut self, dst: Reg, src: Reg, from: u32, to: u32) {
+        // The instruction keeps the upper part of its destination, and would wait for whatever wrote it last.
+        self.zero_float(dst);
+        match (from == 8, to == 8, self.cpu.avx) {
+            (false, false, false) => emit!(self; cvtsi2ss Rx(dst), Rd(src)),
+            (false, true, false) => emit!(self; cvtsi2sd Rx(dst), Rd(src)),
+            (true, false, false) => emit!(self; cvtsi2ss Rx(dst), Rq(src)),
+            (true, true, false) => emit!(self; cvtsi2sd Rx(dst), Rq(src)),
+            (false, false, true) => emit!(self; vcvtsi2ss Rx(dst), Rx(dst), Rd(src)),
+            (false, true, true) => emit!(self; vcvtsi2sd Rx(dst), Rx(dst), Rd(src)),
+            (true, false, true) => emit!(self; vcvtsi2ss Rx(dst), Rx(dst), Rq(src)),
+            (true, true, true) => emit!(self; vcvtsi2sd Rx(dst), Rx(dst), Rq(src)),
+        }
+    }
+
+    /// An unsigned integer of 64 bits. With the highest bit set it is halved first; the bit that falls out stays in the
+    /// lowest of the half, so that it is rounded the right way, and doubling is exact.
+    fn from_unsigned(&mut self, dst: Reg, src: Reg, to: u32) {
+        self.test(src, src, 8);
+        let large = self.short_forward(Condition::SIGN);
+        self.from_signed(dst, src, 8, to);
+        let done = self.short_forward_always();
+        self.land(large);
+        self.mov(SCRATCH, src, 8);
+        self.mov(SCRATCH2, src, 4);
+        self.shift_imm(Shift::RightUnsigned, SCRATCH, 1, 8);
+        self.alu(Alu::And, SCRATCH2, Rhs::Imm(1), 4);
+        self.alu(Alu::Or, SCRATCH, Rhs::Reg(SCRATCH2), 8);
+        self.from_signed(dst, SCRATCH, 8, to);
+        self.float_arithmetic(FloatOp::Add, dst, dst, Rhs::Reg(dst), to);
+        self.land(done);
+    }
+
+    fn truncate_to_32(&mut self, op: Truncation, dst: Reg, src: Reg) {
+        self.truncate(SCRATCH, src, op.from);
+        self.mov(dst, SCRATCH, 4);
+        if op.signed {
+            emit!(self; movsxd Rq(SCRATCH2), Rd(SCRATCH));
+            self.alu(Alu::Cmp, SCRATCH, Rhs::Reg(SCRATCH2), 8);
+        } else {
+            self.alu(Alu::Cmp, SCRATCH, Rhs::Reg(dst), 8);
+        }
+        let done = self.short_forward(Condition::EQUAL);
+        self.does_not_fit(op, dst, src);
+        self.land(done);
+    }
+
+    fn truncate_to_signed_64(&mut self, op: Truncation, dst: Reg, src: Reg) {
+        self.truncate(dst, src, op.from);
+        // Only the least number overflows when 1 is taken from it.
+        self.alu(Alu::Cmp, dst, Rhs::Imm(1), 8);
+        let done = self.short_forward(Condition::OVERFLOW.negated());
+        if op.saturating {
+            self.does_not_fit(op, dst, src);
+        } else {
+            // -2^63 itself fits, and no other float truncates to it.
+            let least = if op.from == 4 {
+                0xdf00_0000
+            } else {
+                0xc3e0_0000_0000_0000
+            };
+            self.float_imm(VSCRATCH, least, op.from);
+            self.compare_ordered(src, Rhs::Reg(VSCRATCH), op.from);
+            self.trap_if(Condition::PARITY, Trap::InvalidConversionToInteger);
+            self.trap_if(Condition::NOT_EQUAL, Trap::IntegerOverflow);
+        }
+        self.land(done);
+    }
+
+    /// What is 2^63 or more is truncated less 2^63.
+    fn truncate_to_unsigned_64(&mut self, op: Truncation, dst: Reg, src: Reg) {
+        self.truncate(dst, src, op.from);
+        self.test(dst, dst, 8);
+        let done = self.short_forward(Condition::NOT_SIGN);
+        let half = if op.from == 4 {
+            0x5f00_0000
+        } else {
+            0x43e0_0000_0000_0000
+        };
+        self.float_imm(VSCRATCH, half, op.from);
+        self.float_arithmetic(FloatOp::Sub, VSCRATCH, src, Rhs::Reg(VSCRATCH), op.from);
+        self.truncate(dst, VSCRATCH, op.from);
+        emit!(self; btc Rq(dst), BYTE 63);
+        self.test(dst, dst, 8);
+        let done_too = self.short_forward(Condition::SIGN);
+        self.does_not_fit(op, dst, src);
+        self.land(done);
+        self.land(done_too);
+    }
+
+    /// Deals with a float that the integer type has no value for.
+    fn does_not_fit(&mut self, op: Truncation, dst: Reg, src: Reg) {
+        if !op.saturating {
+            self.compare_ordered(src, Rhs::Reg(src), op.from);
+            self.trap_if(Condition::PARITY, Trap::InvalidConversionToInteger);
+            let overflow = self.trap_label(Trap::IntegerOverflow);
+            return self.jump(overflow);
+        }
+        let (least, greatest) = op.bounds();
+        self.zero_float(VSCRATCH);
+        self.zero(dst);
+        self.compare_ordered(src, Rhs::Reg(VSCRATCH), op.from);
+        if op.signed {
+            let unordered = self.short_forward(Condition::PARITY);
+            self.mov_imm(dst, greatest, op.to);
+            let above = self.short_forward(Condition::ABOVE);
+            self.mov_imm(dst, least, op.to);
+            self.land(above);
+            self.land(unordered);
+        } else {
+            let below = self.short_forward(Condition::BELOW_EQUAL);
+            self.mov_imm(dst, greatest, op.to);
+            self.land(below);
+        }
+    }
+
+    /// To a signed integer of 64 bits, the processor's way.
+    fn truncate(&mut self, dst: Reg, src: Reg, from: u32) {
+        match (from == 8, self.cpu.avx) {
+            (false, false) => emit!(self; cvttss2si Rq(dst), Rx(src)),
+            (true, false) => emit!(self; cvttsd2si Rq(dst), Rx(src)),
+            (false, true) => emit!(self; vcvttss2si Rq(dst), Rx(src)),
+            (true, true) => emit!(self; vcvttsd2si Rq(dst), Rx(src)),
+        }
+    }
+}

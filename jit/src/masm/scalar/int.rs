@@ -1,0 +1,294 @@
+//! Integer arithmetic, logic and counts.
+
+use super::super::encode::{emit, emit_byte, emit_mem};
+use super::super::{Condition, Masm, Mem, Reg, Rhs, SCRATCH, SCRATCH2};
+use super::shift::Shift;
+use dynasmrt::DynasmApi;
+use luge_core::operator::UnaryOp;
+
+/// The two-operand instructions that share an encoding, by the number that tells them apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Alu {
+    Add = 0,
+    Or = 1,
+    And = 4,
+    Sub = 5,
+    Xor = 6,
+    Cmp = 7,
+}
+
+/// Emits one of a group of instructions, `dst` and `rhs` at a width.
+macro_rules! two_operands {
+    ($masm:ident, $op:expr, $dst:ident, $rhs:ident, $wide:ident; $($variant:path => $name:ident)*) => {
+        match ($op, $rhs, $wide) {
+            $(
+                ($variant, Small::Reg(b), false) => emit!($masm; $name Rd($dst), Rd(b)),
+                ($variant, Small::Reg(b), true) => emit!($masm; $name Rq($dst), Rq(b)),
+                ($variant, Small::Mem(mem), false) => emit_mem!($masm, mem; $name [Rd($dst),] DWORD []),
+                ($variant, Small::Mem(mem), true) => emit_mem!($masm, mem; $name [Rq($dst),] QWORD []),
+                ($variant, Small::Imm(b), false) => emit!($masm; $name Rd($dst), DWORD b),
+                ($variant, Small::Imm(b), true) => emit!($masm; $name Rq($dst), DWORD b),
+            )*
+        }
+    };
+}
+
+/// A second operand that an instruction has a form for.
+#[derive(Debug, Clone, Copy)]
+enum Small {
+    Reg(Reg),
+    Mem(Mem),
+    Imm(i32),
+}
+
+impl Masm {
+    /// `dst = dst op b`, or the comparison of both. Constants that no instruction holds go through [`SCRATCH`].
+    pub(super) fn alu(&mut self, op: Alu, dst: Reg, b: Rhs, width: u32) {
+        let small = match b {
+            Rhs::Reg(reg) => Small::Reg(reg),
+            Rhs::Mem(mem) => Small::Mem(mem),
+            Rhs::Imm(bits) => match Self::immediate(bits, width) {
+                Some(value) => match i8::try_from(value) {
+                    Ok(value) => return self.alu_byte(op, dst, value, width),
+                    Err(_) => Small::Imm(value),
+                },
+                None => Small::Reg(self.in_register(b, SCRATCH, width)),
+            },
+        };
+        let wide = width == 8;
+        two_operands! { self, op, dst, small, wide;
+            Alu::Add => add
+            Alu::Sub => sub
+            Alu::And => and
+            Alu::Or => or
+            Alu::Xor => xor
+            Alu::Cmp => cmp
+        }
+    }
+
+    /// `dst = dst op b` for a constant of one byte. The group differs in a field of the ModRM byte alone; `dynasm` does
+    /// not reach the short form of each of them by name.
+    fn alu_byte(&mut self, op: Alu, dst: Reg, b: i8, width: u32) {
+        if width == 8 {
+            emit!(self; add Rq(dst), BYTE b);
+        } else {
+            emit!(self; add Rd(dst), BYTE b);
+        }
+        let modrm = self.code.len() - 2;
+        self.code[modrm] |= (op as u8) << 3;
+    }
+
+    /// `a & b`, for its flags.
+    pub(super) fn test(&mut self, a: Reg, b: Reg, width: u32) {
+        if width == 8 {
+            emit!(self; test Rq(a), Rq(b));
+        } else {
+            emit!(self; test Rd(a), Rd(b));
+        }
+    }
+
+    /// `dst = a op b` for an operator whose operands may change places.
+    pub(super) fn commutative(&mut self, op: Alu, dst: Reg, a: Reg, b: Rhs, width: u32) {
+        if b == Rhs::Reg(dst) {
+            self.alu(op, dst, Rhs::Reg(a), width);
+        } else {
+            let b = self.place(dst, a, b, SCRATCH, width);
+            self.alu(op, dst, b, width);
+        }
+    }
+
+    pub(super) fn add(&mut self, dst: Reg, a: Reg, b: Rhs, width: u32) {
+        match b {
+            Rhs::Imm(bits) if dst != a => match Self::immediate(bits, width) {
+                Some(0) => self.mov(dst, a, width),
+                Some(value) => self.lea_width(dst, Mem::new(a, value), width == 8),
+                None => self.commutative(Alu::Add, dst, a, b, width),
+            },
+            Rhs::Reg(b) if dst != a && dst != b => {
+                self.lea_width(dst, Mem::indexed(a, b, 0), width == 8);
+            }
+            b => self.commutative(Alu::Add, dst, a, b, width),
+        }
+    }
+
+    pub(super) fn subtract(&mut self, dst: Reg, a: Reg, b: Rhs, width: u32) {
+        match b {
+            // The least number is its own negation modulo 2^32; in 64 bits its negation does not fit and is not used.
+            Rhs::Imm(bits)
+                if dst != a && (width == 4 || Self::immediate(bits.wrapping_neg(), 8).is_some()) =>
+            {
+                self.add(dst, a, Rhs::Imm(bits.wrapping_neg()), width);
+            }
+            Rhs::Reg(own) if own == dst && dst != a => {
+                self.negate(dst, width);
+                self.alu(Alu::Add, dst, Rhs::Reg(a), width);
+            }
+            b => {
+                let b = self.place(dst, a, b, SCRATCH, width);
+                self.alu(Alu::Sub, dst, b, width);
+            }
+        }
+    }
+
+    /// `dst = -dst`; the flags say whether it overflowed.
+    pub(super) fn negate(&mut self, dst: Reg, width: u32) {
+        if width == 8 {
+            emit!(self; neg Rq(dst));
+        } else {
+            emit!(self; neg Rd(dst));
+        }
+    }
+
+    pub(super) fn multiply(&mut self, dst: Reg, a: Reg, b: Rhs, width: u32) {
+        let wide = width == 8;
+        let b = match b {
+            Rhs::Imm(bits) => match Self::immediate(bits, width) {
+                Some(value) => return self.multiply_imm(dst, a, value, width),
+                None if bits.is_power_of_two() => {
+                    let count = Rhs::Imm(u64::from(bits.trailing_zeros()));
+                    return self.shift(Shift::Left, dst, a, count, width);
+                }
+                None => Rhs::Reg(self.in_register(b, SCRATCH, width)),
+            },
+            b => b,
+        };
+        let b = if b == Rhs::Reg(dst) {
+            Rhs::Reg(a)
+        } else {
+            self.place(dst, a, b, SCRATCH, width)
+        };
+        match (b, wide) {
+            (Rhs::Reg(b), false) => emit!(self; imul Rd(dst), Rd(b)),
+            (Rhs::Reg(b), true) => emit!(self; imul Rq(dst), Rq(b)),
+            (Rhs::Mem(mem), false) => emit_mem!(self, mem; imul [Rd(dst),] DWORD []),
+            (Rhs::Mem(mem), true) => emit_mem!(self, mem; imul [Rq(dst),] QWORD []),
+            (Rhs::Imm(_), _) => unreachable!("constants were dealt with"),
+        }
+    }
+
+    fn multiply_imm(&mut self, dst: Reg, a: Reg, value: i32, width: u32) {
+        let wide = width == 8;
+        match value {
+            0 => self.zero(dst),
+            1 => self.mov(dst, a, width),
+            3 => self.lea_scaled(dst, Some(a), a, 1, 0, width),
+            5 => self.lea_scaled(dst, Some(a), a, 2, 0, width),
+            9 => self.lea_scaled(dst, Some(a), a, 3, 0, width),
+            -1 => {
+                self.mov(dst, a, width);
+                self.negate(dst, width);
+            }
+            value if value > 0 && value.unsigned_abs().is_power_of_two() => {
+                let count = Rhs::Imm(u64::from(value.trailing_zeros()));
+                self.shift(Shift::Left, dst, a, count, width);
+            }
+            value => match (i8::try_from(value), wide) {
+                (Ok(value), false) => emit!(self; imul Rd(dst), Rd(a), BYTE value),
+                (Ok(value), true) => emit!(self; imul Rq(dst), Rq(a), BYTE value),
+                (Err(_), false) => emit!(self; imul Rd(dst), Rd(a), DWORD value),
+                (Err(_), true) => emit!(self; imul Rq(dst), Rq(a), DWORD value),
+            },
+        }
+    }
+
+    pub(super) fn and(&mut self, dst: Reg, a: Reg, b: Rhs, width: u32) {
+        let Rhs::Imm(bits) = b else {
+            return self.commutative(Alu::And, dst, a, b, width);
+        };
+        match if width == 4 { bits & 0xffff_ffff } else { bits } {
+            0xff => emit_byte!(self, a; movzx Rd(dst), Rb(a)),
+            0xffff => emit!(self; movzx Rd(dst), Rw(a)),
+            0xffff_ffff => self.wrap(dst, a),
+            // The upper half vanishes, which is what an instruction of 32 bits does by itself.
+            small if small <= 0xffff_ffff => self.commutative(Alu::And, dst, a, b, 4),
+            _ => self.commutative(Alu::And, dst, a, b, width),
+        }
+    }
+
+    /// `dst` = the lower half of `src`, zero-extended even if the two are one register.
+    pub(super) fn wrap(&mut self, dst: Reg, src: Reg) {
+        emit!(self; mov Rd(dst), Rd(src));
+    }
+
+    pub(super) fn sign_extend(&mut self, op: UnaryOp, dst: Reg, src: Reg) {
+        match op {
+            UnaryOp::I32Extend8S => emit_byte!(self, src; movsx Rd(dst), Rb(src)),
+            UnaryOp::I32Extend16S => emit!(self; movsx Rd(dst), Rw(src)),
+            UnaryOp::I64Extend8S => emit_byte!(self, src; movsx Rq(dst), Rb(src)),
+            UnaryOp::I64Extend16S => emit!(self; movsx Rq(dst), Rw(src)),
+            _ => emit!(self; movsxd Rq(dst), Rd(src)),
+        }
+    }
+
+    pub(super) fn leading_zeros(&mut self, dst: Reg, src: Reg, width: u32) {
+        let wide = width == 8;
+        if self.cpu.lzcnt {
+            if wide {
+                emit!(self; lzcnt Rq(dst), Rq(src));
+            } else {
+                emit!(self; lzcnt Rd(dst), Rd(src));
+            }
+            return;
+        }
+        // The place of the highest bit, counted from below; for zero, what the exclusive or turns into the width.
+        let (none, top) = if wide { (127, 63) } else { (63, 31) };
+        if wide {
+            emit!(self; bsr Rq(SCRATCH), Rq(src));
+        } else {
+            emit!(self; bsr Rd(SCRATCH), Rd(src));
+        }
+        self.mov_imm(SCRATCH2, none, 4);
+        self.cmov(Condition::EQUAL.code(), SCRATCH, SCRATCH2, 4);
+        self.alu(Alu::Xor, SCRATCH, Rhs::Imm(top), 4);
+        self.mov(dst, SCRATCH, 4);
+    }
+
+    pub(super) fn trailing_zeros(&mut self, dst: Reg, src: Reg, width: u32) {
+        let wide = width == 8;
+        match (self.cpu.bmi1, wide) {
+            (true, false) => emit!(self; tzcnt Rd(dst), Rd(src)),
+            (true, true) => emit!(self; tzcnt Rq(dst), Rq(src)),
+            (false, false) => emit!(self; bsf Rd(SCRATCH), Rd(src)),
+            (false, true) => emit!(self; bsf Rq(SCRATCH), Rq(src)),
+        }
+        if !self.cpu.bmi1 {
+            self.mov_imm(SCRATCH2, u64::from(width) * 8, 4);
+            self.cmov(Condition::EQUAL.code(), SCRATCH, SCRATCH2, 4);
+            self.mov(dst, SCRATCH, 4);
+        }
+    }
+
+    pub(super) fn count_ones(&mut self, dst: Reg, src: Reg, width: u32) {
+        let wide = width == 8;
+        if self.cpu.popcnt {
+            if wide {
+                emit!(self; popcnt Rq(dst), Rq(src));
+            } else {
+                emit!(self; popcnt Rd(dst), Rd(src));
+            }
+            return;
+        }
+        // Sums of bits, of pairs, of nibbles, of bytes (Warren, "Hacker's Delight", section 5-1). `dst` holds the masks.
+        let (sum, part) = (SCRATCH, SCRATCH2);
+        self.mov(sum, src, width);
+        self.mov(part, sum, width);
+        self.shift_imm(Shift::RightUnsigned, part, 1, width);
+        self.mov_imm(dst, 0x5555_5555_5555_5555, width);
+        self.alu(Alu::And, part, Rhs::Reg(dst), width);
+        self.alu(Alu::Sub, sum, Rhs::Reg(part), width);
+        self.mov(part, sum, width);
+        self.shift_imm(Shift::RightUnsigned, sum, 2, width);
+        self.mov_imm(dst, 0x3333_3333_3333_3333, width);
+        self.alu(Alu::And, sum, Rhs::Reg(dst), width);
+        self.alu(Alu::And, part, Rhs::Reg(dst), width);
+        self.alu(Alu::Add, sum, Rhs::Reg(part), width);
+        self.mov(part, sum, width);
+        self.shift_imm(Shift::RightUnsigned, part, 4, width);
+        self.alu(Alu::Add, sum, Rhs::Reg(part), width);
+        self.mov_imm(dst, 0x0f0f_0f0f_0f0f_0f0f, width);
+        self.alu(Alu::And, sum, Rhs::Reg(dst), width);
+        self.mov_imm(dst, 0x0101_0101_0101_0101, width);
+        self.multiply(dst, dst, Rhs::Reg(sum), width);
+        self.shift_imm(Shift::RightUnsigned, dst, width as u8 * 8 - 8, width);
+    }
+}

@@ -1,0 +1,123 @@
+//! Shifts and rotations.
+//!
+//! By a constant they are single instructions. By a register they are too with BMI2, rotations excepted; otherwise the
+//! count has to be in `cl`, and whatever is in `rcx` has to stand back for it.
+
+use super::super::encode::emit;
+use super::super::{Masm, Mem, Reg, Rhs, SCRATCH, SCRATCH2};
+use dynasmrt::DynasmApi;
+
+/// What moves where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shift {
+    Left,
+    RightSigned,
+    RightUnsigned,
+    RotateLeft,
+    RotateRight,
+}
+
+/// Emits one of the shifts by a count in `cl` or a constant.
+macro_rules! one_shift {
+    ($masm:ident, $op:expr, $dst:ident, $wide:expr; $($count:tt)*) => {
+        match ($op, $wide) {
+            (Shift::Left, false) => emit!($masm; shl Rd($dst), $($count)*),
+            (Shift::Left, true) => emit!($masm; shl Rq($dst), $($count)*),
+            (Shift::RightSigned, false) => emit!($masm; sar Rd($dst), $($count)*),
+            (Shift::RightSigned, true) => emit!($masm; sar Rq($dst), $($count)*),
+            (Shift::RightUnsigned, false) => emit!($masm; shr Rd($dst), $($count)*),
+            (Shift::RightUnsigned, true) => emit!($masm; shr Rq($dst), $($count)*),
+            (Shift::RotateLeft, false) => emit!($masm; rol Rd($dst), $($count)*),
+            (Shift::RotateLeft, true) => emit!($masm; rol Rq($dst), $($count)*),
+            (Shift::RotateRight, false) => emit!($masm; ror Rd($dst), $($count)*),
+            (Shift::RotateRight, true) => emit!($masm; ror Rq($dst), $($count)*),
+        }
+    };
+}
+
+impl Masm {
+    /// `dst = a op b`, the count taken modulo the width.
+    pub(super) fn shift(&mut self, op: Shift, dst: Reg, a: Reg, b: Rhs, width: u32) {
+        match b {
+            Rhs::Imm(bits) => {
+                let count = (bits & u64::from(width * 8 - 1)) as u8;
+                self.shift_by_constant(op, dst, a, count, width);
+            }
+            b if self.cpu.bmi2 && !matches!(op, Shift::RotateLeft | Shift::RotateRight) => {
+                let count = match b {
+                    Rhs::Reg(count) => count,
+                    b => self.in_register(b, SCRATCH, width),
+                };
+                self.shift_any(op, dst, a, count, width);
+            }
+            b => self.shift_by_rcx(op, dst, a, b, width),
+        }
+    }
+
+    /// `dst = dst op count`, for a count below the width that is not 0.
+    pub(super) fn shift_imm(&mut self, op: Shift, dst: Reg, count: u8, width: u32) {
+        debug_assert!(count != 0 && u32::from(count) < width * 8);
+        one_shift!(self, op, dst, width == 8; BYTE count as i8);
+    }
+
+    fn shift_by_constant(&mut self, op: Shift, dst: Reg, a: Reg, count: u8, width: u32) {
+        let wide = width == 8;
+        let rotation = match op {
+            Shift::RotateRight => Some(count),
+            Shift::RotateLeft => Some(width as u8 * 8 - count),
+            _ => None,
+        };
+        match rotation {
+            _ if count == 0 => self.mov(dst, a, width),
+            Some(count) if dst != a && self.cpu.bmi2 => {
+                if wide {
+                    emit!(self; rorx Rq(dst), Rq(a), BYTE count as i8);
+                } else {
+                    emit!(self; rorx Rd(dst), Rd(a), BYTE count as i8);
+                }
+            }
+            None if dst != a && op == Shift::Left && count == 1 => {
+                self.lea_width(dst, Mem::indexed(a, a, 0), wide);
+            }
+            _ => {
+                self.mov(dst, a, width);
+                self.shift_imm(op, dst, count, width);
+            }
+        }
+    }
+
+    /// By any register (BMI2).
+    fn shift_any(&mut self, op: Shift, dst: Reg, a: Reg, count: Reg, width: u32) {
+        match (op, width == 8) {
+            (Shift::Left, false) => emit!(self; shlx Rd(dst), Rd(a), Rd(count)),
+            (Shift::Left, true) => emit!(self; shlx Rq(dst), Rq(a), Rq(count)),
+            (Shift::RightSigned, false) => emit!(self; sarx Rd(dst), Rd(a), Rd(count)),
+            (Shift::RightSigned, true) => emit!(self; sarx Rq(dst), Rq(a), Rq(count)),
+            (_, false) => emit!(self; shrx Rd(dst), Rd(a), Rd(count)),
+            (_, true) => emit!(self; shrx Rq(dst), Rq(a), Rq(count)),
+        }
+    }
+
+    fn shift_by_rcx(&mut self, op: Shift, dst: Reg, a: Reg, b: Rhs, width: u32) {
+        // The value stays clear of `rcx`, and of what the count is still to be read from.
+        let work = if dst == Reg::RCX || b.mentions(dst) {
+            SCRATCH
+        } else {
+            dst
+        };
+        self.mov(work, a, width);
+        let in_place = b == Rhs::Reg(Reg::RCX);
+        let save = !in_place && dst != Reg::RCX;
+        if save {
+            self.mov(SCRATCH2, Reg::RCX, 8);
+        }
+        if !in_place {
+            self.in_register(b, Reg::RCX, width);
+        }
+        one_shift!(self, op, work, width == 8; cl);
+        if save {
+            self.mov(Reg::RCX, SCRATCH2, 8);
+        }
+        self.mov(dst, work, width);
+    }
+}
