@@ -58,6 +58,8 @@ pub(super) struct Function<'w> {
     pub(super) home_locals: Vec<u32>,
     /// The local that the next operator writes the result to.
     pub(super) result_local: Option<u32>,
+    /// The last instruction, if it is a small shift to the left.
+    shifted: Option<Shifted>,
     /// Operators so far.
     pub(super) operators: u32,
     /// Where fuel runs out, and where to go on.
@@ -68,6 +70,18 @@ pub(super) struct Function<'w> {
     fuel_patch: Option<u32>,
     code_limit: u32,
     first_byte: u32,
+}
+
+/// A shift to the left that an addition behind it can do itself: `lea` scales one of its operands.
+#[derive(Debug, Clone, Copy)]
+struct Shifted {
+    /// Where it begins and ends.
+    start: u32,
+    end: u32,
+    dst: Reg,
+    src: Reg,
+    shift: u8,
+    ty: ValType,
 }
 
 /// Bytes of code that a function may become for each byte of its body, and in any case. Ordinary code needs less than
@@ -103,6 +117,7 @@ impl<'w> Function<'w> {
             homes: RegSet::default(),
             home_locals: Vec::new(),
             result_local: None,
+            shifted: None,
             operators: 0,
             preemptions: Vec::new(),
             table_entries: Vec::new(),
@@ -127,6 +142,7 @@ impl<'w> Function<'w> {
         self.homes = RegSet::default();
         self.home_locals.clear();
         self.operators = 0;
+        self.shifted = None;
         self.result_local = None;
         self.masm.clear_labels();
         self.results = ty.results();
@@ -498,10 +514,24 @@ impl Sink for Function<'_> {
         }
         let b = self.pop();
         let a = self.pop();
+        if matches!(op, BinaryOp::I32Add | BinaryOp::I64Add) && self.add_scaled(op.ty(), &a, &b) {
+            return;
+        }
         let rhs = self.rhs(&b);
         let lhs = self.to_reg(&a);
         let dst = self.result_reg(op.ty(), &[a, b]);
+        let start = self.masm.here();
         self.masm.binary(op, dst, lhs, rhs);
+        if let (BinaryOp::I32Shl | BinaryOp::I64Shl, Rhs::Imm(shift @ 1..=3)) = (op, rhs) {
+            self.shifted = Some(Shifted {
+                start,
+                end: self.masm.here(),
+                dst,
+                src: lhs,
+                shift: shift as u8,
+                ty: op.ty(),
+            });
+        }
         self.push_result(op.ty(), dst);
     }
 
@@ -725,6 +755,44 @@ impl Function<'_> {
             Place::Slot if operand.ty != ValType::V128 => Rhs::Mem(self.slot(operand)),
             _ => Rhs::Reg(self.to_reg(operand)),
         }
+    }
+
+    /// Adds two popped operands by one `lea` if the last instruction scales one of them; says whether it did.
+    fn add_scaled(&mut self, ty: ValType, a: &Operand, b: &Operand) -> bool {
+        let Some(shifted) = self.shifted.take() else { return false };
+        if shifted.end != self.masm.here() || shifted.ty != ty {
+            return false;
+        }
+        let scaled = Place::Reg(shifted.dst);
+        let other = match (a.place == scaled, b.place == scaled) {
+            (true, _) => b,
+            (_, true) => a,
+            _ => return false,
+        };
+        let constant = match other.place {
+            Place::Const(bits) if ty == ValType::I32 => Some(bits as u32 as i32),
+            Place::Const(bits) => i32::try_from(bits.cast_signed()).ok(),
+            _ => None,
+        };
+        self.masm.rewind(shifted.start);
+        // Nothing was emitted since: what was shifted is still where it was.
+        self.busy.insert(shifted.src);
+        let base = if constant.is_some() {
+            None
+        } else {
+            Some(self.to_reg(other))
+        };
+        let dst = self.result_reg(ty, &[*a, *b]);
+        self.masm.lea_scaled(
+            dst,
+            base,
+            shifted.src,
+            shifted.shift,
+            constant.unwrap_or(0),
+            width(ty),
+        );
+        self.push_result(ty, dst);
+        true
     }
 
     /// Exchanges the top two operands where the lower one is a constant and the upper one is not bound to its slot; says

@@ -79,6 +79,11 @@ impl Masm {
         self.code[offset..offset + 4].copy_from_slice(&value.to_le_bytes());
     }
 
+    /// Takes back what was emitted from `offset` on, which nothing refers to.
+    pub(crate) fn rewind(&mut self, offset: u32) {
+        self.code.truncate(offset as usize);
+    }
+
     /// Reads back the four bytes at `offset`.
     pub(crate) fn read_u32(&self, offset: u32) -> u32 {
         let bytes = &self.code[offset as usize..][..4];
