@@ -272,20 +272,29 @@ impl Skipper<'_> {
     }
 
     /// The immediates of every operator that the scan does not look at.
+    #[inline(always)]
     fn skip(&mut self, opcode: u8) -> Option<()> {
-        match opcode {
-            0x00 | 0x01 | 0x05 | 0x0a | 0x0f | 0x1a | 0x1b | 0x45..=0xc4 | 0xd1 => {}
-            0x08 | 0x0c | 0x0d | 0x10 | 0x12 | 0x23..=0x26 | 0x3f..=0x42 | 0xd0 | 0xd2 => {
+        match FORMS[usize::from(opcode)] {
+            Form::None => {}
+            Form::One => {
                 self.leb()?;
             }
+            Form::Two => {
+                self.leb()?;
+                self.leb()?;
+            }
+            Form::Memory => self.memarg()?,
+            Form::Other => self.skip_other(opcode)?,
+        }
+        Some(())
+    }
+
+    fn skip_other(&mut self, opcode: u8) -> Option<()> {
+        match opcode {
             0x0e => {
                 for _ in 0..self.leb()? {
                     self.leb()?;
                 }
-                self.leb()?;
-            }
-            0x11 | 0x13 => {
-                self.leb()?;
                 self.leb()?;
             }
             0x1c => {
@@ -293,7 +302,6 @@ impl Skipper<'_> {
                     self.leb()?;
                 }
             }
-            0x28..=0x3e => self.memarg()?,
             0x43 => self.bytes(4)?,
             0x44 => self.bytes(8)?,
             0xfc => match self.leb()? {
@@ -322,6 +330,32 @@ impl Skipper<'_> {
         Some(())
     }
 }
+
+/// What stands behind an opcode.
+#[derive(Clone, Copy)]
+enum Form {
+    None,
+    One,
+    Two,
+    Memory,
+    Other,
+}
+
+static FORMS: [Form; 256] = {
+    let mut forms = [Form::Other; 256];
+    let mut opcode = 0;
+    while opcode < 256 {
+        forms[opcode] = match opcode {
+            0x00 | 0x01 | 0x05 | 0x0a | 0x0f | 0x1a | 0x1b | 0x45..=0xc4 | 0xd1 => Form::None,
+            0x08 | 0x0c | 0x0d | 0x10 | 0x12 | 0x23..=0x26 | 0x3f..=0x42 | 0xd0 | 0xd2 => Form::One,
+            0x11 | 0x13 => Form::Two,
+            0x28..=0x3e => Form::Memory,
+            _ => Form::Other,
+        };
+        opcode += 1;
+    }
+    forms
+};
 
 /// What follows the operator of one byte, or with a prefix, that begins at `operator` and has `immediates`.
 pub(super) fn next_after(operator: &[u8], immediates: Immediates) -> super::Next {

@@ -31,52 +31,71 @@ impl StackPart {
 }
 
 impl Function<'_> {
-    /// Puts operands to where the calling convention wants them. Keeps [`SCRATCH2`].
-    pub(super) fn marshal(&mut self, operands: &[Operand], part: StackPart) {
-        let mut places = AbiPlaces::default();
-        let places: Vec<AbiPlace> = operands.iter().map(|operand| places.next(operand.ty)).collect();
-        let on_stack = |place: &AbiPlace| matches!(place, AbiPlace::Stack(_));
-        if part == StackPart::Incoming && places.iter().any(on_stack) {
-            return self.marshal_in_place(operands, &places);
+    /// Puts the operands from position `first` on to where the calling convention wants them; the stack stays as it is. Keeps
+    /// [`SCRATCH2`].
+    pub(super) fn marshal(&mut self, first: usize, part: StackPart) {
+        let mut places = std::mem::take(&mut self.places);
+        places.clear();
+        let mut given = AbiPlaces::default();
+        let mut on_stack = false;
+        for operand in &self.stack[first..] {
+            let place = given.next(operand.ty);
+            on_stack |= matches!(place, AbiPlace::Stack(_));
+            places.push(place);
         }
-        for (operand, place) in operands.iter().zip(&places) {
-            if let AbiPlace::Stack(at) = *place {
-                self.copy_to_memory(part.mem(at), operand, SCRATCH);
-            }
+        if on_stack && part == StackPart::Incoming {
+            self.marshal_in_place(first, &places);
+        } else {
+            self.marshal_to(first, &places, part);
         }
-        let mut moves = Vec::new();
-        for (operand, place) in operands.iter().zip(&places) {
-            if let AbiPlace::Reg(dst) = *place
-                && let Some(src) = self.register_of(operand)
-            {
-                let ty = operand.ty;
-                moves.push(Move { dst, src, ty });
+        self.places = places;
+    }
+
+    fn marshal_to(&mut self, first: usize, places: &[AbiPlace], part: StackPart) {
+        let mut moves = std::mem::take(&mut self.moves);
+        let mut elsewhere = false;
+        for (i, place) in places.iter().enumerate() {
+            let operand = self.stack[first + i];
+            match *place {
+                AbiPlace::Stack(at) => self.copy_to_memory(part.mem(at), &operand, SCRATCH),
+                AbiPlace::Reg(dst) => match self.register_of(&operand) {
+                    Some(src) => moves.push(Move {
+                        dst,
+                        src,
+                        ty: operand.ty,
+                    }),
+                    None => elsewhere = true,
+                },
             }
         }
         parallel(&mut self.masm, &mut moves, SCRATCH, VSCRATCH);
-        for (operand, place) in operands.iter().zip(&places) {
+        self.moves = moves;
+        if !elsewhere {
+            return;
+        }
+        for (i, place) in places.iter().enumerate() {
+            let operand = self.stack[first + i];
             if let AbiPlace::Reg(dst) = *place
-                && self.register_of(operand).is_none()
+                && self.register_of(&operand).is_none()
             {
-                self.copy_to(dst, operand);
+                self.copy_to(dst, &operand);
             }
         }
     }
 
-    /// As [`Function::marshal`] where values go to the caller's frame, in which sources may still lie: everything is
+    /// As [`Function::marshal_to`] where values go to the caller's frame, in which sources may still lie: everything is
     /// first copied to its slot.
-    fn marshal_in_place(&mut self, operands: &[Operand], places: &[AbiPlace]) {
-        for operand in operands {
-            if !matches!(operand.place, Place::Slot) {
-                let slot = self.slot(operand);
-                if let (Place::Const(_), ValType::V128) = (operand.place, operand.ty) {
-                    unreachable!("vector constants are in registers");
-                }
-                self.copy_to_memory(slot, operand, SCRATCH);
+    fn marshal_in_place(&mut self, first: usize, places: &[AbiPlace]) {
+        for position in first..self.stack.len() {
+            let operand = self.stack[position];
+            if operand.place != Place::Slot {
+                let slot = self.slot(&operand);
+                self.copy_to_memory(slot, &operand, SCRATCH);
             }
         }
-        for (operand, place) in operands.iter().zip(places) {
-            let slot = self.slot(operand);
+        for (i, place) in places.iter().enumerate() {
+            let operand = self.stack[first + i];
+            let slot = self.slot(&operand);
             match *place {
                 AbiPlace::Reg(dst) => self.masm.spill_load(dst, slot, width(operand.ty)),
                 AbiPlace::Stack(at) => {
@@ -127,11 +146,6 @@ impl Function<'_> {
         self.done();
     }
 
-    /// The top `count` operands.
-    fn top(&self, count: usize) -> Vec<Operand> {
-        self.stack[self.stack.len() - count..].to_vec()
-    }
-
     /// Pushes the results of a call.
     fn push_call_results(&mut self, types: &[ValType]) {
         let mut places = AbiPlaces::default();
@@ -157,8 +171,7 @@ impl Function<'_> {
         self.save_for_call(count);
         let bytes = AbiPlaces::stack_bytes(ty.params()).max(AbiPlaces::stack_bytes(ty.results()));
         self.needs_outgoing(bytes.max(LEAST_OUTGOING));
-        let operands = self.top(count);
-        self.marshal(&operands, StackPart::Outgoing);
+        self.marshal(self.stack.len() - count, StackPart::Outgoing);
     }
 
     pub(super) fn direct_call(&mut self, func: u32, ty: &FuncType) {
@@ -221,8 +234,7 @@ impl Function<'_> {
             self.emit_return();
             return;
         }
-        let operands = self.top(ty.params().len());
-        self.marshal(&operands, StackPart::Incoming);
+        self.marshal(self.stack.len() - ty.params().len(), StackPart::Incoming);
         self.masm.close_frame();
         let at = self.masm.jump_unknown();
         self.link_to(at, func);
@@ -234,8 +246,7 @@ impl Function<'_> {
             let foreign = self.masm.compare_instance();
             let elsewhere = self.masm.label();
             self.masm.jump_if(foreign, elsewhere);
-            let operands = self.top(ty.params().len());
-            self.marshal(&operands, StackPart::Incoming);
+            self.marshal(self.stack.len() - ty.params().len(), StackPart::Incoming);
             self.masm.close_frame();
             self.masm.jump_func_ref();
             self.masm.bind(elsewhere);
@@ -253,9 +264,11 @@ impl Function<'_> {
         let count = usize::from(params);
         self.save_for_call(count);
         self.needs_outgoing((abi::LEAVE_SLOTS * 8) as u32);
-        for (i, operand) in self.top(count).iter().enumerate() {
+        let first = self.stack.len() - count;
+        for i in 0..count {
+            let operand = self.stack[first + i];
             let mem = Mem::new(Reg::RSP, i as i32 * 8);
-            self.copy_to_memory(mem, operand, SCRATCH);
+            self.copy_to_memory(mem, &operand, SCRATCH);
             if width(operand.ty) == 4 {
                 self.masm.store_imm(Mem::new(Reg::RSP, i as i32 * 8 + 4), 0, 4);
             }

@@ -7,7 +7,7 @@
 
 use super::function::Function;
 use super::moves::{Move, parallel};
-use super::place::{Holder, Locations, Operand, Place, RegSet, registers_for, width, words};
+use super::place::{Holder, Locations, Place, RegSet, registers_for, width, words};
 use crate::masm::{self, Reg, SCRATCH, SCRATCH2, VSCRATCH, VSCRATCH2};
 use luge_core::{BlockSignature, Control, ControlKind, LoopHints, ValType};
 
@@ -24,7 +24,7 @@ pub(crate) struct Label {
     state: Option<Box<Locations>>,
     /// The way around the first arm of an `if`, and where locals are on it.
     otherwise: Option<(masm::Label, Box<Locations>)>,
-    looping: Option<Looping>,
+    looping: Option<Box<Looping>>,
 }
 
 /// What is undone where a loop ends.
@@ -92,7 +92,7 @@ impl Function<'_> {
         }
     }
 
-    fn new_label(&mut self, ty: BlockSignature<'_>, looping: Option<Looping>) -> Label {
+    fn new_label(&mut self, ty: BlockSignature<'_>) -> Label {
         let height = self.stack.len() - ty.params.len();
         let words = self
             .stack
@@ -109,7 +109,7 @@ impl Function<'_> {
             results: Carried::of(ty.results),
             state: None,
             otherwise: None,
-            looping,
+            looping: None,
         }
     }
 
@@ -128,7 +128,7 @@ impl Function<'_> {
     pub(super) fn open_block(&mut self, ty: BlockSignature<'_>) -> Label {
         self.settle_flags();
         self.flush();
-        self.new_label(ty, None)
+        self.new_label(ty)
     }
 
     pub(super) fn open_if(&mut self, ty: BlockSignature<'_>) -> Label {
@@ -136,10 +136,10 @@ impl Function<'_> {
         self.done();
         self.flush();
         self.settle_params(ty.params.len());
-        let mut label = self.new_label(ty, None);
+        let mut label = self.new_label(ty);
         let otherwise = self.masm.label();
         self.masm.jump_if(condition.negated(), otherwise);
-        label.otherwise = Some((otherwise, Box::new(self.locations())));
+        label.otherwise = Some((otherwise, self.locations()));
         label
     }
 
@@ -154,16 +154,16 @@ impl Function<'_> {
         };
         self.choose_homes(hints, &mut looping);
         let state = self.loop_state(hints);
-        let mut label = self.new_label(ty, None);
+        let mut label = self.new_label(ty);
         label.target = self.masm.label_here();
-        label.state = Some(Box::new(state));
+        label.state = Some(state);
         if self.options.fuel {
             let (out, back) = (self.masm.label(), self.masm.label());
             looping.fuel = Some((self.masm.take_fuel(out), self.operators));
             self.masm.bind(back);
             self.preemptions.push((out, back));
         }
-        label.looping = Some(looping);
+        label.looping = Some(Box::new(looping));
         label
     }
 
@@ -243,7 +243,7 @@ impl Function<'_> {
     }
 
     /// Where locals are at the head of a loop: as now, where those that the loop writes may be newer than the frame.
-    fn loop_state(&mut self, hints: &LoopHints<'_>) -> Locations {
+    fn loop_state(&mut self, hints: &LoopHints<'_>) -> Box<Locations> {
         for used in hints.locals.iter().filter(|used| used.written) {
             if let Some(reg) = self.locals[used.local as usize].reg {
                 self.dirty.insert(reg);
@@ -271,8 +271,9 @@ impl Function<'_> {
     // --- Locations -----------------------------------------------------------------------------------------------
 
     /// Where locals are now.
-    fn locations(&self) -> Locations {
-        let mut locations = Locations::empty();
+    fn locations(&mut self) -> Box<Locations> {
+        let mut locations = self.spare.pop().unwrap_or_else(|| Box::new(Locations::empty()));
+        *locations = Locations::empty();
         for reg in self.occupied.iter() {
             if let Holder::Local(local) = self.holders[reg.index()] {
                 locations.insert(reg, local, self.dirty.contains(reg));
@@ -313,8 +314,8 @@ impl Function<'_> {
     /// Moves locals to where `to` wants them. Changes no flags, not the registers that carry a result, and nothing that is
     /// known of the way on which this is not run.
     fn conform(&mut self, to: &Locations) {
-        let mut moves = Vec::new();
-        let mut loads = Vec::new();
+        let mut moves = std::mem::take(&mut self.moves);
+        let mut loads = RegSet::default();
         let mut stays = RegSet::default();
         for reg in to.used.iter() {
             let local = to.local_in(reg).expect("a used register holds a local");
@@ -324,9 +325,11 @@ impl Function<'_> {
                     if to.dirty.contains(reg) {
                         stays.insert(src);
                     }
-                    moves.push(Move { dst: reg, src, ty });
+                    if reg != src {
+                        moves.push(Move { dst: reg, src, ty });
+                    }
                 }
-                None => loads.push((reg, local, ty)),
+                None => loads.insert(reg),
             }
         }
         for reg in self.occupied.without(stays).iter() {
@@ -339,9 +342,12 @@ impl Function<'_> {
             }
         }
         parallel(&mut self.masm, &mut moves, SCRATCH2, VSCRATCH2);
-        for (reg, local, ty) in loads {
+        self.moves = moves;
+        for reg in loads.iter() {
+            let local = to.local_in(reg).expect("a used register holds a local");
             let mem = self.local_mem(local);
-            self.masm.spill_load(reg, mem, width(ty));
+            self.masm
+                .spill_load(reg, mem, width(self.locals[local as usize].ty));
         }
     }
 
@@ -399,7 +405,7 @@ impl Function<'_> {
     fn conform_to(&mut self, label: &mut Label) {
         match &label.state {
             Some(state) => self.conform(state),
-            None => label.state = Some(Box::new(self.locations())),
+            None => label.state = Some(self.locations()),
         }
     }
 
@@ -498,6 +504,7 @@ impl Function<'_> {
             .expect("an if has a way around its first arm");
         self.masm.bind(otherwise);
         self.adopt(&state);
+        self.spare.push(state);
         self.push_slots(label.params.types());
     }
 
@@ -563,9 +570,11 @@ impl Function<'_> {
                 self.conform(&state);
                 self.truncate(label.height);
             }
+            self.spare.push(at);
         }
         self.masm.bind(label.target);
         self.adopt(&state);
+        self.spare.push(state);
         match &label.results {
             Carried::One(ty) => {
                 let reg = self.allocate(*ty);
@@ -580,8 +589,7 @@ impl Function<'_> {
     pub(super) fn emit_return(&mut self) {
         let types = self.results;
         let first = self.stack.len() - types.len();
-        let operands: Vec<Operand> = self.stack[first..].to_vec();
-        self.marshal(&operands, super::calls::StackPart::Incoming);
+        self.marshal(first, super::calls::StackPart::Incoming);
         self.masm.return_();
     }
 }

@@ -12,8 +12,8 @@
 
 use super::BaselineOptions;
 use super::control::Label;
-use super::moves::{AbiPlace, AbiPlaces};
-use super::place::{Holder, Local, Operand, Place, RegSet, width, words};
+use super::moves::{AbiPlace, AbiPlaces, Move};
+use super::place::{Holder, Local, Locations, Operand, Place, RegSet, width, words};
 use crate::masm::{self, Condition, Masm, Mem, Reg, Rhs, SCRATCH, SCRATCH2};
 use luge_core::compiler::{ModuleView, SourcePosition};
 use luge_core::operator::{
@@ -58,6 +58,10 @@ pub(super) struct Function<'w> {
     pub(super) home_locals: Vec<u32>,
     /// The local that the next operator writes the result to.
     pub(super) result_local: Option<u32>,
+    /// Kept to be used again.
+    pub(super) moves: Vec<Move>,
+    pub(super) places: Vec<AbiPlace>,
+    pub(super) spare: Vec<Box<Locations>>,
     /// The last instruction, if it is a small shift to the left.
     shifted: Option<Shifted>,
     /// Operators so far.
@@ -117,6 +121,9 @@ impl<'w> Function<'w> {
             homes: RegSet::default(),
             home_locals: Vec::new(),
             result_local: None,
+            moves: Vec::new(),
+            places: Vec::new(),
+            spare: Vec::new(),
             shifted: None,
             operators: 0,
             preemptions: Vec::new(),

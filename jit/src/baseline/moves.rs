@@ -16,6 +16,11 @@ pub(super) struct Move {
 /// they form a circle, and are no part of them.
 pub(super) fn parallel(masm: &mut Masm, moves: &mut Vec<Move>, general: Reg, vector: Reg) {
     moves.retain(|step| step.dst != step.src);
+    if let [step] = moves[..] {
+        masm.mov(step.dst, step.src, width(step.ty));
+        moves.clear();
+        return;
+    }
     while !moves.is_empty() {
         // A destination that is nobody's source can be written.
         let ready = moves

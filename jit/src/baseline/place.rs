@@ -56,10 +56,6 @@ pub(super) enum Holder {
 pub(super) struct RegSet(pub(super) u32);
 
 impl RegSet {
-    pub(super) fn of(reg: Reg) -> Self {
-        Self(1 << reg.index())
-    }
-
     pub(super) fn contains(self, reg: Reg) -> bool {
         self.0 >> reg.index() & 1 != 0
     }
@@ -86,10 +82,6 @@ impl RegSet {
 
     pub(super) fn first(self) -> Option<Reg> {
         (self.0 != 0).then(|| Reg::from_index(self.0.trailing_zeros() as usize))
-    }
-
-    pub(super) fn len(self) -> u32 {
-        self.0.count_ones()
     }
 
     pub(super) fn iter(mut self) -> impl Iterator<Item = Reg> {
@@ -128,8 +120,8 @@ pub(super) fn words(ty: ValType) -> u32 {
 /// Which locals are in which registers at a label, and which of those registers are newer than the frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Locations {
-    /// The local of each register, plus one; 0 for none.
-    pub(super) locals: [u32; 32],
+    /// The local of each register, plus one; 0 for none. A function has at most 50,000 locals.
+    pub(super) locals: [u16; 32],
     pub(super) used: RegSet,
     pub(super) dirty: RegSet,
 }
@@ -144,11 +136,11 @@ impl Locations {
     }
 
     pub(super) fn local_in(&self, reg: Reg) -> Option<u32> {
-        self.locals[reg.index()].checked_sub(1)
+        self.locals[reg.index()].checked_sub(1).map(u32::from)
     }
 
     pub(super) fn insert(&mut self, reg: Reg, local: u32, dirty: bool) {
-        self.locals[reg.index()] = local + 1;
+        self.locals[reg.index()] = local as u16 + 1;
         self.used.insert(reg);
         self.dirty.set(reg, dirty);
     }
