@@ -111,7 +111,7 @@ impl Masm {
     }
 
     /// Clears all but the lowest byte of a general register.
-    fn zero_extend_byte(&mut self, dst: Reg) {
+    pub(in super::super) fn zero_extend_byte(&mut self, dst: Reg) {
         emit_byte!(self, dst; movzx Rd(dst), Rb(dst));
     }
 }

@@ -6,7 +6,7 @@
 //! usual case jumps.
 
 use super::super::encode::emit;
-use super::super::{Condition, Masm, Reg, Rhs, SCRATCH, SCRATCH2, VSCRATCH};
+use super::super::{Condition, Masm, Reg, Rhs, SCRATCH, SCRATCH2, VSCRATCH, VSCRATCH2};
 use super::float::FloatOp;
 use super::int::Alu;
 use super::shift::Shift;
@@ -175,12 +175,12 @@ impl Masm {
         } else {
             0x43e0_0000_0000_0000
         };
-        self.float_imm(VSCRATCH, half, op.from);
-        self.float_arithmetic(FloatOp::Sub, VSCRATCH, src, Rhs::Reg(VSCRATCH), op.from);
+        self.float_imm(VSCRATCH2, half, op.from);
+        self.float_arithmetic(FloatOp::Sub, VSCRATCH, src, Rhs::Reg(VSCRATCH2), op.from);
         self.truncate(dst, VSCRATCH, op.from);
+        // Adds 2^63; the carry flag says whether the bit was there, which means that the difference did not fit either.
         emit!(self; btc Rq(dst), BYTE 63);
-        self.test(dst, dst, 8);
-        let done_too = self.short_forward(Condition::SIGN);
+        let done_too = self.short_forward(Condition::ABOVE_EQUAL);
         self.does_not_fit(op, dst, src);
         self.land(done);
         self.land(done_too);

@@ -3,7 +3,7 @@
 //! `div` and `idiv` take their dividend from `rdx:rax` and leave quotient and remainder there. `rax` is a scratch register,
 //! but `rdx` belongs to the tier: it is saved over the instruction, unless it is the destination. Division by zero is left
 //! to the processor, whose fault becomes the trap. That processors fault on the overflow of signed division too, with no
-//! way to tell the two apart, is why a divisor of -1 is looked for before.
+//! way to tell the two apart, is why a divisor of -1 is looked for before. Constant powers of two need no division.
 
 use super::super::encode::{emit, emit_mem};
 use super::super::{Condition, Masm, Reg, Rhs, SCRATCH, SCRATCH2};
@@ -47,8 +47,11 @@ impl Masm {
             if op.signed && bits == minus_one {
                 return self.divide_by_minus_one(op, dst, a, width);
             }
-            if !op.signed && bits.is_power_of_two() {
+            if bits.is_power_of_two() && !op.signed {
                 return self.divide_by_power_of_two(op, dst, a, bits, width);
+            }
+            if bits.is_power_of_two() && bits <= minus_one >> 1 {
+                return self.divide_by_signed_power_of_two(op, dst, a, bits, width);
             }
         }
         self.mov(SCRATCH, a, width);
@@ -134,6 +137,29 @@ impl Masm {
         } else {
             let count = Rhs::Imm(u64::from(divisor.trailing_zeros()));
             self.shift(Shift::RightUnsigned, dst, a, count, width);
+        }
+    }
+
+    /// A shift rounds down. What a negative dividend lacks to be rounded up, the divisor less one, is added to it before.
+    fn divide_by_signed_power_of_two(&mut self, op: Division, dst: Reg, a: Reg, divisor: u64, width: u32) {
+        let (log, bits) = (divisor.trailing_zeros() as u8, width as u8 * 8);
+        if log == 0 {
+            return if op.remainder { self.zero(dst) } else { self.mov(dst, a, width) };
+        }
+        self.mov(SCRATCH, a, width);
+        if log > 1 {
+            self.shift_imm(Shift::RightSigned, SCRATCH, bits - 1, width);
+        }
+        self.shift_imm(Shift::RightUnsigned, SCRATCH, bits - log, width);
+        self.alu(Alu::Add, SCRATCH, Rhs::Reg(a), width);
+        if op.remainder {
+            // What is left of the dividend without the multiple of the divisor.
+            self.shift_imm(Shift::RightUnsigned, SCRATCH, log, width);
+            self.shift_imm(Shift::Left, SCRATCH, log, width);
+            self.subtract(dst, a, Rhs::Reg(SCRATCH), width);
+        } else {
+            self.mov(dst, SCRATCH, width);
+            self.shift_imm(Shift::RightSigned, dst, log, width);
         }
     }
 
