@@ -4,7 +4,7 @@
 //! access itself is what faults, and is marked.
 
 use super::super::encode::{emit_mem, mem_operand};
-use super::super::{Masm, Mem, Reg, Rhs, SCRATCH};
+use super::super::{Masm, Mem, Reg, Rhs, SCRATCH, SCRATCH2};
 use dynasmrt::DynasmApi;
 use luge_core::Trap;
 use luge_core::operator::{LoadOp, StoreOp};
@@ -29,17 +29,18 @@ impl Masm {
         }
     }
 
-    /// `op [mem] = src`. A constant is taken as bits, for floats too; it and what is in memory may go through
-    /// [`SCRATCH`]. If it `faults`, its fault is marked as an access out of bounds.
+    /// `op [mem] = src`. A constant is taken as bits, for floats too; it and what is in memory may go through a scratch
+    /// register, one of which the address may use. If it `faults`, its fault is marked as an access out of bounds.
     pub(crate) fn store(&mut self, op: StoreOp, mem: Mem, src: Rhs, faults: bool) {
         let width = op.width();
+        let scratch = if mem.mentions(SCRATCH) { SCRATCH2 } else { SCRATCH };
         let src = match src {
             Rhs::Imm(bits) => match Self::immediate(bits, width.max(4)) {
                 Some(_) => src,
                 None if width < 8 => Rhs::Imm(bits & 0xffff_ffff),
-                None => Rhs::Reg(self.in_register(src, SCRATCH, 8)),
+                None => Rhs::Reg(self.in_register(src, scratch, 8)),
             },
-            Rhs::Mem(_) => Rhs::Reg(self.in_register(src, SCRATCH, width.max(4))),
+            Rhs::Mem(_) => Rhs::Reg(self.in_register(src, scratch, width.max(4))),
             Rhs::Reg(_) => src,
         };
         if faults {
@@ -173,6 +174,11 @@ mod tests {
             CpuFeatures::BASELINE,
             |m| m.store(S::I64Store, PLACE, Rhs::Imm(1 << 40), false),
             "mov rax,10000000000h; mov [r14+rcx],rax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.store(S::I64Store, Mem::new(Reg::RAX, 8), Rhs::Imm(1 << 40), false),
+            "mov r11,10000000000h; mov [rax+8],r11",
         );
         check(
             CpuFeatures::BASELINE,

@@ -10,8 +10,8 @@
 //! | `condition` | conditions as values, selection |
 //! | `memory` | loads and stores |
 //!
-//! Operands are never scratch registers; the destination may be any of the operands. An `i32` in a register or in
-//! memory's image of it is zero-extended, and every `emit` both relies on that and keeps it.
+//! Operands are never scratch registers; the destination may be any of the operands. An `i32` in a general register is
+//! zero-extended to 64 bits, and every `emit` both relies on that and keeps it.
 
 mod condition;
 mod convert;
