@@ -21,6 +21,8 @@ mod label;
 mod moves;
 mod reg;
 mod scalar;
+#[cfg(test)]
+mod testing;
 mod vector;
 
 pub(crate) use label::Label;
