@@ -766,7 +766,9 @@ impl Function<'_> {
 
     /// Adds two popped operands by one `lea` if the last instruction scales one of them; says whether it did.
     fn add_scaled(&mut self, ty: ValType, a: &Operand, b: &Operand) -> bool {
-        let Some(shifted) = self.shifted.take() else { return false };
+        let Some(shifted) = self.shifted.take() else {
+            return false;
+        };
         if shifted.end != self.masm.here() || shifted.ty != ty {
             return false;
         }

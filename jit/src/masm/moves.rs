@@ -22,11 +22,57 @@ impl Masm {
             } else {
                 emit!(self; movaps Rx(dst), Rx(src));
             }
-        } else if width == 4 {
-            emit!(self; mov Rd(dst), Rd(src));
         } else {
-            emit!(self; mov Rq(dst), Rq(src));
+            let (dst, src) = (dst.number(), src.number());
+            let rex = u8::from(width != 4) << 3 | src >> 3 << 2 | dst >> 3;
+            let modrm = 0xc0 | (src & 7) << 3 | dst & 7;
+            if rex == 0 {
+                self.code.extend_from_slice(&[0x89, modrm]);
+            } else {
+                self.code.extend_from_slice(&[0x40 | rex, 0x89, modrm]);
+            }
         }
+    }
+
+    /// An instruction of one opcode byte, a general register and memory. Half of all that is emitted are `mov`s of this
+    /// form, so that it is worth to write them at once as short as they can be.
+    fn general_memory(&mut self, opcode: u8, reg: Reg, mem: Mem, wide: bool) {
+        let Mem { base, index, disp } = mem;
+        let (reg, base) = (reg.number(), base.number());
+        let index_number = index.map_or(0, Reg::number);
+        let mut bytes = [0_u8; 12];
+        let mut len = 0;
+        let mut put = |byte: u8| {
+            bytes[len] = byte;
+            len += 1;
+        };
+        let rex = u8::from(wide) << 3 | reg >> 3 << 2 | index_number >> 3 << 1 | base >> 3;
+        if rex != 0 {
+            put(0x40 | rex);
+        }
+        put(opcode);
+        // With a base of 5 and no displacement the encoding has other meanings.
+        let (mode, size) = match i8::try_from(disp) {
+            Ok(0) if base & 7 != 5 => (0, 0),
+            Ok(_) => (0x40, 1),
+            Err(_) => (0x80, 4),
+        };
+        match index {
+            Some(_) => {
+                put(mode | (reg & 7) << 3 | 4);
+                put((index_number & 7) << 3 | base & 7);
+            }
+            None => {
+                put(mode | (reg & 7) << 3 | base & 7);
+                if base & 7 == 4 {
+                    put(0x24);
+                }
+            }
+        }
+        for &byte in &disp.to_le_bytes()[..size] {
+            put(byte);
+        }
+        self.code.extend_from_slice(&bytes[..len]);
     }
 
     /// Moves between a general and a vector register, `width` 4 or 8, bit for bit.
@@ -124,8 +170,7 @@ impl Masm {
     /// needs no alignment.
     pub(crate) fn spill_load(&mut self, dst: Reg, mem: Mem, width: u32) {
         match (dst.is_xmm(), width, self.cpu.avx) {
-            (false, 4, _) => emit_mem!(self, mem; mov [Rd(dst),] DWORD []),
-            (false, _, _) => emit_mem!(self, mem; mov [Rq(dst),] QWORD []),
+            (false, _, _) => self.general_memory(0x8b, dst, mem, width == 8),
             (true, 4, false) => emit_mem!(self, mem; movss [Rx(dst),] DWORD []),
             (true, 4, true) => emit_mem!(self, mem; vmovss [Rx(dst),] DWORD []),
             (true, 8, false) => emit_mem!(self, mem; movsd [Rx(dst),] QWORD []),
@@ -138,8 +183,7 @@ impl Masm {
     /// Stores `width` bytes: 4 or 8 of a general register; 4, 8 or 16 of a vector register.
     pub(crate) fn spill_store(&mut self, mem: Mem, src: Reg, width: u32) {
         match (src.is_xmm(), width, self.cpu.avx) {
-            (false, 4, _) => emit_mem!(self, mem; mov [] DWORD [, Rd(src)]),
-            (false, _, _) => emit_mem!(self, mem; mov [] QWORD [, Rq(src)]),
+            (false, _, _) => self.general_memory(0x89, src, mem, width == 8),
             (true, 4, false) => emit_mem!(self, mem; movss [] DWORD [, Rx(src)]),
             (true, 4, true) => emit_mem!(self, mem; vmovss [] DWORD [, Rx(src)]),
             (true, 8, false) => emit_mem!(self, mem; movsd [] QWORD [, Rx(src)]),
