@@ -361,7 +361,9 @@ impl Function<'_> {
     /// The trampoline that stands for host functions of a type; gives its offset.
     pub(super) fn host_trampoline(&mut self, ty: &FuncType) -> u32 {
         let slots = |types: &[ValType]| types.iter().map(|&ty| words(ty)).sum::<u32>();
-        let slots = slots(ty.params()).max(slots(ty.results())).max(abi::HOST_SLOTS);
+        let slots = slots(ty.params())
+            .max(slots(ty.results()))
+            .max(abi::HOST_SLOTS as u32);
         self.masm.clear_labels();
         self.masm.align_function();
         let start = self.masm.here();
