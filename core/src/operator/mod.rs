@@ -7,6 +7,7 @@
 mod eval;
 mod table;
 mod vector;
+mod vector_eval;
 
 use crate::trap::Trap;
 use crate::types::ValType;
@@ -17,6 +18,7 @@ pub use vector::{
     ExtractLaneOp, LaneWidth, ReplaceLaneOp, SplatOp, VectorBinaryOp, VectorLoadOp, VectorShiftOp,
     VectorTernaryOp, VectorTestOp, VectorUnaryOp,
 };
+pub use vector_eval::shuffle;
 
 macro_rules! define_operators {
     (
