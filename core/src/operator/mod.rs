@@ -151,6 +151,11 @@ macro_rules! define_operators {
             pub fn width(self) -> u32 {
                 match self { $(Self::$load => <$lm>::BITS / 8),* }
             }
+
+            /// What becomes of the [`width`](Self::width) bytes read, which are the low bytes of `bits`.
+            pub fn eval(self, bits: u64) -> u64 {
+                match self { $(Self::$load => <$lv>::from(bits as $lm).into_slot()),* }
+            }
         }
 
         /// Operators that write a linear memory.

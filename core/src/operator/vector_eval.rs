@@ -130,7 +130,9 @@ fn all_true<T: Lane + PartialEq + From<bool>>(a: u128) -> u32 {
 fn bitmask(a: u128, width: usize) -> u32 {
     let lanes = a.to_le_bytes();
     let signs = lanes.chunks_exact(width).map(|lane| lane[width - 1] >> 7);
-    signs.zip(0..).fold(0, |mask, (sign, i)| mask | u32::from(sign) << i)
+    signs
+        .zip(0..)
+        .fold(0, |mask, (sign, i)| mask | u32::from(sign) << i)
 }
 
 impl VectorUnaryOp {
