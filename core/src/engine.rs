@@ -1,5 +1,6 @@
 //! The engine: what all modules of a process share, and the limits that bound every guest.
 
+use crate::compiler::CodeGenerator;
 use crate::types::FuncType;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,9 +60,9 @@ pub struct Limits {
     pub memory_pages: u32,
     /// Elements that all tables of a store may have together; 8 bytes each. `table.grow` fills what it adds in one go.
     pub table_elements: u32,
-    /// Bytes of value stack, which all active calls of a run share.
+    /// Bytes of stack, which all active calls of a run share: the interpreter's value stack, or the machine's own.
     pub stack_bytes: usize,
-    /// Calls that may be active at once.
+    /// Calls that may be active at once in the interpreter. Machine code is bounded by its stack alone.
     pub call_depth: usize,
 }
 
@@ -85,6 +86,10 @@ pub struct EngineConfig {
     pub level: WasmLevel,
     /// Limits of stores that are made without any of their own.
     pub limits: Limits,
+    /// What makes machine code of modules; the interpreter runs them where there is none. An engine has one tier only, so
+    /// that all instances of a store are of the same. The code is run as it comes: a code generator is trusted as the
+    /// engine itself.
+    pub compiler: Option<Arc<dyn CodeGenerator>>,
 }
 
 /// What all modules of a process share. Cheap to clone; clones are the same engine.
@@ -101,6 +106,13 @@ struct Inner {
 /// integers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Signature(u32);
+
+impl Signature {
+    /// The number, as machine code compares it.
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
 
 impl Engine {
     /// An engine of this configuration.

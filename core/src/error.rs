@@ -33,6 +33,11 @@ pub enum ModuleError {
         /// What it does not do.
         what: String,
     },
+    /// The host could not give the module's machine code a place to run.
+    #[error(
+        "the host could not provide executable memory: {0}; check the limits on address space and what may be mapped executable"
+    )]
+    CodeMemory(std::sync::Arc<std::io::Error>),
     /// The module is valid but larger than the engine takes.
     #[error("{what} come to {have}, and at most {limit} are taken: split the function or module")]
     TooLarge {
@@ -132,6 +137,11 @@ pub enum CallError {
         /// Its type.
         wanted: crate::types::FuncType,
     },
+    /// The host could not provide a stack to run on.
+    #[error(
+        "the host could not provide a stack: {0}; check the limits on address space and vm.max_map_count"
+    )]
+    Host(std::sync::Arc<std::io::Error>),
 }
 
 /// A call that ended without results.

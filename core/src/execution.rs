@@ -4,9 +4,10 @@
 //! of a run lies on the host's stack meanwhile, so a shard can keep thousands of them and choose which one goes on.
 
 use crate::error::{CallError, RunError};
-use crate::interp::{Exit, Machine};
+use crate::interp::Exit;
 use crate::linker::{Caller, HostError};
 use crate::store::{Func, FuncEntity, Store};
+use crate::tier::Tier;
 use crate::trap::{Trap, TrapReport};
 use crate::types::FuncType;
 use crate::value::Value;
@@ -34,7 +35,7 @@ pub enum Step {
 #[derive(Debug)]
 pub struct Execution {
     func: Func,
-    machine: Machine,
+    tier: Tier,
     state: State,
     ty: FuncType,
     results: Vec<Value>,
@@ -64,18 +65,16 @@ impl Execution {
     /// Prepares a call; nothing runs yet.
     ///
     /// # Errors
-    /// [`CallError::Arguments`] where `arguments` are not what the function takes.
+    /// [`CallError::Arguments`] where `arguments` are not what the function takes; [`CallError::Host`] where the system
+    /// has no room for a stack.
     pub fn new<T>(store: &mut Store<T>, func: Func, arguments: &[Value]) -> Result<Self, CallError> {
         let ty = func.ty(store);
         if !arguments.iter().map(Value::ty).eq(ty.params().iter().copied()) {
             return Err(CallError::Arguments { wanted: ty });
         }
         let inner = &store.inner;
-        let mut machine = Machine::new(
-            inner.limits.stack_bytes / size_of::<u64>(),
-            inner.limits.call_depth,
-        );
-        Value::write_slots(arguments, inner, machine.slots_mut(0));
+        let mut tier = Tier::new(inner)?;
+        Value::write_slots(arguments, inner, tier.slots_mut());
         let number = func.index(inner) as u32;
         let state = match inner.funcs[number as usize] {
             FuncEntity::Host { .. } => State::Host {
@@ -87,7 +86,7 @@ impl Execution {
                 instance,
                 func: defined,
                 ..
-            } => match machine.enter(inner, instance, defined) {
+            } => match tier.enter(inner, instance, defined) {
                 Ok(()) => State::Wasm,
                 Err(trap) => State::Ended(Step::Trapped(TrapReport {
                     trap,
@@ -97,7 +96,7 @@ impl Execution {
         };
         Ok(Self {
             func,
-            machine,
+            tier,
             state,
             ty,
             results: Vec::new(),
@@ -106,7 +105,8 @@ impl Execution {
 
     /// Goes on until the run is over, waits, or has used up `fuel`. A unit of fuel is about one instruction of the
     /// interpreter; it is looked at when code jumps backwards or calls, and within straight code every 128 instructions.
-    /// After the run is over, says again how it ended.
+    /// Machine code counts as its code generator was told to, and otherwise looks at the fuel only when it calls the host or
+    /// the engine. After the run is over, says again how it ended.
     ///
     /// # Panics
     /// If `store` is not the one that the run began in.
@@ -117,12 +117,12 @@ impl Execution {
         loop {
             match self.state {
                 State::Ended(ref step) => return step.clone(),
-                State::Wasm => match self.machine.run(&mut store.inner, fuel) {
+                State::Wasm => match self.tier.run(&mut store.inner, fuel) {
                     Exit::Finished => return self.finish(store),
                     Exit::Preempted => return Step::Preempted,
                     Exit::Trapped(report) => return self.end(Step::Trapped(report)),
                     Exit::Host { func, base, instance } => {
-                        fuel = self.machine.fuel_left();
+                        fuel = self.tier.fuel_left();
                         self.state = State::Host {
                             func,
                             base,
@@ -137,14 +137,14 @@ impl Execution {
                         Err(HostError::Block { until }) => return Step::Blocked { until },
                         Err(HostError::Exit(code)) => return self.end(Step::Exited(code)),
                         Err(HostError::Trap(trap)) => {
-                            let report = self.machine.report(&store.inner, trap);
+                            let report = self.tier.report(&store.inner, trap);
                             return self.end(Step::Trapped(report));
                         }
                     }
                     if instance.is_none() {
                         return self.finish(store);
                     }
-                    self.machine.host_returned();
+                    self.tier.host_returned();
                     self.state = State::Wasm;
                     fuel = fuel.saturating_sub(HOST_CALL_COST).saturating_sub_unsigned(cost);
                     if fuel < 0 {
@@ -174,7 +174,7 @@ impl Execution {
         let host = &store.hosts[host as usize];
         let (params, results) = (host.ty.param_slots(), host.ty.result_slots());
         let wanted = params.max(results).max(HOST_SLOTS);
-        let Some(slots) = self.machine.host_slots(base, wanted) else {
+        let Some(slots) = self.tier.host_slots(base, wanted) else {
             return (Err(HostError::Trap(Trap::StackExhausted)), 0);
         };
         // What the host should forget to write is not to show what an earlier run has left there.
@@ -192,7 +192,7 @@ impl Execution {
     }
 
     fn finish<T>(&mut self, store: &Store<T>) -> Step {
-        self.results = Value::read_slots(self.ty.results(), &store.inner, self.machine.slots_mut(0));
+        self.results = Value::read_slots(self.ty.results(), &store.inner, self.tier.slots_mut());
         self.end(Step::Finished)
     }
 

@@ -11,6 +11,7 @@ use crate::store::{Extern, Func, FuncEntity, Global, Instance, Memory, Store, St
 use crate::table::bounds;
 use crate::trap::{Trap, TrapReport};
 use crate::types::ExternType;
+use crate::vm::context::{self, Context};
 
 /// An instance: the numbers in the store of what its module's index spaces name.
 #[derive(Debug)]
@@ -23,6 +24,8 @@ pub(crate) struct InstanceEntity {
     /// References of each element segment; empty once dropped.
     pub(crate) elements: Box<[Box<[u64]>]>,
     pub(crate) dropped_data: Box<[bool]>,
+    /// Where its module has machine code.
+    pub(crate) context: Option<Context>,
 }
 
 impl Instance {
@@ -106,7 +109,9 @@ pub(crate) fn instantiate<T>(
         globals: spaces.globals.into(),
         elements,
         dropped_data: vec![false; module.inner().data().len()].into(),
+        context: None,
     });
+    context::publish_instance(inner, number);
     write_segments(inner, module.inner(), number).map_err(|trap| {
         InstantiateError::Trap(TrapReport {
             trap,

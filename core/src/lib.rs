@@ -44,12 +44,13 @@ mod module;
 pub mod operator;
 mod store;
 mod table;
+mod tier;
 mod trap;
 mod types;
 mod value;
 #[allow(
     unsafe_code,
-    reason = "the one door: reserved address space and the layout that machine code shares"
+    reason = "the one door: address space, machine code and the ways in and out of it"
 )]
 mod vm;
 pub mod wasi;

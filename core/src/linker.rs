@@ -4,7 +4,7 @@
 //! module whose instantiation resolves nothing.
 
 use crate::engine::{Engine, Signature};
-use crate::error::{InstantiateError, LinkError, RunError};
+use crate::error::{CallError, InstantiateError, LinkError, RunError};
 use crate::instance::{incompatible, instantiate, matches};
 use crate::module::Module;
 use crate::store::{Extern, Func, Instance, Store, StoreInner};
@@ -177,7 +177,10 @@ impl<T> Linker<T> {
             start.call(store, &[]).map_err(|error| match error {
                 RunError::Trap(report) => InstantiateError::Trap(report),
                 RunError::Exit(code) => InstantiateError::Exit(code),
-                RunError::Call(_) => unreachable!("validated: a start function takes nothing"),
+                RunError::Call(CallError::Host(error)) => InstantiateError::Host(error),
+                RunError::Call(CallError::Arguments { .. }) => {
+                    unreachable!("validated: a start function takes nothing")
+                }
             })?;
         }
         Ok(instance)

@@ -14,6 +14,7 @@ use crate::table::{Table as TableEntity, bounds};
 use crate::trap::Trap;
 use crate::types::{FuncType, GlobalType, MemoryType, TableType};
 use crate::value::Value;
+use crate::vm::context::Published;
 use crate::vm::linear::LinearMemory;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,6 +37,8 @@ pub(crate) struct StoreInner {
     pub(crate) tables: Vec<TableEntity>,
     pub(crate) memories: Vec<LinearMemory>,
     pub(crate) globals: Vec<GlobalEntity>,
+    /// What machine code sees of the above.
+    pub(crate) native: Published,
     /// What all tables have together, which the limits bound.
     table_elements: u32,
 }
@@ -68,6 +71,13 @@ pub(crate) struct GlobalEntity {
     /// The value's slots, of which a scalar uses the first.
     pub(crate) slot: [u64; 2],
     pub(crate) ty: GlobalType,
+}
+
+impl GlobalEntity {
+    /// Where machine code finds the value.
+    pub(crate) fn cell(&mut self) -> &mut [u64; 2] {
+        &mut self.slot
+    }
 }
 
 macro_rules! handles {
@@ -134,6 +144,7 @@ impl<T> Store<T> {
                 tables: Vec::new(),
                 memories: Vec::new(),
                 globals: Vec::new(),
+                native: Published::default(),
                 table_elements: 0,
             },
             hosts: Vec::new(),
@@ -190,6 +201,7 @@ impl StoreInner {
             });
         }
         self.table_elements = elements;
+        self.native.moved();
         self.tables.push(TableEntity::new(ty, limit, init));
         Ok(self.tables.len() as u32 - 1)
     }
@@ -210,11 +222,13 @@ impl StoreInner {
             });
         }
         let memory = LinearMemory::new(ty, limit).map_err(|error| InstantiateError::Host(Arc::new(error)))?;
+        self.native.moved();
         self.memories.push(memory);
         Ok(self.memories.len() as u32 - 1)
     }
 
     pub(crate) fn add_global(&mut self, ty: GlobalType, slot: [u64; 2]) -> u32 {
+        self.native.moved();
         self.globals.push(GlobalEntity { slot, ty });
         self.globals.len() as u32 - 1
     }
@@ -239,7 +253,14 @@ impl StoreInner {
         }
         let before = self.table_of(instance, table).grow(delta, init)?;
         self.table_elements = elements;
+        self.native.moved();
         Some(before)
+    }
+
+    /// `memory.grow`: the size before, or `None` where the memory may not.
+    pub(crate) fn grow_memory(&mut self, instance: usize, memory: u32, delta: u32) -> Option<u32> {
+        self.native.moved();
+        self.memory_of(instance, memory).grow(delta)
     }
 
     /// `table.init` with operands `[dst, src, len]`: checks both ranges and copies the first `piece` references of an

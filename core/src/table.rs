@@ -44,6 +44,11 @@ impl Table {
         self.elements.get(usize::try_from(index).ok()?).copied()
     }
 
+    /// All elements.
+    pub(crate) fn elements_mut(&mut self) -> &mut [u64] {
+        &mut self.elements
+    }
+
     /// Writes an element.
     pub(crate) fn set(&mut self, index: u64, reference: u64) -> Result<(), Trap> {
         let element = usize::try_from(index)

@@ -5,7 +5,6 @@
 //! is left, so that the same instruction can be taken up again after a preemption. No other operand of the
 //! function lies in those slots, because the translator settles them there for this purpose.
 
-use super::machine::Machine;
 use crate::operator::Libcall;
 use crate::store::StoreInner;
 use crate::table::bounds;
@@ -13,11 +12,37 @@ use crate::trap::Trap;
 use crate::vm::linear::LinearMemory;
 
 /// How far an operator has come.
-pub(super) enum Progress {
+pub(crate) enum Progress {
     /// To its end.
     Done,
     /// The operands say what is left.
     Partial,
+}
+
+impl Libcall {
+    /// The operator whose number, by `as`, machine code leaves with.
+    pub(crate) fn from_number(number: u32) -> Option<Self> {
+        const ALL: [Libcall; 15] = [
+            Libcall::MemorySize,
+            Libcall::MemoryGrow,
+            Libcall::MemoryFill,
+            Libcall::MemoryCopy,
+            Libcall::MemoryInit,
+            Libcall::DataDrop,
+            Libcall::TableGet,
+            Libcall::TableSet,
+            Libcall::TableSize,
+            Libcall::TableGrow,
+            Libcall::TableFill,
+            Libcall::TableCopy,
+            Libcall::TableInit,
+            Libcall::ElemDrop,
+            Libcall::RefFunc,
+        ];
+        let call = *ALL.get(number as usize)?;
+        debug_assert_eq!(call as u32, number, "the list is in the order of the declaration");
+        Some(call)
+    }
 }
 
 /// Bytes that are moved between two looks at the fuel.
@@ -29,42 +54,44 @@ const ELEMENT: u64 = 8;
 /// Bytes of bulk work that cost one unit of fuel.
 const BYTES_PER_FUEL: u64 = 16;
 
-/// Carries out `call`.
+/// The slots that an operator may use, however few it needs.
+pub(crate) const LIBCALL_SLOTS: usize = 3;
+
+/// Carries out `call` for an instance, and takes what it costs off `fuel`. It stands in `slots`.
 ///
 /// # Errors
 /// The trap that the specification asks for.
-pub(super) fn perform(
+pub(crate) fn perform_libcall(
     store: &mut StoreInner,
-    machine: &mut Machine,
-    base: usize,
+    instance: usize,
+    slots: &mut [u64],
+    fuel: &mut i64,
     call: Libcall,
     a: u32,
     b: u32,
 ) -> Result<Progress, Trap> {
-    let instance = machine.instance as usize;
-    let slots = &mut machine.stack[base..base + 3];
     match call {
         Libcall::MemorySize => slots[0] = u64::from(store.memory_of(instance, a).pages()),
         Libcall::MemoryGrow => {
-            let before = store.memory_of(instance, a).grow(slots[0] as u32);
+            let before = store.grow_memory(instance, a, slots[0] as u32);
             slots[0] = u64::from(before.unwrap_or(u32::MAX));
             // Committing pages is a system call.
-            machine.fuel -= 1000;
+            *fuel -= 1000;
         }
         Libcall::MemoryFill | Libcall::MemoryCopy | Libcall::MemoryInit => {
             let (done, moved) = memory_bulk(store, instance, call, slots, a, b)?;
-            machine.fuel -= (moved / BYTES_PER_FUEL) as i64;
+            *fuel -= (moved / BYTES_PER_FUEL) as i64;
             return Ok(done);
         }
         Libcall::DataDrop => store.instances[instance].dropped_data[a as usize] = true,
         Libcall::ElemDrop => store.instances[instance].elements[a as usize] = Box::default(),
         Libcall::RefFunc => slots[0] = u64::from(store.instances[instance].funcs[a as usize]) + 1,
         Libcall::TableGet | Libcall::TableSet | Libcall::TableSize | Libcall::TableGrow => {
-            machine.fuel -= table_single(store, instance, call, slots, a)?;
+            *fuel -= table_single(store, instance, call, slots, a)?;
         }
         Libcall::TableFill | Libcall::TableCopy | Libcall::TableInit => {
             let (done, moved) = table_bulk(store, instance, call, slots, a, b)?;
-            machine.fuel -= (moved * ELEMENT / BYTES_PER_FUEL) as i64;
+            *fuel -= (moved * ELEMENT / BYTES_PER_FUEL) as i64;
             return Ok(done);
         }
     }
@@ -217,4 +244,20 @@ fn table_bulk(
     slots[0] += piece;
     slots[1] += piece;
     Ok((advance(slots, piece), piece))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_those_of_the_declaration() {
+        let known = (0..u32::MAX).map_while(Libcall::from_number);
+        assert!(known.zip(0..).all(|(call, number)| call as u32 == number));
+        assert_eq!(
+            Libcall::from_number(Libcall::RefFunc as u32),
+            Some(Libcall::RefFunc)
+        );
+        assert_eq!(Libcall::from_number(Libcall::RefFunc as u32 + 1), None);
+    }
 }

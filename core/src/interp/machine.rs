@@ -21,7 +21,7 @@
 
 use super::dispatch::{self, Action};
 use super::inst::Pc;
-use super::libcall;
+use super::libcall::{LIBCALL_SLOTS, Progress, perform_libcall};
 use super::stack::ValueStack;
 use crate::store::{FuncEntity, StoreInner};
 use crate::trap::{BacktraceFrame, Trap, TrapReport};
@@ -159,10 +159,12 @@ impl Machine {
                     }
                 },
                 Action::Libcall { base, call, a, b } => {
-                    match libcall::perform(store, self, base, call, a, b) {
-                        Ok(libcall::Progress::Done) => self.pc += 1,
+                    let slots = &mut self.stack[base..base + LIBCALL_SLOTS];
+                    let instance = self.instance as usize;
+                    match perform_libcall(store, instance, slots, &mut self.fuel, call, a, b) {
+                        Ok(Progress::Done) => self.pc += 1,
                         // The operands say what is left: the same instruction goes on later.
-                        Ok(libcall::Progress::Partial) => {}
+                        Ok(Progress::Partial) => {}
                         Err(trap) => return Exit::Trapped(self.report(store, trap)),
                     }
                     if self.fuel < 0 {

@@ -14,5 +14,6 @@ mod stack;
 mod translate;
 
 pub(crate) use code::ModuleCode;
+pub(crate) use libcall::{Progress, perform_libcall};
 pub(crate) use machine::{Exit, Machine};
 pub(crate) use translate::Translator;

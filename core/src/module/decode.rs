@@ -3,13 +3,18 @@
 //!
 //! Nothing here trusts a count from the file: vectors grow with what is really there.
 
-use super::{ConstExpr, DataSegment, ElementSegment, Export, Import, Item, ModuleInner, Names, SegmentMode};
+use super::{
+    ConstExpr, DataSegment, ElementSegment, Export, Import, Item, MachineCode, ModuleInner, Names,
+    SegmentMode,
+};
+use crate::compiler::{CodeGenerator, ModuleTranslation};
 use crate::engine::Engine;
 use crate::error::ModuleError;
 use crate::frontend;
 use crate::index_spaces::IndexSpaces;
 use crate::interp::{ModuleCode, Translator};
 use crate::types::{FuncType, GlobalType, MemoryType, TableType, ValType};
+use crate::vm;
 use std::collections::HashMap;
 use wasmparser::{
     DataKind, ElementItems, ElementKind, ExternalKind, FuncToValidate, FuncValidatorAllocations,
@@ -45,8 +50,14 @@ pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, Module
         }
         sections.read(payload)?;
     }
-    let code = translate(&sections.types, bodies)?;
-    Ok(sections.finish(engine, code))
+    let (code, machine_code) = match &engine.config().compiler {
+        Some(compiler) => (
+            ModuleCode::default(),
+            Some(compile(&**compiler, &sections.types, bodies)?),
+        ),
+        None => (translate(&sections.types, bodies)?, None),
+    };
+    Ok(sections.finish(engine, code, machine_code))
 }
 
 fn component() -> ModuleError {
@@ -56,7 +67,30 @@ fn component() -> ModuleError {
     }
 }
 
-/// Translates all function bodies.
+/// Has a tier make machine code of all function bodies, and publishes it.
+fn compile(
+    compiler: &dyn CodeGenerator,
+    types: &IndexSpaces,
+    bodies: Vec<Body<'_>>,
+) -> Result<MachineCode, ModuleError> {
+    let unsupported = |what: &str| ModuleError::Unsupported {
+        tier: compiler.name(),
+        what: what.to_owned(),
+    };
+    if !vm::SUPPORTED {
+        return Err(unsupported(
+            "machine code cannot be run on this processor or system",
+        ));
+    }
+    let mut translation = ModuleTranslation::new(types, bodies);
+    let artifact = compiler.compile(&mut translation)?;
+    if translation.remaining() != 0 {
+        return Err(unsupported("it has not read all functions"));
+    }
+    MachineCode::publish(compiler.name(), types, artifact)
+}
+
+/// Translates all function bodies for the interpreter.
 fn translate(types: &IndexSpaces, bodies: Vec<Body<'_>>) -> Result<ModuleCode, ModuleError> {
     let mut code = ModuleCode::default();
     let mut allocations = FuncValidatorAllocations::default();
@@ -198,7 +232,7 @@ impl Sections {
         Ok(())
     }
 
-    fn finish(self, engine: &Engine, code: ModuleCode) -> ModuleInner {
+    fn finish(self, engine: &Engine, code: ModuleCode, machine_code: Option<MachineCode>) -> ModuleInner {
         let signatures = self.types.types.iter().map(|ty| engine.signature(ty)).collect();
         let export_index: HashMap<Box<str>, u32> = self
             .exports
@@ -219,6 +253,7 @@ impl Sections {
             data: self.data,
             names: self.names,
             code,
+            machine_code,
         }
     }
 }

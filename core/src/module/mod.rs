@@ -6,9 +6,11 @@
 mod const_expr;
 mod decode;
 mod features;
+mod machine;
 
 pub(crate) use const_expr::ConstExpr;
 pub use features::features_used;
+pub(crate) use machine::MachineCode;
 
 use crate::engine::{Engine, Signature};
 use crate::error::ModuleError;
@@ -37,7 +39,10 @@ pub(crate) struct ModuleInner {
     elements: Vec<ElementSegment>,
     data: Vec<DataSegment>,
     names: Names,
+    /// For the interpreter; empty where there is machine code.
     code: ModuleCode,
+    /// Where the engine has a code generator.
+    machine_code: Option<MachineCode>,
 }
 
 /// An import.
@@ -121,7 +126,8 @@ impl Module {
     /// Decodes, validates and translates a module.
     ///
     /// # Errors
-    /// [`ModuleError`] where the bytes are not a valid module of the engine's level, or exceed what it takes.
+    /// [`ModuleError`] where the bytes are not a valid module of the engine's level, exceed what it takes, or where the
+    /// engine's code generator declines them.
     pub fn new(engine: &Engine, wasm: &[u8]) -> Result<Self, ModuleError> {
         match decode::module(engine, wasm) {
             Ok(inner) => Ok(Self(Arc::new(inner))),
@@ -166,9 +172,10 @@ impl Module {
         self.0.types.funcs.len() - self.0.types.imported_funcs as usize
     }
 
-    /// Size of the interpreter's code for it, in bytes.
+    /// Size of the code for it, the interpreter's or the machine's, in bytes.
     pub fn code_bytes(&self) -> usize {
-        self.0.code.bytes()
+        let machine = self.0.machine_code.as_ref();
+        machine.map_or_else(|| self.0.code.bytes(), MachineCode::bytes)
     }
 
     /// Bytes in its data segments.
@@ -205,6 +212,10 @@ impl Module {
 
     pub(crate) fn code(&self) -> &ModuleCode {
         &self.0.code
+    }
+
+    pub(crate) fn machine_code(&self) -> Option<&MachineCode> {
+        self.0.machine_code.as_ref()
     }
 
     #[inline(always)]

@@ -1,9 +1,34 @@
 //! The one door of `unsafe` in this crate: what touches the machine itself.
 //!
-//! Today that is reserving and committing address space ([`linear`]) and the layout that machine code shares with
-//! the runtime ([`vmctx`]). Everything outside of this module is `deny(unsafe_code)`.
+//! ```text
+//!   mmap ── linear     a guest's bytes, behind address space that faults
+//!   vmctx, layout      what machine code can reach, and where
+//!   code               where machine code lies: one range of addresses for the process
+//!   context            an instance's VmCtx, kept true by the store
+//!   stack, run         what a run needs beside: a stack and a record
+//!   switch, signals    the ways in and out of machine code: by call, and by fault
+//!   native             a run of machine code, as safe as a run of the interpreter
+//! ```
+//!
+//! Everything outside of this module is `deny(unsafe_code)`.
 
+pub(crate) mod code;
+pub(crate) mod context;
 pub mod layout;
 pub(crate) mod linear;
 mod mmap;
+pub(crate) mod native;
+mod run;
+mod signals;
+mod stack;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod switch;
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[path = "switch_absent.rs"]
+mod switch;
+#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+mod tests;
 pub mod vmctx;
+
+/// Whether machine code can be run on this machine at all.
+pub(crate) const SUPPORTED: bool = switch::SUPPORTED;

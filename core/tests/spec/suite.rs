@@ -12,6 +12,7 @@
 //!   CONFIGURATIONS          one line per tier, bounds strategy or way to run
 //! ```
 
+use luge_core::compiler::CodeGenerator;
 use luge_core::{EngineConfig, WasmLevel};
 use std::path::Path;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ pub(crate) struct Configuration {
     pub(crate) name: &'static str,
     /// Fuel of one slice of a run; what is not over by then is resumed.
     pub(crate) slice: u64,
+    /// What makes machine code; `None` is the interpreter.
+    compiler: fn() -> Option<Arc<dyn CodeGenerator>>,
 }
 
 /// The matrix.
@@ -30,11 +33,13 @@ pub(crate) const CONFIGURATIONS: &[Configuration] = &[
     Configuration {
         name: "interp",
         slice: 1 << 20,
+        compiler: || None,
     },
     // Preempted wherever it can be, so that a state that does not survive a suspension shows.
     Configuration {
         name: "interp-preempted",
         slice: 1,
+        compiler: || None,
     },
 ];
 
@@ -43,6 +48,7 @@ impl Configuration {
     pub(crate) fn engine(&self, level: WasmLevel) -> EngineConfig {
         EngineConfig {
             level,
+            compiler: (self.compiler)(),
             ..EngineConfig::default()
         }
     }
