@@ -91,6 +91,10 @@ pub mod abi {
     /// immediates. A request ends by coming back, with the results in the slots, or not at all.
     pub const LEAVE_HOST_CALL: u32 = 0x100;
 
+    /// Bytes that every frame which calls provides at its low end, however few the callee needs: a tail call of anything that
+    /// fits needs no more than its caller's caller has given.
+    pub const LEAST_STACK_BYTES: u32 = 64;
+
     /// How many 8-byte slots a call of the engine has to provide, however few it uses.
     pub const LEAVE_SLOTS: usize = 4;
 

