@@ -1,1 +1,0 @@
-//! 128-bit operators.
