@@ -60,6 +60,18 @@ pub trait CodeGenerator: Debug + Send + Sync {
     fn compile(&self, module: &mut ModuleTranslation<'_>) -> Result<CodeArtifact, ModuleError>;
 }
 
+/// Makes the machine code of a module and publishes nothing: for tools that look at code or keep it.
+///
+/// # Errors
+/// As of [`Module::new`](crate::Module::new), but that features the level lacks are not named.
+pub fn compile(
+    level: crate::WasmLevel,
+    compiler: &dyn CodeGenerator,
+    wasm: &[u8],
+) -> Result<CodeArtifact, ModuleError> {
+    crate::module::decode::artifact(level, compiler, wasm)
+}
+
 /// How accesses to linear memory are kept in bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum BoundsStrategy {
