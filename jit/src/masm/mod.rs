@@ -43,6 +43,8 @@ pub(crate) struct Masm {
     labels: Labels,
     traps: Vec<TrapSite>,
     constants: vector::Constants,
+    /// The register whose value the zero flag tells of, its width, and where the instruction that set it ends.
+    zero_flag: Option<(Reg, u32, u32)>,
     /// Labels of this function's trap instructions, one for each kind that is used.
     stubs: Vec<(Trap, Label)>,
 }
@@ -56,6 +58,7 @@ impl Masm {
             labels: Labels::default(),
             traps: Vec::new(),
             constants: vector::Constants::default(),
+            zero_flag: None,
             stubs: Vec::new(),
         }
     }
@@ -86,6 +89,7 @@ impl Masm {
     /// Takes back what was emitted from `offset` on, which nothing refers to.
     pub(crate) fn rewind(&mut self, offset: u32) {
         self.code.truncate(offset as usize);
+        self.zero_flag = None;
     }
 
     /// Reads back the four bytes at `offset`.
