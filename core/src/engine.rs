@@ -11,29 +11,44 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub enum WasmLevel {
     /// WebAssembly 1.0 (2019) with mutable globals that can be imported and exported.
     V1,
-    /// WebAssembly 2.0 (2022), all but the vector instructions.
-    #[default]
+    /// WebAssembly 2.0 (2022).
     V2,
+    /// All that the engine implements: WebAssembly 2.0, and of 3.0 (2025) relaxed vector instructions in the deterministic
+    /// profile, longer constant expressions, tail calls and several memories. Garbage collection, function references,
+    /// exceptions, 64-bit memories, and threads, which are no part of it, are refused by name.
+    #[default]
+    Latest,
 }
 
 impl WasmLevel {
     /// Whether modules of this level may use a feature, by the names of [`crate::features_used`].
     pub(crate) fn implements(self, feature: &str) -> bool {
-        const V2: [&str; 5] = [
+        const V2: [&str; 6] = [
             "saturating-float-to-int",
             "sign-extension",
             "multi-value",
             "bulk-memory",
             "reference-types",
+            "simd",
         ];
-        feature == "mutable-global" || (self == Self::V2 && V2.contains(&feature))
+        const LATEST: [&str; 4] = ["relaxed-simd", "extended-const", "tail-call", "multi-memory"];
+        feature == "mutable-global"
+            || (self != Self::V1 && V2.contains(&feature))
+            || (self == Self::Latest && LATEST.contains(&feature))
     }
 
     pub(crate) fn features(self) -> wasmparser::WasmFeatures {
         use wasmparser::WasmFeatures;
         match self {
             Self::V1 => WasmFeatures::WASM1,
-            Self::V2 => WasmFeatures::WASM2.difference(WasmFeatures::SIMD),
+            Self::V2 => WasmFeatures::WASM2,
+            Self::Latest => {
+                WasmFeatures::WASM2
+                    | WasmFeatures::RELAXED_SIMD
+                    | WasmFeatures::EXTENDED_CONST
+                    | WasmFeatures::TAIL_CALL
+                    | WasmFeatures::MULTI_MEMORY
+            }
         }
     }
 }

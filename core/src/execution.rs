@@ -72,10 +72,7 @@ impl Execution {
         }
         let inner = &store.inner;
         let mut tier = Tier::new(inner)?;
-        let slots = tier.slots_mut();
-        for (slot, &argument) in slots.iter_mut().zip(arguments) {
-            *slot = inner.slot_of(argument);
-        }
+        Value::write_slots(arguments, inner, tier.slots_mut());
         let number = func.index(inner) as u32;
         let state = match inner.funcs[number as usize] {
             FuncEntity::Host { .. } => State::Host {
@@ -173,17 +170,13 @@ impl Execution {
             unreachable!("only host functions are called here")
         };
         let host = &store.hosts[host as usize];
-        let wanted = host
-            .ty
-            .params()
-            .len()
-            .max(host.ty.results().len())
-            .max(HOST_SLOTS);
+        let (params, results) = (host.ty.param_slots(), host.ty.result_slots());
+        let wanted = params.max(results).max(HOST_SLOTS);
         let Some(slots) = self.tier.host_slots(base, wanted) else {
             return (Err(HostError::Trap(Trap::StackExhausted)), 0);
         };
         // What the host should forget to write is not to show what an earlier run has left there.
-        if let Some(unwritten) = slots.get_mut(host.ty.params().len()..host.ty.results().len()) {
+        if let Some(unwritten) = slots.get_mut(params..results) {
             unwritten.fill(0);
         }
         let mut caller = Caller {
@@ -197,13 +190,7 @@ impl Execution {
     }
 
     fn finish<T>(&mut self, store: &Store<T>) -> Step {
-        let results = self.ty.results();
-        let slots = self.tier.slots_mut();
-        self.results = results
-            .iter()
-            .zip(slots)
-            .map(|(&ty, slot)| store.inner.value_of(ty, *slot))
-            .collect();
+        self.results = Value::read_slots(self.ty.results(), &store.inner, self.tier.slots_mut());
         self.end(Step::Finished)
     }
 

@@ -97,7 +97,7 @@ pub(crate) fn instantiate<T>(
             _ => segment
                 .items
                 .iter()
-                .map(|&item| spaces.evaluate(inner, item))
+                .map(|item| spaces.evaluate(inner, item)[0])
                 .collect(),
         });
     let elements = segments.collect();
@@ -167,45 +167,44 @@ impl Spaces {
             self.memories.push(store.add_memory(ty)?);
         }
         let defined = &types.globals[types.imported_globals as usize..];
-        for (&ty, &init) in defined.iter().zip(module.inner().globals()) {
+        for (&ty, init) in defined.iter().zip(module.inner().globals()) {
             let slot = self.evaluate(store, init);
             self.globals.push(store.add_global(ty, slot));
         }
         Ok(())
     }
 
-    fn evaluate(&self, store: &StoreInner, expr: ConstExpr) -> u64 {
+    fn evaluate(&self, store: &StoreInner, expr: &ConstExpr) -> [u64; 2] {
         evaluate(store, &self.funcs, &self.globals, expr)
     }
 }
 
-fn evaluate(store: &StoreInner, funcs: &[u32], globals: &[u32], expr: ConstExpr) -> u64 {
-    match expr {
-        ConstExpr::Value(slot) => slot,
-        ConstExpr::GlobalGet(global) => store.globals[globals[global as usize] as usize].slot,
-        ConstExpr::RefFunc(func) => u64::from(funcs[func as usize]) + 1,
-    }
+fn evaluate(store: &StoreInner, funcs: &[u32], globals: &[u32], expr: &ConstExpr) -> [u64; 2] {
+    expr.evaluate(
+        |global| store.globals[globals[global as usize] as usize].slot,
+        |func| u64::from(funcs[func as usize]) + 1,
+    )
 }
 
 /// Writes active segments into tables and memories, and drops them.
 fn write_segments(store: &mut StoreInner, module: &ModuleInner, number: u32) -> Result<(), Trap> {
     let index = number as usize;
     for (segment, i) in module.elements().iter().zip(0..) {
-        let SegmentMode::Active { target, offset } = segment.mode else {
+        let SegmentMode::Active { target, ref offset } = segment.mode else {
             continue;
         };
         let instance = &store.instances[index];
-        let offset = evaluate(store, &instance.funcs, &instance.globals, offset);
+        let [offset, _] = evaluate(store, &instance.funcs, &instance.globals, offset);
         let len = segment.items.len() as u64;
         store.init_table(index, target, i, [offset, 0, len], len)?;
         store.instances[index].elements[i as usize] = Box::default();
     }
     for (i, segment) in module.data().iter().enumerate() {
-        let SegmentMode::Active { target, offset } = segment.mode else {
+        let SegmentMode::Active { target, ref offset } = segment.mode else {
             continue;
         };
         let instance = &store.instances[index];
-        let offset = evaluate(store, &instance.funcs, &instance.globals, offset);
+        let [offset, _] = evaluate(store, &instance.funcs, &instance.globals, offset);
         let memory = store.memory_of(index, target).bytes_mut();
         let (start, end) =
             bounds(offset, segment.bytes.len() as u64, memory.len()).ok_or(Trap::MemoryOutOfBounds)?;

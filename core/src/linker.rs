@@ -110,8 +110,8 @@ impl<T> Linker<T> {
     }
 
     /// Provides a function. It is called with the slots that its arguments lie in, `i32` and `f32` zero-extended,
-    /// and leaves its results from the first slot on. There are at least 16 slots, and at least as many as it has
-    /// parameters and results. An earlier definition of the name is replaced.
+    /// and leaves its results from the first slot on. A `v128` takes two slots, its low half first. There are at least 16
+    /// slots, and at least as many as its parameters take and as its results take. An earlier definition of the name is replaced.
     pub fn func(
         &mut self,
         module: &str,

@@ -68,13 +68,14 @@ impl FuncEntity {
 /// A global of a store.
 #[derive(Debug)]
 pub(crate) struct GlobalEntity {
-    pub(crate) slot: u64,
+    /// The value's slots, of which a scalar uses the first.
+    pub(crate) slot: [u64; 2],
     pub(crate) ty: GlobalType,
 }
 
 impl GlobalEntity {
     /// Where machine code finds the value.
-    pub(crate) fn cell(&mut self) -> &mut u64 {
+    pub(crate) fn cell(&mut self) -> &mut [u64; 2] {
         &mut self.slot
     }
 }
@@ -226,7 +227,7 @@ impl StoreInner {
         Ok(self.memories.len() as u32 - 1)
     }
 
-    pub(crate) fn add_global(&mut self, ty: GlobalType, slot: u64) -> u32 {
+    pub(crate) fn add_global(&mut self, ty: GlobalType, slot: [u64; 2]) -> u32 {
         self.native.moved();
         self.globals.push(GlobalEntity { slot, ty });
         self.globals.len() as u32 - 1
@@ -287,29 +288,30 @@ impl StoreInner {
         Ok(())
     }
 
-    /// A value as the slot that guests compute with.
-    pub(crate) fn slot_of(&self, value: Value) -> u64 {
-        match value {
+    /// A value as the slots that guests compute with, of which a scalar uses the first.
+    pub(crate) fn slot_of(&self, value: Value) -> [u64; 2] {
+        let slot = match value {
             Value::I32(value) => u64::from(value.cast_unsigned()),
             Value::I64(value) => value.cast_unsigned(),
             Value::F32(bits) => u64::from(bits),
             Value::F64(bits) => bits,
-            Value::V128(_) => unreachable!("no level has vectors yet"),
+            Value::V128(bits) => return [bits as u64, (bits >> 64) as u64],
             Value::FuncRef(None) | Value::ExternRef(None) => 0,
             Value::FuncRef(Some(func)) => func.index(self) as u64 + 1,
             Value::ExternRef(Some(number)) => u64::from(number) + 1,
-        }
+        };
+        [slot, 0]
     }
 
-    /// A slot as the value of its type.
-    pub(crate) fn value_of(&self, ty: crate::types::ValType, slot: u64) -> Value {
+    /// Slots as the value of its type.
+    pub(crate) fn value_of(&self, ty: crate::types::ValType, [slot, high]: [u64; 2]) -> Value {
         use crate::types::ValType;
         match ty {
             ValType::I32 => Value::I32(slot as i32),
             ValType::I64 => Value::I64(slot.cast_signed()),
             ValType::F32 => Value::F32(slot as u32),
             ValType::F64 => Value::F64(slot),
-            ValType::V128 => unreachable!("no level has vectors yet"),
+            ValType::V128 => Value::V128(u128::from(slot) | u128::from(high) << 64),
             ValType::FuncRef => Value::FuncRef(
                 slot.checked_sub(1)
                     .map(|index| Func::new_handle(self, index as u32)),
@@ -417,7 +419,7 @@ impl Table {
             init.ty(),
             "a table starts with values of its element type"
         );
-        let init = store.inner.slot_of(init);
+        let [init, _] = store.inner.slot_of(init);
         let index = store.inner.add_table(ty, init)?;
         Ok(Self::new_handle(&store.inner, index))
     }

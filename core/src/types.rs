@@ -45,6 +45,11 @@ impl ValType {
         matches!(self, Self::F32 | Self::F64 | Self::V128)
     }
 
+    /// How many 64-bit slots a value of the type takes: a vector two, its low half first, everything else one.
+    pub fn slots(self) -> usize {
+        if self == Self::V128 { 2 } else { 1 }
+    }
+
     /// The one type, as the results of a construct that has one.
     pub(crate) fn as_slice(self) -> &'static [Self] {
         match self {
@@ -103,6 +108,16 @@ impl FuncType {
     /// Types of the results.
     pub fn results(&self) -> &[ValType] {
         &self.all[self.param_count..]
+    }
+
+    /// Slots that the arguments take together (see [`ValType::slots`]).
+    pub fn param_slots(&self) -> usize {
+        self.params().iter().map(|ty| ty.slots()).sum()
+    }
+
+    /// Slots that the results take together.
+    pub fn result_slots(&self) -> usize {
+        self.results().iter().map(|ty| ty.slots()).sum()
     }
 
     pub(crate) fn from_wasm(ty: &wasmparser::FuncType) -> Option<Self> {

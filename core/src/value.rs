@@ -1,10 +1,10 @@
 //! The values that cross the engine's border.
 //!
 //! Inside, every value is one untyped 64-bit *slot*: an `i32` is zero-extended, floats are their bits, a reference is
-//! 0 for null and otherwise an index plus one. Validation has proved the types, so the slots carry no tags; [`Value`]
+//! 0 for null and otherwise an index plus one. A vector is two slots, its low half first. Validation has proved the types, so the slots carry no tags; [`Value`]
 //! puts the tag back where the embedder looks.
 
-use crate::store::Func;
+use crate::store::{Func, StoreInner};
 use crate::types::ValType;
 
 /// A value with its type.
@@ -39,6 +39,28 @@ impl Value {
             Self::FuncRef(_) => ValType::FuncRef,
             Self::ExternRef(_) => ValType::ExternRef,
         }
+    }
+
+    /// Writes values as guests have them, one behind the other.
+    pub(crate) fn write_slots(values: &[Self], store: &StoreInner, slots: &mut [u64]) {
+        let mut at = 0;
+        for &value in values {
+            let width = value.ty().slots();
+            slots[at..at + width].copy_from_slice(&store.slot_of(value)[..width]);
+            at += width;
+        }
+    }
+
+    /// Reads values of these types as guests have them, one behind the other.
+    pub(crate) fn read_slots(types: &[ValType], store: &StoreInner, slots: &[u64]) -> Vec<Self> {
+        let mut at = 0;
+        let read = |ty: &ValType| {
+            let high = if ty.slots() == 2 { slots[at + 1] } else { 0 };
+            let value = store.value_of(*ty, [slots[at], high]);
+            at += ty.slots();
+            value
+        };
+        types.iter().map(read).collect()
     }
 
     /// Zero, or null, of a type: what locals and new table elements start as.

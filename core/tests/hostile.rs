@@ -22,6 +22,83 @@ fn code_stays_in_proportion_to_the_module() {
     assert!(matches!(module, Err(ModuleError::TooLarge { .. })), "{module:?}");
 }
 
+/// As many vectors as a type may have, there and back: two thousand slots each way.
+#[test]
+fn a_thousand_vectors_come_and_go() {
+    let types = "v128 ".repeat(1000);
+    let locals: String = (0..1000).map(|i| format!("(local.get {i})")).collect();
+    let (engine, module) = engine_and_module(&format!(
+        r#"(module
+             (func $id (export "id") (param {types}) (result {types}) {locals})
+             (func (export "tail") (param {types}) (result {types}) (call $id {locals}) (return_call $id)))"#
+    ));
+    let module = module.expect("module");
+    let mut store = Store::new(&engine, &Limits::default(), ());
+    let instance = Linker::new(&engine)
+        .instantiate(&mut store, &module)
+        .expect("instance");
+    let arguments: Vec<Value> = (0..1000_u128)
+        .map(|i| Value::V128(i << 64 | (!i & 0xffff)))
+        .collect();
+    for name in ["id", "tail"] {
+        let func = instance.func(&store, name).expect("export");
+        assert_eq!(
+            func.call(&mut store, &arguments).expect("results"),
+            arguments,
+            "{name}"
+        );
+    }
+}
+
+/// Fifty thousand locals are taken, but not if each takes two slots.
+#[test]
+fn frames_are_bounded_in_slots() {
+    for (count, fits) in [(32_000, true), (33_000, false), (50_000, false)] {
+        let locals = "v128 ".repeat(count);
+        let last = count - 1;
+        let (_, module) = engine_and_module(&format!(
+            "(module (func (local {locals}) (local.set {last} (local.get {last})) (local.set 0 (local.get {last}))))"
+        ));
+        match module {
+            Ok(_) => assert!(fits, "{count}"),
+            Err(ModuleError::TooLarge { have, .. }) => assert!(!fits && have >= 2 * count as u64, "{count}"),
+            Err(other) => panic!("{count}: {other}"),
+        }
+    }
+}
+
+/// Blocks inside each other, each of which leaves a thousand vectors: what is kept of each must not grow with those.
+#[test]
+fn open_blocks_with_many_vectors_are_cheap() {
+    let results = "v128 ".repeat(1000);
+    let blocks = "block (type 0) ".repeat(10_000);
+    let ends = "end ".repeat(10_000);
+    let (_, module) = engine_and_module(&format!(
+        "(module (type (func (result {results}))) (func (type 0) {blocks} unreachable {ends}))"
+    ));
+    module.expect("module");
+}
+
+/// A function that calls itself in the place of a return never ends, and is never out of reach.
+#[test]
+fn endless_tail_recursion_gives_the_core_back() {
+    let (engine, module) = engine_and_module(
+        r#"(module (type $t (func (param v128)))
+             (table funcref (elem $g))
+             (func $f (export "f") (type $t) (return_call_indirect (type $t) (local.get 0) (i32.const 0)))
+             (func $g (type $t) (local i64 i64) (return_call $f (local.get 0))))"#,
+    );
+    let mut store = Store::new(&engine, &Limits::default(), ());
+    let instance = Linker::new(&engine)
+        .instantiate(&mut store, &module.expect("module"))
+        .expect("instance");
+    let func = instance.func(&store, "f").expect("export");
+    let mut run = Execution::new(&mut store, func, &[Value::V128(7)]).expect("arguments");
+    for _ in 0..100 {
+        assert_eq!(run.resume(&mut store, 10_000), Step::Preempted);
+    }
+}
+
 #[test]
 fn the_tables_of_a_store_share_their_limit() {
     let limits = Limits {

@@ -103,10 +103,11 @@ impl Scan {
         let mut called = false;
         loop {
             let opcode = reader.byte()?;
-            if std::mem::take(&mut called) && opcode != UNREACHABLE {
-                if let Some(open) = self.open.iter_mut().rev().find(|open| open.number.is_some()) {
-                    open.calls = true;
-                }
+            if std::mem::take(&mut called)
+                && opcode != UNREACHABLE
+                && let Some(open) = self.open.iter_mut().rev().find(|open| open.number.is_some())
+            {
+                open.calls = true;
             }
             match opcode {
                 LOOP => {
@@ -358,7 +359,10 @@ mod tests {
     use super::*;
 
     /// The hints of each loop of the one function of a module in text.
-    fn hints(text: &str, locals: &[ValType]) -> Vec<(Vec<(u32, u32, bool)>, bool)> {
+    /// For each loop its locals with their weights and whether they are written, and whether it calls.
+    type Hints = Vec<(Vec<(u32, u32, bool)>, bool)>;
+
+    fn hints(text: &str, locals: &[ValType]) -> Hints {
         let wasm = wat::parse_str(text).expect("wat");
         let mut found = Vec::new();
         for payload in wasmparser::Parser::new(0).parse_all(&wasm) {

@@ -35,6 +35,8 @@ impl FunctionCode {
 #[derive(Debug, Default)]
 pub(crate) struct ModuleCode {
     pub(super) insts: Vec<Inst>,
+    /// Vector constants and the lanes of shuffles, which no instruction has room for.
+    pub(super) vectors: Vec<u128>,
     pub(super) funcs: Vec<FunctionCode>,
 }
 
@@ -47,12 +49,13 @@ impl ModuleCode {
     /// Gives back what translation reserved too much.
     pub(crate) fn shrink(&mut self) {
         self.insts.shrink_to_fit();
+        self.vectors.shrink_to_fit();
         self.funcs.shrink_to_fit();
     }
 
     /// Size of the code in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.insts.len() * size_of::<Inst>()
+        self.insts.len() * size_of::<Inst>() + self.vectors.len() * size_of::<u128>()
     }
 
     /// The defined function that an instruction belongs to.

@@ -7,11 +7,12 @@
 //! Fuel. A jump backwards costs the number of instructions that it jumps over; forwards, each [`STRETCH`] of instructions is
 //! paid for before it runs, the first by the call. When fuel is used up the loop is left with everything in its place.
 
+use super::access::{Others, load, load_lane, load_vector, read, store, store_lane, write};
 use super::code::STRETCH;
-use super::inst::{Inst, Pc};
+use super::inst::{Inst, Pc, Reg};
 use super::machine::{Frame, Machine};
 use super::stack::WINDOW;
-use crate::operator::{BinaryOp, CompareOp, Libcall, Slot, UnaryOp, for_each_operator};
+use crate::operator::{BinaryOp, CompareOp, Libcall, Slot, UnaryOp, for_each_operator, shuffle};
 use crate::store::{FuncEntity, StoreInner};
 use crate::trap::Trap;
 
@@ -29,6 +30,8 @@ pub(super) enum Action {
     SwitchInstance,
     /// A function that is a host's or another instance's is to be called; its number in the store.
     Call { func: u32, base: usize },
+    /// The same in the place of a return. Where it is a host's, a return follows the call.
+    TailCall { func: u32, base: usize },
     /// The runtime has to carry out an operator.
     Libcall {
         base: usize,
@@ -38,19 +41,18 @@ pub(super) enum Action {
     },
 }
 
-/// Reads `N` bytes at `address + offset`. The sum is taken in 64 bits, where it cannot wrap.
+/// The vector whose low half is in register `reg`. Frames end below the window's end, so that the wrap never happens: it
+/// only spares a bounds check.
 #[inline(always)]
-fn load<const N: usize>(memory: &[u8], address: u64, offset: u64) -> Option<[u8; N]> {
-    let start = usize::try_from(address + offset).ok()?;
-    memory.get(start..start + N)?.try_into().ok()
+fn vector(regs: &[u64; WINDOW], reg: Reg) -> u128 {
+    let (low, high) = (regs[usize::from(reg)], regs[usize::from(reg.wrapping_add(1))]);
+    u128::from(low) | u128::from(high) << 64
 }
 
-/// Writes `N` bytes at `address + offset`.
 #[inline(always)]
-fn store<const N: usize>(memory: &mut [u8], address: u64, offset: u64, bytes: [u8; N]) -> Option<()> {
-    let start = usize::try_from(address + offset).ok()?;
-    memory.get_mut(start..start + N)?.copy_from_slice(&bytes);
-    Some(())
+fn set_vector(regs: &mut [u64; WINDOW], reg: Reg, value: u128) {
+    regs[usize::from(reg)] = value as u64;
+    regs[usize::from(reg.wrapping_add(1))] = (value >> 64) as u64;
 }
 
 macro_rules! define_dispatch {
@@ -70,10 +72,7 @@ macro_rules! define_dispatch {
             let instance = &instances[current as usize];
             let code = instance.module.code();
             let insts: &[Inst] = &code.insts;
-            let memory: &mut [u8] = match instance.memories.first() {
-                Some(&memory) => memories[memory as usize].bytes_mut(),
-                None => &mut [],
-            };
+            let (memory, mut others) = Others::split(memories, instance);
             let mut pc = machine.pc as usize;
             let mut base = machine.base;
             let mut fuel = machine.fuel;
@@ -139,6 +138,52 @@ macro_rules! define_dispatch {
                         continue 'frame;
                     }};
                 }
+                // The same in the place of the running function, whose frame and caller it takes over.
+                macro_rules! replace {
+                    ($callee_base:expr, $func:expr) => {{
+                        let callee = &code.funcs[$func as usize];
+                        if base + usize::from(callee.frame) > machine.limit {
+                            trap!(Trap::StackExhausted);
+                        }
+                        let first = usize::from($callee_base);
+                        let (params, locals) = (usize::from(callee.params), usize::from(callee.locals));
+                        regs.copy_within(first..first + params, 0);
+                        regs[params..locals].fill(0);
+                        pc = callee.entry as usize;
+                        fuel -= callee.call_cost();
+                        if fuel < 0 {
+                            leave!(Action::Preempted);
+                        }
+                        continue;
+                    }};
+                }
+                // The function that an element of a table refers to, if it is of the type.
+                macro_rules! element {
+                    ($table:expr, $index:expr, $ty:expr) => {{
+                        let table = &tables[instance.tables[$table as usize] as usize];
+                        let index = regs[usize::from($index)];
+                        let Some(reference) = table.get(index) else {
+                            trap!(Trap::UndefinedElement)
+                        };
+                        let Some(func) = reference.checked_sub(1) else {
+                            trap!(Trap::UninitializedElement)
+                        };
+                        let entity = funcs[func as usize];
+                        if entity.signature() != instance.module.signature($ty) {
+                            trap!(Trap::IndirectCallTypeMismatch)
+                        }
+                        (func as u32, entity)
+                    }};
+                }
+                // A memory access that may be out of bounds.
+                macro_rules! in_bounds {
+                    ($access:expr) => {
+                        match $access {
+                            Some(value) => value,
+                            None => trap!(Trap::MemoryOutOfBounds),
+                        }
+                    };
+                }
                 macro_rules! leave_frame {
                     () => {{
                         let caller = machine.frames.pop().expect("a returning function has its frame");
@@ -165,10 +210,10 @@ macro_rules! define_dispatch {
                             regs[usize::from(dst)] = regs[usize::from(chosen)];
                         }
                         Inst::GlobalGet { dst, global } => {
-                            regs[usize::from(dst)] = globals[instance.globals[global as usize] as usize].slot;
+                            regs[usize::from(dst)] = globals[instance.globals[global as usize] as usize].slot[0];
                         }
                         Inst::GlobalSet { src, global } => {
-                            globals[instance.globals[global as usize] as usize].slot = regs[usize::from(src)];
+                            globals[instance.globals[global as usize] as usize].slot[0] = regs[usize::from(src)];
                         }
                         Inst::Pay => {
                             fuel -= i64::from(STRETCH);
@@ -210,30 +255,98 @@ macro_rules! define_dispatch {
                             leave!(Action::Call { func, base: base + usize::from(callee_base) });
                         }
                         Inst::CallIndirect { base: callee_base, index, table, ty } => {
-                            let table = &tables[instance.tables[table as usize] as usize];
-                            let index = regs[usize::from(index)];
-                            let Some(reference) = table.get(index) else {
-                                trap!(Trap::UndefinedElement)
-                            };
-                            let Some(func) = reference.checked_sub(1) else {
-                                trap!(Trap::UninitializedElement)
-                            };
-                            let wanted = instance.module.signature(ty);
-                            match funcs[func as usize] {
-                                entity if entity.signature() != wanted => {
-                                    trap!(Trap::IndirectCallTypeMismatch)
-                                }
+                            let (func, entity) = element!(table, index, ty);
+                            match entity {
                                 FuncEntity::Wasm { instance, func, .. } if instance == current => {
                                     enter!(callee_base, func)
                                 }
-                                _ => leave!(Action::Call {
-                                    func: func as u32,
-                                    base: base + usize::from(callee_base),
-                                }),
+                                _ => leave!(Action::Call { func, base: base + usize::from(callee_base) }),
+                            }
+                        }
+                        Inst::ReturnCall { base: callee_base, func } => replace!(callee_base, func),
+                        Inst::ReturnCallImport { base: callee_base, func } => {
+                            let func = instance.funcs[func as usize];
+                            leave!(Action::TailCall { func, base: base + usize::from(callee_base) });
+                        }
+                        Inst::ReturnCallIndirect { base: callee_base, index, table, ty } => {
+                            let (func, entity) = element!(table, index, ty);
+                            match entity {
+                                FuncEntity::Wasm { instance, func, .. } if instance == current => {
+                                    replace!(callee_base, func)
+                                }
+                                _ => leave!(Action::TailCall { func, base: base + usize::from(callee_base) }),
                             }
                         }
                         Inst::Libcall { base: first, call, a, b } => {
                             leave!(Action::Libcall { base: base + usize::from(first), call, a, b })
+                        }
+
+                        Inst::VectorConst { dst, index } => set_vector(regs, dst, code.vectors[index as usize]),
+                        Inst::VectorCopy { dst, src } => set_vector(regs, dst, vector(regs, src)),
+                        Inst::VectorSelect { dst, cond, a, b } => {
+                            let chosen = if regs[usize::from(cond)] != 0 { a } else { b };
+                            set_vector(regs, dst, vector(regs, chosen));
+                        }
+                        Inst::VectorGlobalGet { dst, global } => {
+                            let [low, high] = globals[instance.globals[global as usize] as usize].slot;
+                            set_vector(regs, dst, u128::from(low) | u128::from(high) << 64);
+                        }
+                        Inst::VectorGlobalSet { src, global } => {
+                            let value = vector(regs, src);
+                            globals[instance.globals[global as usize] as usize].slot = [value as u64, (value >> 64) as u64];
+                        }
+                        Inst::VectorUnary { op, dst, a } => set_vector(regs, dst, op.eval(vector(regs, a))),
+                        Inst::VectorBinary { op, dst, a, b } => {
+                            set_vector(regs, dst, op.eval(vector(regs, a), vector(regs, b)));
+                        }
+                        Inst::VectorTernary { op, dst, a, b, c } => {
+                            set_vector(regs, dst, op.eval(vector(regs, a), vector(regs, b), vector(regs, c)));
+                        }
+                        Inst::VectorShift { op, dst, a, count } => {
+                            set_vector(regs, dst, op.eval(vector(regs, a), regs[usize::from(count)] as u32));
+                        }
+                        Inst::VectorTest { op, dst, a } => {
+                            regs[usize::from(dst)] = u64::from(op.eval(vector(regs, a)));
+                        }
+                        Inst::Splat { op, dst, a } => set_vector(regs, dst, op.eval(regs[usize::from(a)])),
+                        Inst::ExtractLane { op, lane, dst, a } => {
+                            regs[usize::from(dst)] = op.eval(vector(regs, a), lane);
+                        }
+                        Inst::ReplaceLane { op, lane, dst, a, b } => {
+                            set_vector(regs, dst, op.eval(vector(regs, a), regs[usize::from(b)], lane));
+                        }
+                        Inst::Shuffle { dst, a, b, lanes } => {
+                            let lanes = code.vectors[lanes as usize].to_le_bytes();
+                            set_vector(regs, dst, shuffle(lanes, vector(regs, a), vector(regs, b)));
+                        }
+                        Inst::VectorLoad { op, memory: number, dst, addr, offset } => {
+                            let memory = others.get(memory, instance, number);
+                            let loaded = load_vector(memory, regs[usize::from(addr)], offset, op);
+                            set_vector(regs, dst, in_bounds!(loaded));
+                        }
+                        Inst::VectorStore { memory: number, addr, src, offset } => {
+                            let memory = others.get(memory, instance, number);
+                            in_bounds!(write(memory, regs[usize::from(addr)], offset, vector(regs, src), 16));
+                        }
+                        Inst::LoadLane { at, memory: number, dst, addr, offset } => {
+                            let memory = others.get(memory, instance, number);
+                            let behind = vector(regs, dst.wrapping_add(1));
+                            let loaded = load_lane(memory, regs[usize::from(addr)], offset, at, behind);
+                            set_vector(regs, dst, in_bounds!(loaded));
+                        }
+                        Inst::StoreLane { at, memory: number, addr, src, offset } => {
+                            let memory = others.get(memory, instance, number);
+                            in_bounds!(store_lane(memory, regs[usize::from(addr)], offset, at, vector(regs, src)));
+                        }
+                        Inst::LoadFrom { op, memory: number, dst, addr, offset } => {
+                            let memory = others.get(memory, instance, number);
+                            let bits = in_bounds!(read(memory, regs[usize::from(addr)], offset, op.width()));
+                            regs[usize::from(dst)] = op.eval(bits as u64);
+                        }
+                        Inst::StoreTo { op, memory: number, addr, src, offset } => {
+                            let memory = others.get(memory, instance, number);
+                            let bits = u128::from(regs[usize::from(src)]);
+                            in_bounds!(write(memory, regs[usize::from(addr)], offset, bits, op.width()));
                         }
 
                         $(Inst::$un { dst, a } => match UnaryOp::$un.eval(regs[usize::from(a)]) {

@@ -10,9 +10,17 @@
 //!   r0 ...                                     r0 ... ; results are left from r0 on
 //! ```
 //!
-//! Registers are 16 bits wide, so a window of 65,536 slots can be indexed by any register without a check.
+//! Registers are 16 bits wide, so a window of 65,536 slots can be indexed by any register without a check. A vector takes two
+//! consecutive ones, its low half first, and is named by the first.
+//!
+//! Scalar operators have an instruction each. Vector operators have one for each class, which holds the operator: their
+//! work outweighs a second jump, and the dispatch loop stays small. Plain loads and stores go to memory 0; other memories,
+//! of which there are at most a hundred, are named in `LoadFrom` and `StoreTo`.
 
-use crate::operator::{Libcall, for_each_operator};
+use crate::operator::{
+    ExtractLaneOp, LaneWidth, Libcall, ReplaceLaneOp, SplatOp, VectorBinaryOp, VectorLoadOp, VectorShiftOp,
+    VectorTernaryOp, VectorTestOp, VectorUnaryOp, for_each_operator,
+};
 
 /// A slot of the current frame.
 pub(super) type Reg = u16;
@@ -66,8 +74,41 @@ macro_rules! define_instructions {
             CallImport { base: Reg, func: u32 },
             /// Calls element `index` of `table`, which must be of type `ty`.
             CallIndirect { base: Reg, index: Reg, table: u32, ty: u32 },
+            /// Calls in the place of a return: the arguments from `base` on move to the frame's start.
+            ReturnCall { base: Reg, func: u32 },
+            /// The same with an imported function. A host's is called like any other, and a return stands behind.
+            ReturnCallImport { base: Reg, func: u32 },
+            /// The same with element `index` of `table`.
+            ReturnCallIndirect { base: Reg, index: Reg, table: u32, ty: u32 },
             /// Has the runtime carry out an operator; operands and result from `base` on.
             Libcall { base: Reg, call: Libcall, a: u32, b: u32 },
+
+            /// `dst = vectors[index]`, of the module's code.
+            VectorConst { dst: Reg, index: u32 },
+            /// As `Copy`, of a vector; likewise the next ones.
+            VectorCopy { dst: Reg, src: Reg },
+            VectorSelect { dst: Reg, cond: Reg, a: Reg, b: Reg },
+            VectorGlobalGet { dst: Reg, global: u32 },
+            VectorGlobalSet { src: Reg, global: u32 },
+            VectorUnary { op: VectorUnaryOp, dst: Reg, a: Reg },
+            VectorBinary { op: VectorBinaryOp, dst: Reg, a: Reg, b: Reg },
+            VectorTernary { op: VectorTernaryOp, dst: Reg, a: Reg, b: Reg, c: Reg },
+            VectorShift { op: VectorShiftOp, dst: Reg, a: Reg, count: Reg },
+            VectorTest { op: VectorTestOp, dst: Reg, a: Reg },
+            Splat { op: SplatOp, dst: Reg, a: Reg },
+            ExtractLane { op: ExtractLaneOp, lane: u8, dst: Reg, a: Reg },
+            ReplaceLane { op: ReplaceLaneOp, lane: u8, dst: Reg, a: Reg, b: Reg },
+            /// The lanes to take are the bytes of `vectors[lanes]`.
+            Shuffle { dst: Reg, a: Reg, b: Reg, lanes: u32 },
+            VectorLoad { op: VectorLoadOp, memory: u8, dst: Reg, addr: Reg, offset: u64 },
+            VectorStore { memory: u8, addr: Reg, src: Reg, offset: u64 },
+            /// The vector that the lane is read into lies right behind `dst`, where the operand stack has it.
+            LoadLane { at: LaneAt, memory: u8, dst: Reg, addr: Reg, offset: u64 },
+            StoreLane { at: LaneAt, memory: u8, addr: Reg, src: Reg, offset: u64 },
+            /// A load from any memory.
+            LoadFrom { op: LoadOp, memory: u8, dst: Reg, addr: Reg, offset: u64 },
+            /// A store to any memory.
+            StoreTo { op: StoreOp, memory: u8, addr: Reg, src: Reg, offset: u64 },
 
             $($un { dst: Reg, a: Reg },)*
             $($bin { dst: Reg, a: Reg, b: Reg }, $bin_imm { dst: Reg, a: Reg, b: u64 },)*
@@ -82,7 +123,14 @@ macro_rules! define_instructions {
             pub(super) fn dst_mut(&mut self) -> Option<&mut Reg> {
                 match self {
                     Self::Const { dst, .. } | Self::Copy { dst, .. } | Self::Select { dst, .. } => Some(dst),
-                    Self::GlobalGet { dst, .. } => Some(dst),
+                    Self::GlobalGet { dst, .. } | Self::VectorGlobalGet { dst, .. } => Some(dst),
+                    Self::VectorConst { dst, .. } | Self::VectorCopy { dst, .. } => Some(dst),
+                    Self::VectorSelect { dst, .. } | Self::VectorUnary { dst, .. } => Some(dst),
+                    Self::VectorBinary { dst, .. } | Self::VectorTernary { dst, .. } => Some(dst),
+                    Self::VectorShift { dst, .. } | Self::VectorTest { dst, .. } => Some(dst),
+                    Self::Splat { dst, .. } | Self::ExtractLane { dst, .. } => Some(dst),
+                    Self::ReplaceLane { dst, .. } | Self::Shuffle { dst, .. } => Some(dst),
+                    Self::VectorLoad { dst, .. } | Self::LoadFrom { dst, .. } => Some(dst),
                     $(Self::$un { dst, .. })|* => Some(dst),
                     $(Self::$bin { dst, .. } | Self::$bin_imm { dst, .. })|* => Some(dst),
                     $(Self::$cmp { dst, .. } | Self::$cmp_imm { dst, .. })|* => Some(dst),
@@ -159,6 +207,31 @@ macro_rules! define_instructions {
 use crate::operator::{BinaryOp, CompareOp, LoadOp, StoreOp, UnaryOp};
 for_each_operator!(define_instructions);
 
+/// A lane's width and number in one byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LaneAt(u8);
+
+impl LaneAt {
+    pub(super) fn new(width: LaneWidth, lane: u8) -> Self {
+        Self((width as u8) << 4 | (lane & 15))
+    }
+
+    #[inline(always)]
+    pub(super) fn width(self) -> LaneWidth {
+        match self.0 >> 4 {
+            0 => LaneWidth::Bits8,
+            1 => LaneWidth::Bits16,
+            2 => LaneWidth::Bits32,
+            _ => LaneWidth::Bits64,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn lane(self) -> u8 {
+        self.0 & 15
+    }
+}
+
 /// The comparison that a fused jump carries out.
 struct BranchOn(CompareOp);
 
@@ -172,6 +245,21 @@ const _: () = assert!(size_of::<Inst>() == 16);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lane_is_what_was_packed() {
+        for width in [
+            LaneWidth::Bits8,
+            LaneWidth::Bits16,
+            LaneWidth::Bits32,
+            LaneWidth::Bits64,
+        ] {
+            for lane in 0..(16 / width.bytes()) as u8 {
+                let at = LaneAt::new(width, lane);
+                assert_eq!((at.width(), at.lane()), (width, lane));
+            }
+        }
+    }
 
     #[test]
     fn a_comparison_fuses_with_its_branch() {

@@ -9,6 +9,7 @@ use crate::operator::Libcall;
 use crate::store::StoreInner;
 use crate::table::bounds;
 use crate::trap::Trap;
+use crate::vm::linear::LinearMemory;
 
 /// How far an operator has come.
 pub(crate) enum Progress {
@@ -115,6 +116,18 @@ fn memory_bulk(
             memory[start..start + piece as usize].fill(src as u8);
             slots[0] += piece;
         }
+        Libcall::MemoryCopy if a != b => {
+            if let Some([to, from]) = two_memories(store, instance, a, b) {
+                let (source, _) = bounds(src, len, from.len()).ok_or(Trap::MemoryOutOfBounds)?;
+                let (target, _) = bounds(dst, len, to.len()).ok_or(Trap::MemoryOutOfBounds)?;
+                to[target..target + piece as usize].copy_from_slice(&from[source..source + piece as usize]);
+                slots[0] += piece;
+                slots[1] += piece;
+            } else {
+                // One memory by two numbers.
+                return memory_bulk(store, instance, call, slots, a, a);
+            }
+        }
         Libcall::MemoryCopy => {
             let memory = store.memory_of(instance, a).bytes_mut();
             let (from, _) = bounds(src, len, memory.len()).ok_or(Trap::MemoryOutOfBounds)?;
@@ -142,6 +155,14 @@ fn memory_bulk(
         }
     }
     Ok((advance(slots, piece), piece))
+}
+
+/// Two memories of an instance; `None` where they are the same.
+fn two_memories(store: &mut StoreInner, instance: usize, a: u32, b: u32) -> Option<[&mut [u8]; 2]> {
+    let memories = &store.instances[instance].memories;
+    let numbers = [memories[a as usize] as usize, memories[b as usize] as usize];
+    let two = store.memories.get_disjoint_mut(numbers).ok()?;
+    Some(two.map(LinearMemory::bytes_mut))
 }
 
 /// Takes a piece that is done off what is left to do.

@@ -141,6 +141,23 @@ impl Machine {
                         };
                     }
                 },
+                Action::TailCall { func, base } => match store.funcs[func as usize] {
+                    FuncEntity::Wasm { instance, func, .. } => {
+                        if let Err(trap) = self.replace_frame(store, instance, func, base) {
+                            return Exit::Trapped(self.report(store, trap));
+                        }
+                        if self.fuel < 0 {
+                            return Exit::Preempted;
+                        }
+                    }
+                    FuncEntity::Host { .. } => {
+                        return Exit::Host {
+                            func,
+                            base,
+                            instance: self.instance,
+                        };
+                    }
+                },
                 Action::Libcall { base, call, a, b } => {
                     let slots = &mut self.stack[base..base + LIBCALL_SLOTS];
                     let instance = self.instance as usize;
@@ -182,6 +199,27 @@ impl Machine {
         self.stack[base + usize::from(code.params)..base + usize::from(code.locals)].fill(0);
         self.instance = instance;
         self.base = base;
+        self.pc = code.entry;
+        self.fuel -= code.call_cost();
+        Ok(())
+    }
+
+    /// Enters a function in the place of the running one, with the arguments from `base` on.
+    fn replace_frame(
+        &mut self,
+        store: &StoreInner,
+        instance: u32,
+        func: u32,
+        base: usize,
+    ) -> Result<(), Trap> {
+        let code = store.instances[instance as usize].module.code().funcs[func as usize];
+        if self.base + usize::from(code.frame) > self.limit {
+            return Err(Trap::StackExhausted);
+        }
+        let (params, locals) = (usize::from(code.params), usize::from(code.locals));
+        self.stack.copy_within(base..base + params, self.base);
+        self.stack[self.base + params..self.base + locals].fill(0);
+        self.instance = instance;
         self.pc = code.entry;
         self.fuel -= code.call_cost();
         Ok(())

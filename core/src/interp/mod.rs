@@ -4,6 +4,7 @@
 //! it is safe Rust. A run can be left at any back edge or call and be taken up again later, because all of its state lies
 //! in a [`Machine`](machine::Machine) on the heap and none on the host's stack.
 
+mod access;
 pub(crate) mod code;
 mod dispatch;
 mod inst;

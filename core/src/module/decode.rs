@@ -18,8 +18,7 @@ use crate::vm;
 use std::collections::HashMap;
 use wasmparser::{
     DataKind, ElementItems, ElementKind, ExternalKind, FuncToValidate, FuncValidatorAllocations,
-    FunctionBody, KnownCustom, Operator, Parser, Payload, TypeRef, ValidPayload, Validator,
-    ValidatorResources,
+    FunctionBody, KnownCustom, Parser, Payload, TypeRef, ValidPayload, Validator, ValidatorResources,
 };
 
 type Body<'w> = (FuncToValidate<ValidatorResources>, FunctionBody<'w>);
@@ -103,13 +102,7 @@ fn translate(types: &IndexSpaces, bodies: Vec<Body<'_>>) -> Result<ModuleCode, M
         let locals = frontend::local_types(types, index, &body)?;
         let length = body.range().end.saturating_sub(body.range().start);
         body_bytes = body_bytes.saturating_add(usize::try_from(length).unwrap_or(usize::MAX));
-        let mut sink = Translator::new(
-            &mut code,
-            types.imported_funcs,
-            types.func_type(index),
-            locals.len(),
-            body_bytes,
-        );
+        let mut sink = Translator::new(&mut code, types, index, &locals, body_bytes);
         let label = Translator::body_label();
         frontend::translate(types, &mut validator, &body, &mut sink, &locals, &mut scan, label)?;
         let func = sink.finish()?;
@@ -168,7 +161,7 @@ impl Sections {
                 for global in globals {
                     let global = global.map_err(invalid)?;
                     self.types.globals.push(global_type(&global.ty)?);
-                    self.globals.push(const_expr(&global.init_expr)?);
+                    self.globals.push(ConstExpr::read(&global.init_expr)?);
                 }
             }
             Payload::ExportSection(exports) => {
@@ -337,27 +330,6 @@ fn item(kind: ExternalKind, index: u32) -> Result<Item, ModuleError> {
     })
 }
 
-/// A constant expression of WebAssembly 2.0 is one instruction and `end`.
-fn const_expr(expr: &wasmparser::ConstExpr<'_>) -> Result<ConstExpr, ModuleError> {
-    let mut operators = expr.get_operators_reader();
-    let operator = operators.read().map_err(ModuleError::invalid)?;
-    Ok(match operator {
-        Operator::I32Const { value } => ConstExpr::Value(u64::from(value.cast_unsigned())),
-        Operator::I64Const { value } => ConstExpr::Value(value.cast_unsigned()),
-        Operator::F32Const { value } => ConstExpr::Value(u64::from(value.bits())),
-        Operator::F64Const { value } => ConstExpr::Value(value.bits()),
-        Operator::RefNull { .. } => ConstExpr::Value(0),
-        Operator::RefFunc { function_index } => ConstExpr::RefFunc(function_index),
-        Operator::GlobalGet { global_index } => ConstExpr::GlobalGet(global_index),
-        other => {
-            return Err(ModuleError::Invalid {
-                message: format!("{other:?} in a constant expression is not implemented"),
-                offset: operators.original_position(),
-            });
-        }
-    })
-}
-
 fn element_segment(element: wasmparser::Element<'_>) -> Result<ElementSegment, ModuleError> {
     let mut items = Vec::new();
     match element.items {
@@ -368,7 +340,7 @@ fn element_segment(element: wasmparser::Element<'_>) -> Result<ElementSegment, M
         }
         ElementItems::Expressions(_, exprs) => {
             for expr in exprs {
-                items.push(const_expr(&expr.map_err(ModuleError::invalid)?)?);
+                items.push(ConstExpr::read(&expr.map_err(ModuleError::invalid)?)?);
             }
         }
     }
@@ -380,7 +352,7 @@ fn element_segment(element: wasmparser::Element<'_>) -> Result<ElementSegment, M
             offset_expr,
         } => SegmentMode::Active {
             target: table_index.unwrap_or(0),
-            offset: const_expr(&offset_expr)?,
+            offset: ConstExpr::read(&offset_expr)?,
         },
     };
     Ok(ElementSegment { items, mode })
@@ -394,7 +366,7 @@ fn data_segment(data: &wasmparser::Data<'_>) -> Result<DataSegment, ModuleError>
             offset_expr,
         } => SegmentMode::Active {
             target: *memory_index,
-            offset: const_expr(offset_expr)?,
+            offset: ConstExpr::read(offset_expr)?,
         },
     };
     Ok(DataSegment {

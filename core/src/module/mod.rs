@@ -3,10 +3,12 @@
 //! A [`Module`] is immutable and shared: every shard instantiates from the same one. Everything is translated when it
 //! is made, so that the first request finds its code ready.
 
+mod const_expr;
 mod decode;
 mod features;
 mod machine;
 
+pub(crate) use const_expr::ConstExpr;
 pub use features::features_used;
 pub(crate) use machine::MachineCode;
 
@@ -68,14 +70,6 @@ pub(crate) enum Item {
     Global(u32),
 }
 
-/// A constant expression (specification 2.0, section 3.3.10).
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum ConstExpr {
-    Value(u64),
-    GlobalGet(u32),
-    RefFunc(u32),
-}
-
 /// An element segment.
 #[derive(Debug)]
 pub(crate) struct ElementSegment {
@@ -91,7 +85,7 @@ pub(crate) struct DataSegment {
 }
 
 /// When a segment is used.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) enum SegmentMode {
     /// By `table.init` or `memory.init`.
     Passive,

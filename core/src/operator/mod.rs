@@ -7,6 +7,7 @@
 mod eval;
 mod table;
 mod vector;
+mod vector_eval;
 
 use crate::trap::Trap;
 use crate::types::ValType;
@@ -17,6 +18,7 @@ pub use vector::{
     ExtractLaneOp, LaneWidth, ReplaceLaneOp, SplatOp, VectorBinaryOp, VectorLoadOp, VectorShiftOp,
     VectorTernaryOp, VectorTestOp, VectorUnaryOp,
 };
+pub use vector_eval::shuffle;
 
 macro_rules! define_operators {
     (
@@ -148,6 +150,11 @@ macro_rules! define_operators {
             /// Bytes that the operator reads.
             pub fn width(self) -> u32 {
                 match self { $(Self::$load => <$lm>::BITS / 8),* }
+            }
+
+            /// What becomes of the [`width`](Self::width) bytes read, which are the low bytes of `bits`.
+            pub fn eval(self, bits: u64) -> u64 {
+                match self { $(Self::$load => <$lv>::from(bits as $lm).into_slot()),* }
             }
         }
 

@@ -42,7 +42,7 @@ impl Case {
     }
 }
 
-/// WebAssembly 2.0 without vectors, and small state that can be compared whole.
+/// WebAssembly 2.0, longer constants, tail calls and several memories; and small state that can be compared whole.
 fn config(guarded: bool) -> Config {
     Config {
         disallow_traps: guarded,
@@ -50,7 +50,7 @@ fn config(guarded: bool) -> Config {
         export_everything: true,
         max_memory32_bytes: 16 << 16,
         memory_max_size_required: true,
-        max_memories: 1,
+        max_memories: 3,
         max_tables: 4,
         max_table_elements: 1_000,
         table_max_size_required: true,
@@ -66,12 +66,12 @@ fn config(guarded: bool) -> Config {
         sign_extension_ops_enabled: true,
         compact_imports_enabled: false,
         exceptions_enabled: false,
-        extended_const_enabled: false,
+        extended_const_enabled: true,
         gc_enabled: false,
         memory64_enabled: false,
         relaxed_simd_enabled: false,
-        simd_enabled: false,
-        tail_call_enabled: false,
+        simd_enabled: true,
+        tail_call_enabled: true,
         threads_enabled: false,
         wide_arithmetic_enabled: false,
         max_tags: 0,
@@ -143,6 +143,7 @@ impl Random {
             ValType::F32 => Observed::F32(bits as u32),
             ValType::F64 if edge => Observed::F64(FLOATS[index].to_bits()),
             ValType::F64 => Observed::F64(bits),
+            ValType::V128 => Observed::V128(u128::from(bits) << 64 | u128::from(self.next())),
             ValType::FuncRef => Observed::FuncRef { null: true },
             ValType::ExternRef => Observed::ExternRef((!edge).then_some(index as u32)),
             other => unreachable!("the generator makes no {other}"),

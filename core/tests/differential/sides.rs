@@ -13,6 +13,7 @@ pub(crate) enum Observed {
     I64(u64),
     F32(u32),
     F64(u64),
+    V128(u128),
     FuncRef { null: bool },
     ExternRef(Option<u32>),
 }
@@ -171,6 +172,7 @@ fn to_value(value: &Observed) -> Value {
         Observed::I64(bits) => Value::I64(bits as i64),
         Observed::F32(bits) => Value::F32(bits),
         Observed::F64(bits) => Value::F64(bits),
+        Observed::V128(bits) => Value::V128(bits),
         Observed::FuncRef { .. } => Value::FuncRef(None),
         Observed::ExternRef(number) => Value::ExternRef(number),
     }
@@ -182,6 +184,7 @@ fn from_value(value: &Value) -> Observed {
         Value::I64(value) => Observed::I64(value as u64),
         Value::F32(bits) => Observed::F32(bits),
         Value::F64(bits) => Observed::F64(bits),
+        Value::V128(bits) => Observed::V128(bits),
         Value::FuncRef(func) => Observed::FuncRef { null: func.is_none() },
         Value::ExternRef(number) => Observed::ExternRef(number),
         other => unreachable!("the generator makes no {}", other.ty()),
@@ -200,10 +203,6 @@ impl Wasmi {
         config
             .set_max_stack_height(STACK_BYTES)
             .set_max_recursion_depth(CALL_DEPTH);
-        config
-            .wasm_tail_call(false)
-            .wasm_extended_const(false)
-            .wasm_multi_memory(false);
         let engine = wasmi::Engine::new(&config);
         let module = wasmi::Module::new(&engine, wasm).map_err(|error| format!("refused there: {error}"))?;
         let mut store = wasmi::Store::new(&engine, ());
@@ -214,12 +213,13 @@ impl Wasmi {
     }
 
     fn value(&mut self, value: &Observed) -> wasmi::Val {
-        use wasmi::{ExternRef, F32, F64, Ref, Val};
+        use wasmi::{ExternRef, F32, F64, Ref, V128, Val};
         match *value {
             Observed::I32(bits) => Val::I32(bits as i32),
             Observed::I64(bits) => Val::I64(bits as i64),
             Observed::F32(bits) => Val::F32(F32::from_bits(bits)),
             Observed::F64(bits) => Val::F64(F64::from_bits(bits)),
+            Observed::V128(bits) => Val::V128(V128::from(bits)),
             Observed::FuncRef { .. } => Val::FuncRef(Ref::Null),
             Observed::ExternRef(None) => Val::ExternRef(Ref::Null),
             Observed::ExternRef(Some(number)) => {
@@ -243,7 +243,7 @@ impl Wasmi {
                 });
                 Observed::ExternRef(number)
             }
-            Val::V128(_) => unreachable!("the generator makes no vectors"),
+            Val::V128(bits) => Observed::V128(bits.as_u128()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Arguments that scripts give, and the patterns that results must match.
 
 use luge_core::{ValType, Value};
-use wast::core::{AbstractHeapType, HeapType, NanPattern, WastArgCore, WastRetCore};
+use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCore, WastRetCore};
 use wast::token::{F32, F64};
 use wast::{WastArg, WastRet};
 
@@ -15,6 +15,7 @@ pub(crate) fn argument(arg: &WastArg<'_>) -> Result<Value, String> {
         WastArgCore::I64(value) => Value::I64(*value),
         WastArgCore::F32(value) => Value::F32(value.bits),
         WastArgCore::F64(value) => Value::F64(value.bits),
+        WastArgCore::V128(value) => Value::V128(u128::from_le_bytes(value.to_le_bytes())),
         WastArgCore::RefExtern(number) => Value::ExternRef(Some(*number)),
         WastArgCore::RefNull(heap) => Value::default_of(reference(heap)?),
         other => return Err(format!("no argument of the covered levels: {other:?}")),
@@ -65,7 +66,8 @@ fn matches(found: Value, pattern: &WastRetCore<'_>) -> Result<bool, String> {
         (Value::ExternRef(Some(_)), WastRetCore::RefExtern(None)) => true,
         (Value::ExternRef(Some(found)), WastRetCore::RefExtern(Some(expected))) => found == *expected,
         (Value::FuncRef(Some(_)), WastRetCore::RefFunc(None)) => true,
-        (_, WastRetCore::RefFunc(Some(_)) | WastRetCore::V128(_)) => {
+        (Value::V128(found), WastRetCore::V128(pattern)) => v128_matches(found, pattern),
+        (_, WastRetCore::RefFunc(Some(_))) => {
             return Err(format!("no result of the covered levels: {pattern:?}"));
         }
         _ => false,
@@ -90,6 +92,26 @@ fn f64_matches(found: u64, pattern: &NanPattern<F64>) -> bool {
     }
 }
 
+/// Lane by lane; those of floats have patterns of their own.
+fn v128_matches(found: u128, pattern: &V128Pattern) -> bool {
+    fn lanes<'p, P>(found: u128, patterns: &'p [P], matches: impl Fn(u64, &'p P) -> bool) -> bool {
+        let bits = 128 / patterns.len();
+        let lane = |i: usize| (found >> (i * bits)) as u64 & (u64::MAX >> (64 - bits));
+        patterns
+            .iter()
+            .enumerate()
+            .all(|(i, pattern)| matches(lane(i), pattern))
+    }
+    match pattern {
+        V128Pattern::I8x16(p) => lanes(found, p, |lane, p| lane as u8 == p.cast_unsigned()),
+        V128Pattern::I16x8(p) => lanes(found, p, |lane, p| lane as u16 == p.cast_unsigned()),
+        V128Pattern::I32x4(p) => lanes(found, p, |lane, p| lane as u32 == p.cast_unsigned()),
+        V128Pattern::I64x2(p) => lanes(found, p, |lane, p| lane == p.cast_unsigned()),
+        V128Pattern::F32x4(p) => lanes(found, p, |lane, p| f32_matches(lane as u32, p)),
+        V128Pattern::F64x2(p) => lanes(found, p, f64_matches),
+    }
+}
+
 fn reference(heap: &HeapType<'_>) -> Result<ValType, String> {
     match heap {
         HeapType::Abstract {
@@ -109,6 +131,7 @@ fn shown(value: Value) -> String {
     match value {
         Value::F32(bits) => format!("F32({bits:#010x}, {})", f32::from_bits(bits)),
         Value::F64(bits) => format!("F64({bits:#018x}, {})", f64::from_bits(bits)),
+        Value::V128(bits) => format!("V128({bits:#034x})"),
         other => format!("{other:?}"),
     }
 }

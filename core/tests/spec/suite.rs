@@ -3,12 +3,16 @@
 //! ```text
 //!   wasm-v1/*.wast          the tests of the 1.0 release, engine at level 1.0
 //!   wasm-v2/*.wast          the tests of the 2.0 release but for vectors, engine at level 2.0
+//!   wasm-v3/*.wast          those of the 3.0 release that use nothing the engine lacks, engine at its latest level
+//!   simd/*.wast             the vector part of 2.0, as its proposal left it
+//!   relaxed-simd/*.wast     proposals that became part of 3.0, engine at its latest level;
+//!     ...                   those of proposals that it lacks are listed and counted as not covered
 //!   luge/*.wast             our own regressions, core/tests/wast
-//!   simd/*.wast             the vector part of 2.0: not yet covered, listed and counted as such
 //!        x
 //!   CONFIGURATIONS          one line per tier, bounds strategy or way to run
 //! ```
 
+use luge_core::compiler::CodeGenerator;
 use luge_core::{EngineConfig, WasmLevel};
 use std::path::Path;
 use std::sync::Arc;
@@ -20,6 +24,8 @@ pub(crate) struct Configuration {
     pub(crate) name: &'static str,
     /// Fuel of one slice of a run; what is not over by then is resumed.
     pub(crate) slice: u64,
+    /// What makes machine code; `None` is the interpreter.
+    compiler: fn() -> Option<Arc<dyn CodeGenerator>>,
 }
 
 /// The matrix.
@@ -27,11 +33,13 @@ pub(crate) const CONFIGURATIONS: &[Configuration] = &[
     Configuration {
         name: "interp",
         slice: 1 << 20,
+        compiler: || None,
     },
     // Preempted wherever it can be, so that a state that does not survive a suspension shows.
     Configuration {
         name: "interp-preempted",
         slice: 1,
+        compiler: || None,
     },
 ];
 
@@ -40,6 +48,7 @@ impl Configuration {
     pub(crate) fn engine(&self, level: WasmLevel) -> EngineConfig {
         EngineConfig {
             level,
+            compiler: (self.compiler)(),
             ..EngineConfig::default()
         }
     }
@@ -78,9 +87,67 @@ pub(crate) fn scripts() -> Vec<Script> {
     };
     let v1 = spec(SpecVersion::V1).map(|file| official("wasm-v1", file, WasmLevel::V1, true));
     let v2 = spec(SpecVersion::V2).map(|file| official("wasm-v2", file, WasmLevel::V2, true));
-    let simd = proposal(Proposal::Simd).map(|file| official("simd", file, WasmLevel::V2, false));
-    v1.chain(v2).chain(simd).chain(own()).collect()
+    let v3 = spec(SpecVersion::V3).map(|file| {
+        let covered = !V3_UNCOVERED.contains(&file.name.as_str());
+        official("wasm-v3", file, WasmLevel::Latest, covered)
+    });
+    let simd = proposal(Proposal::Simd).map(|file| {
+        // One of them has been given a second memory since.
+        let level = match file.name.as_str() {
+            "simd_memory-multi.wast" => WasmLevel::Latest,
+            _ => WasmLevel::V2,
+        };
+        official("simd", file, level, true)
+    });
+    let later = PROPOSALS.iter().flat_map(|&(proposed, covered)| {
+        proposal(proposed).map(move |file| official(proposed.into(), file, WasmLevel::Latest, covered))
+    });
+    v1.chain(v2)
+        .chain(v3)
+        .chain(simd)
+        .chain(later)
+        .chain(own())
+        .collect()
 }
+
+/// What came after 2.0, and whether the engine implements it.
+const PROPOSALS: &[(Proposal, bool)] = &[
+    (Proposal::RelaxedSimd, true),
+    (Proposal::ExtendedConst, true),
+    (Proposal::TailCall, true),
+    (Proposal::MultiMemory, true),
+    (Proposal::Memory64, false),
+    (Proposal::ExceptionHandling, false),
+    (Proposal::FunctionReferences, false),
+    (Proposal::GC, false),
+    (Proposal::Threads, false),
+];
+
+/// Scripts of the 3.0 release that use references to functions of a type, garbage-collected types, exceptions or
+/// 64-bit memories.
+const V3_UNCOVERED: &[&str] = &[
+    "br_on_non_null.wast",
+    "br_on_null.wast",
+    "br_table.wast",
+    "call_ref.wast",
+    "data.wast",
+    "elem.wast",
+    "global.wast",
+    "imports.wast",
+    "instance.wast",
+    "linking.wast",
+    "local_init.wast",
+    "ref.wast",
+    "ref_as_non_null.wast",
+    "ref_is_null.wast",
+    "ref_null.wast",
+    "return_call_ref.wast",
+    "table.wast",
+    "type-canon.wast",
+    "type-equivalence.wast",
+    "type-rec.wast",
+    "unreached-valid.wast",
+];
 
 /// The scripts in `core/tests/wast`.
 fn own() -> Vec<Script> {
@@ -93,7 +160,7 @@ fn own() -> Vec<Script> {
             suite: "luge",
             file: path.file_name().expect("a file").to_string_lossy().into_owned(),
             text: std::fs::read_to_string(&path).expect("a readable script").into(),
-            level: WasmLevel::V2,
+            level: WasmLevel::Latest,
             covered: true,
         })
         .collect();

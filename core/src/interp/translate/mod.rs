@@ -2,9 +2,11 @@
 //!
 //! The abstract value stack holds, for each operand, where its value is ([`Operand`]):
 //!
-//! * `Temp`: in its own register, the *canonical* one: `locals + position on the stack`;
+//! * `Temp`: in its own register, the *canonical* one: behind the locals and the operands below it;
 //! * `Local`: still in the local that it was read from, nothing was emitted;
 //! * `Const`: nowhere yet.
+//!
+//! A vector takes two registers, and its constants are `Temp` at once.
 //!
 //! Reading a local or a constant thus costs no instruction; the operator that consumes it names the local's register or
 //! takes an immediate. Three rules keep this sound:
@@ -18,18 +20,22 @@
 //! Two peepholes look at the last instruction, if no label was bound since: a result that goes straight to a local is
 //! written there, and a comparison whose result is only branched on becomes part of the jump.
 
+mod branches;
+mod operands;
+mod vectors;
+
 use super::code::{FunctionCode, ModuleCode, STRETCH};
 use super::inst::{Inst, Pc, Reg};
 use crate::error::ModuleError;
-mod branches;
-mod operands;
-
 use crate::frontend::{BlockSignature, Control, ControlKind, LoopHints, MemoryAccess, Sink};
+use crate::index_spaces::IndexSpaces;
 use crate::operator::{
     BinaryOp, CompareOp, ExtractLaneOp, LaneWidth, Libcall, LoadOp, ReplaceLaneOp, SplatOp, StoreOp, UnaryOp,
     VectorBinaryOp, VectorLoadOp, VectorShiftOp, VectorTernaryOp, VectorTestOp, VectorUnaryOp,
 };
 use crate::types::{FuncType, ValType};
+pub(crate) use branches::Label;
+use operands::{Entry, Shapes};
 
 /// Where an operand's value is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,35 +55,28 @@ enum Second {
     Imm(u64),
 }
 
-/// A branch target.
-#[derive(Debug)]
-pub(crate) struct Label {
-    /// Stack height below the construct's parameters.
-    height: usize,
-    /// Where a loop begins.
-    start: Pc,
-    /// Jumps to the end, waiting for it.
-    pending: Vec<Pc>,
-    /// The most that is unpaid where one of them comes from.
-    unpaid: u32,
-    /// The jump of an `if` around its first arm, and what is unpaid there.
-    otherwise: Option<(Pc, u32)>,
-}
-
-/// The translation of one function; `code` is its module's, which grows at the end.
+/// The translation of one function; `code` and `vectors` are its module's, which grow at the end.
 pub(crate) struct Translator<'m> {
     code: &'m mut Vec<Inst>,
+    vectors: &'m mut Vec<u128>,
     imported_funcs: u32,
     entry: Pc,
+    /// Slots of the parameters.
     params: usize,
-    results: usize,
+    /// Results, and their slots.
+    results: (usize, usize),
+    /// Slots of the parameters and declared locals.
     locals: usize,
-    stack: Vec<Operand>,
+    /// First slot of each local; `None` where each has just one.
+    local_regs: Option<Vec<Reg>>,
+    stack: Vec<Entry>,
     /// Operands below this position are `Temp`.
     flushed: usize,
-    /// For each local, the newest operand that lies in it: stack position plus one, 0 for none.
+    /// For each slot of a local, the newest operand that lies in it: stack position plus one, 0 for none.
     newest: Vec<u32>,
+    /// The most slots that operands take.
     max_height: usize,
+    shapes: Shapes,
     /// Instructions before this one may be jumped over or into: peepholes must not look there.
     barrier: usize,
     /// The most instructions that any path to here has run since it last paid: see [`STRETCH`].
@@ -93,29 +92,44 @@ const INSTRUCTIONS_PER_BYTE: usize = 4;
 const INSTRUCTIONS_FREE: usize = 1 << 16;
 
 impl<'m> Translator<'m> {
-    /// Begins a function of this type, with so many locals (parameters included). `body_bytes` are those of the module's
+    /// Begins function `func`, whose locals, parameters included, are of these types. `body_bytes` are those of the module's
     /// bodies up to this one and with it, in proportion to which the module's code may grow.
     pub(crate) fn new(
         code: &'m mut ModuleCode,
-        imported_funcs: u32,
-        ty: &FuncType,
-        locals: usize,
+        types: &IndexSpaces,
+        func: u32,
+        locals: &[ValType],
         body_bytes: usize,
     ) -> Self {
-        let code = &mut code.insts;
+        let ModuleCode {
+            insts: code, vectors, ..
+        } = code;
         let entry = position(code);
         let barrier = code.len();
+        let ty = types.func_type(func);
+        let slots = locals.iter().map(|ty| ty.slots()).sum();
+        let local_regs = locals.contains(&ValType::V128).then(|| {
+            let ends = locals.iter().scan(0, |end, ty| {
+                *end += ty.slots();
+                Some(narrow(*end - ty.slots()))
+            });
+            ends.collect()
+        });
         Self {
             code,
-            imported_funcs,
+            vectors,
+            imported_funcs: types.imported_funcs,
             entry,
-            params: ty.params().len(),
-            results: ty.results().len(),
-            locals,
+            params: ty.param_slots(),
+            results: (ty.results().len(), ty.result_slots()),
+            locals: slots,
+            local_regs,
             stack: Vec::new(),
             flushed: 0,
-            newest: vec![0; locals],
-            max_height: ty.results().len(),
+            // More locals than registers are refused, after an operator that still sees them wrapped.
+            newest: vec![0; slots.min(usize::from(Reg::MAX) + 1)],
+            max_height: ty.result_slots(),
+            shapes: Shapes::default(),
             barrier,
             unpaid: 0,
             code_limit: body_bytes
@@ -126,13 +140,7 @@ impl<'m> Translator<'m> {
 
     /// The label of the function's body.
     pub(crate) fn body_label() -> Label {
-        Label {
-            height: 0,
-            start: 0,
-            pending: Vec::new(),
-            unpaid: 0,
-            otherwise: None,
-        }
+        Label::body()
     }
 
     /// What the runtime has to know of the function.
@@ -203,54 +211,44 @@ impl Sink for Translator<'_> {
     type Label = Label;
 
     fn constant(&mut self, _ty: ValType, bits: u64) {
-        self.push(Operand::Const(bits));
+        self.push(Operand::Const(bits), false);
     }
 
-    fn local_get(&mut self, local: u32, _ty: ValType) {
-        self.push_local(local);
+    fn local_get(&mut self, local: u32, ty: ValType) {
+        self.push_local(self.local_reg(local), ty == ValType::V128);
     }
 
     fn local_set(&mut self, local: u32, _ty: ValType) {
-        let (operand, position) = self.pop();
-        let own = self.temp(position);
-        let dst = local as Reg;
-        let untouched = self.newest[local as usize] == 0;
-        if operand == Operand::Temp
-            && untouched
-            && let Some(written) = self.last().and_then(Inst::dst_mut)
-            && *written == own
-        {
-            *written = dst;
-            return;
-        }
-        self.preserve(local);
-        match operand {
-            Operand::Temp => self.emit(Inst::Copy { dst, src: own }),
-            Operand::Local { local: src, .. } => self.emit(Inst::Copy { dst, src }),
-            Operand::Const(value) => self.emit(Inst::Const { dst, value }),
-        };
+        self.write_local(self.local_reg(local));
     }
 
     fn local_tee(&mut self, local: u32, ty: ValType) {
-        let constant = match self.stack.last() {
-            Some(&Operand::Const(value)) => Some(value),
+        let local = self.local_reg(local);
+        let constant = match self.stack.last().map(|entry| entry.place) {
+            Some(Operand::Const(value)) => Some(value),
             _ => None,
         };
-        self.local_set(local, ty);
+        self.write_local(local);
         match constant {
-            Some(value) => self.push(Operand::Const(value)),
-            None => self.push_local(local),
+            Some(value) => self.push(Operand::Const(value), false),
+            None => self.push_local(local, ty == ValType::V128),
         }
     }
 
-    fn global_get(&mut self, global: u32, _ty: ValType) {
-        let dst = self.push_temp();
-        self.emit(Inst::GlobalGet { dst, global });
+    fn global_get(&mut self, global: u32, ty: ValType) {
+        let dst = self.push_result(ty == ValType::V128);
+        self.emit(match ty {
+            ValType::V128 => Inst::VectorGlobalGet { dst, global },
+            _ => Inst::GlobalGet { dst, global },
+        });
     }
 
-    fn global_set(&mut self, global: u32, _ty: ValType) {
+    fn global_set(&mut self, global: u32, ty: ValType) {
         let src = self.pop_reg();
-        self.emit(Inst::GlobalSet { src, global });
+        self.emit(match ty {
+            ValType::V128 => Inst::VectorGlobalSet { src, global },
+            _ => Inst::GlobalSet { src, global },
+        });
     }
 
     fn drop_value(&mut self) {
@@ -259,10 +257,15 @@ impl Sink for Translator<'_> {
 
     fn select(&mut self) {
         let cond = self.pop_reg();
+        let wide = self.stack.last().is_some_and(|entry| entry.wide);
         let b = self.pop_reg();
         let a = self.pop_reg();
-        let dst = self.push_temp();
-        self.emit(Inst::Select { dst, cond, a, b });
+        let dst = self.push_result(wide);
+        self.emit(if wide {
+            Inst::VectorSelect { dst, cond, a, b }
+        } else {
+            Inst::Select { dst, cond, a, b }
+        });
     }
 
     fn unary(&mut self, op: UnaryOp) {
@@ -273,7 +276,7 @@ impl Sink for Translator<'_> {
 
     fn binary(&mut self, op: BinaryOp) {
         let len = self.stack.len();
-        if op.is_commutative() && matches!(self.stack[len - 2], Operand::Const(_)) {
+        if op.is_commutative() && matches!(self.stack[len - 2].place, Operand::Const(_)) {
             self.swap_top();
         }
         let (a, b) = self.pop_two();
@@ -286,7 +289,7 @@ impl Sink for Translator<'_> {
 
     fn compare(&mut self, op: CompareOp) {
         let len = self.stack.len();
-        let swap = matches!(self.stack[len - 2], Operand::Const(_)) && self.swap_top();
+        let swap = matches!(self.stack[len - 2].place, Operand::Const(_)) && self.swap_top();
         let op = if swap { op.swapped() } else { op };
         let (a, b) = self.pop_two();
         let dst = self.push_temp();
@@ -297,14 +300,18 @@ impl Sink for Translator<'_> {
     }
 
     fn load(&mut self, op: LoadOp, access: MemoryAccess) {
-        debug_assert_eq!(access.memory, 0, "validated: there is one memory");
+        if access.memory > 0 {
+            return self.load_from(op, access);
+        }
         let addr = self.pop_reg();
         let dst = self.push_temp();
         self.emit(op.inst(dst, addr, access.offset));
     }
 
     fn store(&mut self, op: StoreOp, access: MemoryAccess) {
-        debug_assert_eq!(access.memory, 0, "validated: there is one memory");
+        if access.memory > 0 {
+            return self.store_to(op, access);
+        }
         let src = self.pop_reg();
         let addr = self.pop_reg();
         self.emit(op.inst(addr, src, access.offset));
@@ -314,56 +321,80 @@ impl Sink for Translator<'_> {
         let (params, results) = call.arity();
         let base = self.settle_top(usize::from(params));
         self.emit(Inst::Libcall { base, call, a, b });
-        self.replace_top(usize::from(params), usize::from(results));
+        // Of what type the result is matters to nobody: it is a scalar.
+        self.replace_top(usize::from(params), &[ValType::I64][..usize::from(results)]);
     }
 
-    fn vector_constant(&mut self, _bits: u128) {
-        unreachable!("no level has vectors yet")
+    fn vector_constant(&mut self, bits: u128) {
+        self.vector_const(bits);
     }
-    fn vector_unary(&mut self, _op: VectorUnaryOp) {
-        unreachable!("no level has vectors yet")
+
+    fn vector_unary(&mut self, op: VectorUnaryOp) {
+        let a = self.pop_reg();
+        let dst = self.push_vector();
+        self.emit(Inst::VectorUnary { op, dst, a });
     }
-    fn vector_binary(&mut self, _op: VectorBinaryOp) {
-        unreachable!("no level has vectors yet")
+
+    fn vector_binary(&mut self, op: VectorBinaryOp) {
+        let (b, a) = (self.pop_reg(), self.pop_reg());
+        let dst = self.push_vector();
+        self.emit(Inst::VectorBinary { op, dst, a, b });
     }
-    fn vector_ternary(&mut self, _op: VectorTernaryOp) {
-        unreachable!("no level has vectors yet")
+
+    fn vector_ternary(&mut self, op: VectorTernaryOp) {
+        let (c, b, a) = (self.pop_reg(), self.pop_reg(), self.pop_reg());
+        let dst = self.push_vector();
+        self.emit(Inst::VectorTernary { op, dst, a, b, c });
     }
-    fn vector_shift(&mut self, _op: VectorShiftOp) {
-        unreachable!("no level has vectors yet")
+
+    fn vector_shift(&mut self, op: VectorShiftOp) {
+        let (count, a) = (self.pop_reg(), self.pop_reg());
+        let dst = self.push_vector();
+        self.emit(Inst::VectorShift { op, dst, a, count });
     }
-    fn vector_test(&mut self, _op: VectorTestOp) {
-        unreachable!("no level has vectors yet")
+
+    fn vector_test(&mut self, op: VectorTestOp) {
+        let a = self.pop_reg();
+        let dst = self.push_temp();
+        self.emit(Inst::VectorTest { op, dst, a });
     }
-    fn splat(&mut self, _op: SplatOp) {
-        unreachable!("no level has vectors yet")
+
+    fn splat(&mut self, op: SplatOp) {
+        let a = self.pop_reg();
+        let dst = self.push_vector();
+        self.emit(Inst::Splat { op, dst, a });
     }
-    fn extract_lane(&mut self, _op: ExtractLaneOp, _lane: u8) {
-        unreachable!("no level has vectors yet")
+
+    fn extract_lane(&mut self, op: ExtractLaneOp, lane: u8) {
+        let a = self.pop_reg();
+        let dst = self.push_temp();
+        self.emit(Inst::ExtractLane { op, lane, dst, a });
     }
-    fn replace_lane(&mut self, _op: ReplaceLaneOp, _lane: u8) {
-        unreachable!("no level has vectors yet")
+
+    fn replace_lane(&mut self, op: ReplaceLaneOp, lane: u8) {
+        let (b, a) = (self.pop_reg(), self.pop_reg());
+        let dst = self.push_vector();
+        self.emit(Inst::ReplaceLane { op, lane, dst, a, b });
     }
-    fn shuffle(&mut self, _lanes: [u8; 16]) {
-        unreachable!("no level has vectors yet")
+
+    fn shuffle(&mut self, lanes: [u8; 16]) {
+        self.vector_shuffle(lanes);
     }
-    fn vector_load(&mut self, _op: VectorLoadOp, _access: MemoryAccess) {
-        unreachable!("no level has vectors yet")
+
+    fn vector_load(&mut self, op: VectorLoadOp, access: MemoryAccess) {
+        self.load_vector(op, access);
     }
-    fn vector_store(&mut self, _access: MemoryAccess) {
-        unreachable!("no level has vectors yet")
+
+    fn vector_store(&mut self, access: MemoryAccess) {
+        self.store_vector(access);
     }
-    fn load_lane(&mut self, _width: LaneWidth, _access: MemoryAccess, _lane: u8) {
-        unreachable!("no level has vectors yet")
+
+    fn load_lane(&mut self, width: LaneWidth, access: MemoryAccess, lane: u8) {
+        self.load_into_lane((width, lane), access);
     }
-    fn store_lane(&mut self, _width: LaneWidth, _access: MemoryAccess, _lane: u8) {
-        unreachable!("no level has vectors yet")
-    }
-    fn return_call(&mut self, _func: u32, _ty: &FuncType) {
-        unreachable!("no level has tail calls yet")
-    }
-    fn return_call_indirect(&mut self, _table: u32, _type_index: u32, _ty: &FuncType) {
-        unreachable!("no level has tail calls yet")
+
+    fn store_lane(&mut self, width: LaneWidth, access: MemoryAccess, lane: u8) {
+        self.store_from_lane((width, lane), access);
     }
 
     fn call(&mut self, func: u32, ty: &FuncType) {
@@ -372,7 +403,7 @@ impl Sink for Translator<'_> {
             Some(func) => Inst::Call { base, func },
             None => Inst::CallImport { base, func },
         });
-        self.replace_top(ty.params().len(), ty.results().len());
+        self.replace_top(ty.params().len(), ty.results());
     }
 
     fn call_indirect(&mut self, table: u32, type_index: u32, ty: &FuncType) {
@@ -384,17 +415,41 @@ impl Sink for Translator<'_> {
             table,
             ty: type_index,
         });
-        self.replace_top(ty.params().len(), ty.results().len());
+        self.replace_top(ty.params().len(), ty.results());
+    }
+
+    fn return_call(&mut self, func: u32, ty: &FuncType) {
+        let base = self.settle_top(ty.params().len());
+        if let Some(func) = func.checked_sub(self.imported_funcs) {
+            self.emit(Inst::ReturnCall { base, func });
+            return;
+        }
+        self.emit(Inst::ReturnCallImport { base, func });
+        self.replace_top(ty.params().len(), ty.results());
+        self.emit_return();
+    }
+
+    fn return_call_indirect(&mut self, table: u32, type_index: u32, ty: &FuncType) {
+        let index = self.pop_reg();
+        let base = self.settle_top(ty.params().len());
+        self.emit(Inst::ReturnCallIndirect {
+            base,
+            index,
+            table,
+            ty: type_index,
+        });
+        self.replace_top(ty.params().len(), ty.results());
+        self.emit_return();
     }
 
     fn block(&mut self, ty: BlockSignature<'_>) -> Label {
         self.flush();
-        self.open(ty.params.len() as u32)
+        self.open(ty)
     }
 
     fn loop_(&mut self, ty: BlockSignature<'_>, _hints: &LoopHints<'_>) -> Label {
         self.flush();
-        let mut label = self.open(ty.params.len() as u32);
+        let mut label = self.open(ty);
         label.start = position(self.code);
         label
     }
@@ -406,7 +461,7 @@ impl Sink for Translator<'_> {
         let below_settled = self.flushed >= self.stack.len() - 1
             || self.stack[self.flushed..self.stack.len() - 1]
                 .iter()
-                .all(|operand| *operand == Operand::Temp);
+                .all(|entry| entry.place == Operand::Temp);
         if !below_settled {
             self.flush();
         }
@@ -414,14 +469,14 @@ impl Sink for Translator<'_> {
         let jump = self.emit(jump);
         self.flushed = self.stack.len();
         self.barrier = self.code.len();
-        let mut label = self.open(ty.params.len() as u32);
+        let mut label = self.open(ty);
         label.otherwise = Some((jump, self.unpaid));
         label
     }
 
     fn else_(&mut self, control: &mut Control<Label>, reachable: bool) {
         if reachable {
-            self.move_results(control.label.height, control.results as usize);
+            self.move_results(control.label.offset, control.results as usize);
             let jump = self.emit(Inst::Br { target: 0 });
             control.label.pending.push(jump);
             control.label.unpaid = control.label.unpaid.max(self.unpaid);
@@ -434,7 +489,7 @@ impl Sink for Translator<'_> {
         self.bind(vec![otherwise]);
         self.unpaid = unpaid;
         self.truncate(control.label.height);
-        self.replace_top(0, control.params as usize);
+        self.push_shape(control.params, &control.label.params);
         self.flushed = self.stack.len();
     }
 
@@ -445,7 +500,6 @@ impl Sink for Translator<'_> {
             results,
             label,
         } = control;
-        let results = results as usize;
         if kind == ControlKind::Body && label.pending.is_empty() {
             if reachable {
                 self.emit_return();
@@ -453,7 +507,7 @@ impl Sink for Translator<'_> {
             return;
         }
         if reachable {
-            self.move_results(label.height, results);
+            self.move_results(label.offset, results as usize);
         } else {
             self.unpaid = 0;
         }
@@ -466,7 +520,7 @@ impl Sink for Translator<'_> {
         }
         self.bind(jumps);
         self.truncate(label.height);
-        self.replace_top(0, results);
+        self.push_shape(results, &label.results);
         self.flushed = self.stack.len();
         if kind == ControlKind::Body {
             self.emit_return();
@@ -478,73 +532,16 @@ impl Sink for Translator<'_> {
             self.emit_return();
             return;
         }
-        self.move_results(target.label.height, target.branch_arity() as usize);
+        self.move_results(target.label.offset, target.branch_arity() as usize);
         self.jump(Inst::Br { target: 0 }, target);
     }
 
     fn br_if(&mut self, target: &mut Control<Label>) {
-        let arity = target.branch_arity() as usize;
-        let condition = self.stack.len() - 1;
-        // Seen without the condition: are the results where the label wants them?
-        let top = self.stack.pop().expect("validated: a condition");
-        let in_place = arity == 0 || self.in_place(target.label.height, arity);
-        self.stack.push(top);
-        debug_assert_eq!(self.stack.len() - 1, condition);
-        if in_place {
-            let jump = self.conditional(true);
-            self.jump(jump, target);
-        } else {
-            let skip = self.conditional(false);
-            let skip = self.emit(skip);
-            let unpaid = self.unpaid;
-            self.move_results(target.label.height, arity);
-            self.jump(Inst::Br { target: 0 }, target);
-            self.bind(vec![skip]);
-            self.unpaid = unpaid;
-        }
-        self.barrier = self.code.len();
+        self.branch_if(target);
     }
 
     fn br_table(&mut self, controls: &mut [Control<Label>], depths: &[u32]) {
-        let index = self.pop_reg();
-        let innermost = controls.len() - 1;
-        let arity = controls[innermost - *depths.last().expect("a default") as usize].branch_arity() as usize;
-        // The results settle once, before the jump; where a target wants them lower, a stub moves them there.
-        self.settle_top(arity);
-        let settled = self.stack.len() - arity;
-        let last = depths.len() as u32 - 1;
-        self.emit(Inst::BrTable { index, last });
-        let first_entry = self.code.len();
-        self.code
-            .resize(first_entry + depths.len(), Inst::Br { target: 0 });
-        // The entry is an instruction as well.
-        let unpaid = self.unpaid + 1;
-        // One stub for each distinct target that needs one, found by depth.
-        let mut stubs: std::collections::HashMap<u32, Pc> = std::collections::HashMap::new();
-        for (i, &depth) in depths.iter().enumerate() {
-            let entry = (first_entry + i) as Pc;
-            let target = &mut controls[innermost - depth as usize];
-            if arity == 0 || target.label.height == settled {
-                if target.kind == ControlKind::Loop {
-                    self.code[entry as usize] = Inst::Br {
-                        target: target.label.start,
-                    };
-                } else {
-                    target.label.pending.push(entry);
-                    target.label.unpaid = target.label.unpaid.max(unpaid);
-                }
-                continue;
-            }
-            let here = position(self.code);
-            let stub = *stubs.entry(depth).or_insert(here);
-            if stub == here {
-                self.unpaid = unpaid;
-                self.move_results(target.label.height, arity);
-                self.jump(Inst::Br { target: 0 }, target);
-            }
-            self.code[entry as usize] = Inst::Br { target: stub };
-        }
-        self.barrier = self.code.len();
+        self.branch_table(controls, depths);
     }
 
     fn return_(&mut self) {
@@ -556,7 +553,7 @@ impl Sink for Translator<'_> {
     }
 
     fn is_exhausted(&self) -> bool {
-        self.max_height > usize::from(Reg::MAX) || self.code.len() > self.code_limit
+        self.locals + self.max_height > usize::from(Reg::MAX) || self.code.len() > self.code_limit
     }
 }
 

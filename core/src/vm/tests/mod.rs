@@ -343,7 +343,7 @@ fn code_calls_another_instance_by_import_and_by_reference() {
     assert_eq!(results.expect("results"), [Value::I32(42)]);
     // The reference to `g`; it calls `double` with whatever the reference was.
     let g = func(&store, callee, "g");
-    let reference = store.inner.slot_of(Value::FuncRef(Some(g))) as i32;
+    let reference = store.inner.slot_of(Value::FuncRef(Some(g)))[0] as i32;
     let results = func(&store, caller, "r").call(&mut store, &[reference.into()]);
     assert_eq!(results.expect("results"), [Value::I32(2 * reference + 1)]);
 }
