@@ -11,19 +11,27 @@
 //!     vm::code    ◄── CodeArtifact ───────────  text, entries, trap sites
 //! ```
 //!
-//! What generated code may rely on at run time:
+//! What generated code may rely on at run time, and what is relied on of it:
 //!
 //! * **Registers.** `r15` is the instance's [`VmCtx`](crate::vmctx), `r14` the base of its memory 0, `rbp` the frame,
-//!   `rsp` a stack of the run's own. All other registers belong to the code: a call preserves none of them.
+//!   `rsp` a stack of the run's own, 16-aligned before the entry trampoline is called. All other registers belong to the code:
+//!   a call preserves none of them. MXCSR and the x87 control word stay as they are.
 //! * **Values.** An `i32` in a general register is zero-extended; a reference is its slot (0 for null). Floats and
 //!   vectors lie in vector registers, whose upper bits mean nothing.
-//! * **Frames.** Each function begins with `push rbp; mov rbp, rsp` and keeps its `r15` at `[rbp - 8]`. The chain of `rbp` ends
-//!   with 0. Before a frame is used, its lowest address is compared with `stack_limit`; what is below that suffices for one
-//!   trampoline, one exit to the engine and a signal's frame.
+//! * **Frames.** Each function, and each trampoline, begins with `push rbp; mov rbp, rsp` and keeps its `r15` at `[rbp - 8]`.
+//!   The chain of `rbp` ends with 0. Backtraces follow it: whoever calls `leave` has a frame of its own.
+//! * **Stack.** Before a frame is used, its lowest address, room for outgoing arguments included, is compared (unsigned) with
+//!   `stack_limit`. What is below that suffices for one trampoline, which need not compare, one exit to the engine and a
+//!   signal's frame. An access to the guard below the stack counts as an exhausted stack whatever instruction makes it.
 //! * **Arguments and results** lie where [`abi`] says.
-//! * **Calls into the engine** go through `leave`: see [`abi`].
+//! * **Calls into the engine** go through `leave`: see [`abi`]. While the code is away, by `leave` or `preempt`, the store
+//!   may change under it, by itself or by another run: of what was loaded from the context nothing holds afterwards
+//!   but the bases of memories, which never move, and their sizes as lower bounds, for memories never shrink.
 //! * **Calls of what is not of the same module** take the callee's [`FuncRef`](crate::vmctx::FuncRef) in `r11`, set `r15`
 //!   and `r14` for it (of a host's function: to 0), and restore both afterwards from the own frame and context.
+//! * **Faults.** SIGSEGV, SIGBUS, SIGFPE and SIGILL at an instruction of [`CodeArtifact::traps`] are that trap, with the
+//!   functions that are active as the chain of `rbp` gives them. At any other instruction they are a bug of the
+//!   code generator, after which nothing about memory is certain: the process is aborted, and says where.
 
 use crate::error::ModuleError;
 use crate::frontend::{self, Scan, Sink};
@@ -82,11 +90,16 @@ pub mod abi {
     /// A call of `[r15 + leave]`: `eax` says for what, `rdi` points to slots of 8 bytes on the stack, which hold
     /// operands and take results. All registers but `rsp`, `rbp`, `r14` and `r15` are lost.
     ///
-    /// Requests below this one are a `Libcall` by its number, `ecx` and `edx` its immediates.
+    /// Requests below this one are a [`Libcall`](crate::operator::Libcall) by its number (`as u32`), `ecx` and `edx` its
+    /// immediates. A request ends by coming back, with the results in the slots, or not at all.
     pub const LEAVE_HOST_CALL: u32 = 0x100;
 
     /// How many 8-byte slots a call of the engine has to provide, however few it uses.
     pub const LEAVE_SLOTS: usize = 4;
+
+    /// How many 8-byte slots a call of a host function has to provide at least, and no fewer than its parameters or its
+    /// results take; a vector takes two.
+    pub const HOST_SLOTS: usize = 16;
 }
 
 /// A module of which a code generator reads the functions, one after the other.
@@ -259,14 +272,17 @@ pub struct CodeArtifact {
     /// Where each defined function lies, in their order; it is entered at its start.
     pub funcs: Vec<Range<u32>>,
     /// For each type of the type section, a trampoline by which the engine enters functions of the type: called with
-    /// the slots in `rdi` and the function's address in `rax`, it loads the arguments from the slots, calls, and stores the
-    /// results from the first slot on. A `v128` takes two slots. `None` where no defined function has the type.
+    /// the slots in `rdi`, the function's address in `rax`, and `r15` and `r14` as the function wants them, it loads the
+    /// arguments from the slots, calls, and stores the results from the first slot on. A `v128` takes two slots, the lower
+    /// half first. It keeps no register but `rsp`. `None` where no defined function has the type.
     pub entries: Vec<Option<u32>>,
     /// For each type of the type section, a trampoline that stands for host functions of the type: called by code with
-    /// the callee's `FuncRef` in `r11`, it leaves with [`abi::LEAVE_HOST_CALL`], the arguments in the slots and the
-    /// function's number in `ecx`. `None` where no imported function has the type.
+    /// the callee's `FuncRef` in `r11`, it leaves with [`abi::LEAVE_HOST_CALL`], the arguments in at least
+    /// [`abi::HOST_SLOTS`] slots and the function's number in `ecx`. It finds its caller's context at `[rbp - 8]` before it
+    /// makes its own frame. Functions of the host's that enter a store by this module keep the trampoline for calls from other
+    /// modules too. `None` where no imported function has the type.
     pub host_calls: Vec<Option<u32>>,
-    /// The instructions that can trap, in ascending order.
+    /// The instructions that can trap, in ascending order: an offset is that of the instruction that faults.
     pub traps: Vec<TrapSite>,
     /// Where operators begin in the code, in ascending order: for profilers and people, if it was asked for.
     pub positions: Vec<SourcePosition>,

@@ -3,6 +3,7 @@
 //! The embedder gives a run fuel and gets it back when the guest has finished, failed, used the fuel up, or waits. Nothing
 //! of a run lies on the host's stack meanwhile, so a shard can keep thousands of them and choose which one goes on.
 
+use crate::compiler::abi::HOST_SLOTS;
 use crate::error::{CallError, RunError};
 use crate::interp::Exit;
 use crate::linker::{Caller, HostError};
@@ -57,9 +58,6 @@ enum State {
 
 /// What a host call costs in fuel, beside what it does (see [`Caller::consume_fuel`]).
 const HOST_CALL_COST: i64 = 64;
-
-/// The least number of slots that a host function may use.
-const HOST_SLOTS: usize = 16;
 
 impl Execution {
     /// Prepares a call; nothing runs yet.

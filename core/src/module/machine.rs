@@ -159,7 +159,7 @@ mod tests {
     fn artifact() -> CodeArtifact {
         CodeArtifact {
             text: vec![0xcc; 16],
-            funcs: vec![0..8],
+            funcs: std::iter::once(0..8).collect(),
             entries: vec![Some(8)],
             host_calls: vec![Some(12)],
             ..CodeArtifact::default()

@@ -48,7 +48,7 @@ std::arch::global_asm!(
         mov rbp, rsp
         push rax
         mov r15, rax
-        sub rsp, 16 * 8 + 8
+        sub rsp, {HOST_SLOTS} * 8 + 8
         mov [rsp], rdi
         mov [rsp + 8], rsi
         mov rdi, rsp
@@ -255,6 +255,7 @@ std::arch::global_asm!(
     .popsection
     "#,
     LEAVE_HOST_CALL = const abi::LEAVE_HOST_CALL,
+    HOST_SLOTS = const abi::HOST_SLOTS,
     FUNC_NUMBER = const parts::FUNC_NUMBER,
     FUNC_CODE = const parts::FUNC_CODE,
     FUNC_VMCTX = const parts::FUNC_VMCTX,
