@@ -52,6 +52,12 @@ pub trait CodeGenerator: Debug + Send + Sync {
     /// used only where this is the same.
     fn fingerprint(&self) -> String;
 
+    /// Whether it checks the addresses of 64-bit memories, and the indices of 64-bit tables, as those need it. Modules that
+    /// have any are kept from tiers that do not.
+    fn takes_memory64(&self) -> bool {
+        false
+    }
+
     /// Compiles all functions of a module.
     ///
     /// # Errors

@@ -82,6 +82,10 @@ fn compile(
             "machine code cannot be run on this processor or system",
         ));
     }
+    let wide_memory = types.memories.iter().any(|ty| ty.memory64);
+    if (wide_memory || types.tables.iter().any(|ty| ty.table64)) && !compiler.takes_memory64() {
+        return Err(unsupported("it takes no 64-bit memories and tables"));
+    }
     let mut translation = ModuleTranslation::new(types, bodies);
     let artifact = compiler.compile(&mut translation)?;
     if translation.remaining() != 0 {
@@ -291,7 +295,7 @@ fn val_type(ty: wasmparser::ValType) -> Result<ValType, ModuleError> {
     ValType::from_wasm(ty).ok_or_else(|| ModuleError::unsupported_type(&ty))
 }
 
-/// A bound that the validator has held to 32 bits.
+/// A bound as far as 32 bits reach, which is beyond any limit of ours.
 fn narrow(bound: u64) -> u32 {
     u32::try_from(bound).unwrap_or(u32::MAX)
 }
@@ -301,6 +305,7 @@ fn table_type(ty: &wasmparser::TableType) -> Result<TableType, ModuleError> {
         element: val_type(wasmparser::ValType::Ref(ty.element_type))?,
         minimum: narrow(ty.initial),
         maximum: ty.maximum.map(narrow),
+        table64: ty.table64,
     })
 }
 
@@ -308,6 +313,7 @@ fn memory_type(ty: &wasmparser::MemoryType) -> MemoryType {
     MemoryType {
         minimum: narrow(ty.initial),
         maximum: ty.maximum.map(narrow),
+        memory64: ty.memory64,
     }
 }
 
