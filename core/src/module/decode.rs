@@ -320,7 +320,7 @@ fn val_type(ty: wasmparser::ValType) -> Result<ValType, ModuleError> {
     ValType::from_wasm(ty).ok_or_else(|| ModuleError::unsupported_type(&ty))
 }
 
-/// A bound that the validator has held to 32 bits.
+/// A bound as far as 32 bits reach, which is beyond any limit of ours.
 fn narrow(bound: u64) -> u32 {
     u32::try_from(bound).unwrap_or(u32::MAX)
 }
@@ -330,6 +330,7 @@ fn table_type(ty: &wasmparser::TableType) -> Result<TableType, ModuleError> {
         element: val_type(wasmparser::ValType::Ref(ty.element_type))?,
         minimum: narrow(ty.initial),
         maximum: ty.maximum.map(narrow),
+        table64: ty.table64,
     })
 }
 
@@ -337,6 +338,7 @@ fn memory_type(ty: &wasmparser::MemoryType) -> MemoryType {
     MemoryType {
         minimum: narrow(ty.initial),
         maximum: ty.maximum.map(narrow),
+        memory64: ty.memory64,
     }
 }
 
