@@ -30,8 +30,9 @@
 //! * **Calls of what is not of the same module** take the callee's [`FuncRef`](crate::vmctx::FuncRef) in `r11`, set `r15`
 //!   and `r14` for it (of a host's function: to 0), and restore both afterwards from the own frame and context.
 //! * **Faults.** SIGSEGV, SIGBUS, SIGFPE and SIGILL at an instruction of [`CodeArtifact::traps`] are that trap, with the
-//!   functions that are active as the chain of `rbp` gives them. At any other instruction they are a bug of the
-//!   code generator, after which nothing about memory is certain: the process is aborted, and says where.
+//!   functions that are active as the chain of `rbp` gives them. At any other instruction, and at an access that reaches
+//!   beyond what is reserved for memories, they are a bug of the code generator, after which nothing is certain: the
+//!   process is aborted, and says where.
 
 use crate::error::ModuleError;
 use crate::frontend::{self, Scan, Sink};

@@ -31,7 +31,7 @@ std::arch::global_asm!(
 
     begin text
 
-    # Enters any function of at most two integers and one result.
+    # Enters any function of at most two integers, and as many results: or of one vector, by halves.
     function entry
         mov [rbp - 16], rdi
         mov rsi, [rdi + 8]
@@ -39,6 +39,7 @@ std::arch::global_asm!(
         call rax
         mov rdi, [rbp - 16]
         mov [rdi], rax
+        mov [rdi + 8], rdx
         done
 
     # Stands for host functions of the same shape; the caller's context is in its frame.
@@ -66,10 +67,22 @@ std::arch::global_asm!(
         lea eax, [rdi + rsi]
         done
 
+    function swap_halves
+        mov rax, rsi
+        mov rdx, rdi
+        done
+
     function load
         mov eax, edi
     begin load_trap
         mov eax, [r14 + rax]
+        done
+
+    # Forgets the base of memory.
+    function load_anywhere
+        xor eax, eax
+    begin load_anywhere_trap
+        mov eax, [rax]
         done
 
     function divide
@@ -237,9 +250,8 @@ std::arch::global_asm!(
     function recurse
         lea rax, [rsp - 64]
         cmp rax, [r15 + {stack_limit}]
-    begin recurse_trap
         jae 1f
-    begin recurse_trap2
+    begin recurse_trap
         ud2
     1:
         sub rsp, 64
@@ -297,8 +309,11 @@ labels! {
     HOST_CALL = "luge_test_host_call",
     ANSWER = "luge_test_answer",
     ADD = "luge_test_add",
+    SWAP_HALVES = "luge_test_swap_halves",
     LOAD = "luge_test_load",
     LOAD_TRAP = "luge_test_load_trap",
+    LOAD_ANYWHERE = "luge_test_load_anywhere",
+    LOAD_ANYWHERE_TRAP = "luge_test_load_anywhere_trap",
     DIVIDE = "luge_test_divide",
     DIVIDE_TRAP = "luge_test_divide_trap",
     UNREACHABLE = "luge_test_unreachable",
@@ -315,17 +330,18 @@ labels! {
     COUNT = "luge_test_count",
     REGISTERS = "luge_test_registers",
     RECURSE = "luge_test_recurse",
-    RECURSE_TRAP = "luge_test_recurse_trap2",
+    RECURSE_TRAP = "luge_test_recurse_trap",
     SMASH = "luge_test_smash",
     END = "luge_test_end",
 }
 
 /// What faults at labels mean.
-const TRAPS: [(&str, Trap); 4] = [
+const TRAPS: [(&str, Trap); 5] = [
     ("load_trap", Trap::MemoryOutOfBounds),
+    ("load_anywhere_trap", Trap::MemoryOutOfBounds),
     ("divide_trap", Trap::IntegerDivideByZero),
     ("unreachable_trap", Trap::Unreachable),
-    ("recurse_trap2", Trap::StackExhausted),
+    ("recurse_trap", Trap::StackExhausted),
 ];
 
 /// The code generator. A function gets the code that its name in the list says.

@@ -101,6 +101,16 @@ fn code_takes_arguments_and_returns() {
 }
 
 #[test]
+fn vectors_lie_in_two_slots() {
+    let (mut store, instance) = instance(
+        &["swap_halves"],
+        r#"(module (func (export "f") (param v128) (result v128) unreachable))"#,
+    );
+    let results = func(&store, instance, "f").call(&mut store, &[Value::V128(1 | 2 << 64)]);
+    assert_eq!(results.expect("results"), [Value::V128(2 | 1 << 64)]);
+}
+
+#[test]
 fn faults_are_traps() {
     assert_eq!(call("load", 65_532, 0).expect("result"), [Value::I32(0)]);
     for address in [65_533, 65_536, i32::MAX, -1] {
@@ -304,7 +314,6 @@ fn instances_call_each_other() {
     let mut linker = linker(&engine);
     let callee = linker.instantiate(&mut store, &callee).expect("instance");
     linker.define_instance(&store, "callee", callee);
-    // The same engine makes code of another list of names for the caller: by the functions' number.
     let caller = module(
         &engine,
         r#"(module (import "callee" "g" (func $g (param i32) (result i32)))
@@ -506,6 +515,17 @@ fn a_fault_that_nothing_explains_ends_the_process_and_says_where() {
     assert_eq!(signal(&output), Some(libc::SIGABRT));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("not an instruction that may trap"), "{told}");
+}
+
+#[test]
+fn an_access_that_nobody_kept_in_ends_the_process() {
+    let Some(output) = in_a_child("an_access_that_nobody_kept_in_ends_the_process") else {
+        let _ = call("load_anywhere", 0, 0);
+        return;
+    };
+    assert_eq!(signal(&output), Some(libc::SIGABRT));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("in no memory of the store"), "{told}");
 }
 
 #[test]
