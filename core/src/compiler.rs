@@ -29,6 +29,9 @@
 //!   but the bases of memories, which never move, and their sizes as lower bounds, for memories never shrink.
 //! * **Calls of what is not of the same module** take the callee's [`FuncRef`](crate::vmctx::FuncRef) in `r11`, set `r15`
 //!   and `r14` for it (of a host's function: to 0), and restore both afterwards from the own frame and context.
+//! * **Tail calls** out of the instance come back to the caller's caller with a stranger's `r15` and `r14`: a module that has any
+//!   restores both after calls within the module, too. A tail call of a host's function (one whose `FuncRef` has no context)
+//!   is a call and a return, because the trampoline asks its caller's frame who calls.
 //! * **Faults.** SIGSEGV, SIGBUS, SIGFPE and SIGILL at an instruction of [`CodeArtifact::traps`] are that trap, with the
 //!   functions that are active as the chain of `rbp` gives them. At any other instruction, and at an access that reaches
 //!   beyond what is reserved for memories, they are a bug of the code generator, after which nothing is certain: the

@@ -258,6 +258,28 @@ std::arch::global_asm!(
         call luge_test_recurse
         done
 
+    # Recurses as deep as the limit allows and has a signal sent to the thread there.
+    function signal_deep_down
+        lea rax, [rsp - 64]
+        cmp rax, [r15 + {stack_limit}]
+        jae 1f
+        mov eax, {GETPID}
+        syscall
+        mov ebx, eax
+        mov eax, {GETTID}
+        syscall
+        mov edi, ebx
+        mov esi, eax
+        mov edx, {SIGUSR2}
+        mov eax, {TGKILL}
+        syscall
+        mov eax, 1
+        done
+    1:
+        sub rsp, 64
+        call luge_test_signal_deep_down
+        done
+
     # Never compares with the limit.
     function smash
         call luge_test_smash
@@ -278,6 +300,10 @@ std::arch::global_asm!(
     MemoryFill = const Libcall::MemoryFill as u32,
     TableGet = const Libcall::TableGet as u32,
     TableGrow = const Libcall::TableGrow as u32,
+    GETPID = const libc::SYS_getpid,
+    GETTID = const libc::SYS_gettid,
+    TGKILL = const libc::SYS_tgkill,
+    SIGUSR2 = const libc::SIGUSR2,
     leave = const offsets::leave,
     preempt = const offsets::preempt,
     run = const offsets::run,
@@ -330,6 +356,7 @@ labels! {
     COUNT = "luge_test_count",
     REGISTERS = "luge_test_registers",
     RECURSE = "luge_test_recurse",
+    SIGNAL_DEEP_DOWN = "luge_test_signal_deep_down",
     RECURSE_TRAP = "luge_test_recurse_trap",
     SMASH = "luge_test_smash",
     END = "luge_test_end",

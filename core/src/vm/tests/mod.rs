@@ -9,6 +9,7 @@ use crate::{
 use assembled::Assembled;
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// An engine whose modules' functions have these names.
@@ -459,6 +460,22 @@ fn threads_come_and_go() {
         let trapped = std::thread::spawn(|| trap(call("divide", 1, 0)).trap);
         assert_eq!(trapped.join().expect("no panic"), Trap::IntegerDivideByZero);
     }
+}
+
+#[test]
+fn a_signal_finds_room_where_no_frame_would() {
+    static ARRIVED: AtomicBool = AtomicBool::new(false);
+    extern "C" fn handler(_: libc::c_int) {
+        std::hint::black_box([1_u8; 8192]);
+        ARRIVED.store(true, Ordering::Relaxed);
+    }
+    let handler: extern "C" fn(libc::c_int) = handler;
+    // SAFETY: the handler writes to its own frame and to an atomic. It runs on the guest's stack, for it does not ask for
+    // another.
+    let before = unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
+    assert_ne!(before, libc::SIG_ERR);
+    assert_eq!(call("signal_deep_down", 0, 0).expect("result"), [Value::I32(1)]);
+    assert!(ARRIVED.load(Ordering::Relaxed));
 }
 
 /// Runs one of the tests below in a process of its own, where it does what ends the process.
