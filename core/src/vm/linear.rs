@@ -76,6 +76,11 @@ impl LinearMemory {
         Some(before)
     }
 
+    /// Whether an address is one of those that are reserved for it: where a guest's access may fault.
+    pub(super) fn reserves(&self, address: usize) -> bool {
+        self.area.contains(address)
+    }
+
     /// All its bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.area.bytes()
