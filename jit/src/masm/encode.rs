@@ -30,9 +30,7 @@ macro_rules! emit_byte {
     ($masm:ident, $byte:expr; $($instruction:tt)*) => {{
         let start = $masm.code.len();
         dynasmrt::dynasm!($masm ; .arch x64 ; $($instruction)*);
-        if !$byte.is_byte_with_rex() {
-            $masm.shorten_prefix(start);
-        }
+        $masm.shorten_prefix_unless($byte.is_byte_with_rex(), start);
     }};
 }
 
@@ -82,11 +80,15 @@ pub(super) struct ModRm {
 }
 
 impl Masm {
-    /// Drops an empty REX prefix and halves a VEX prefix, of the instruction that starts at `start` and is the last one.
-    ///
-    /// Not for instructions with byte registers, where an empty REX prefix has a meaning.
+    /// Drops an empty REX prefix or halves a VEX prefix, of the instruction that starts at `start` and is the last one.
     #[inline]
     pub(super) fn shorten_prefix(&mut self, start: usize) -> ModRm {
+        self.shorten_prefix_unless(false, start)
+    }
+
+    /// [`Masm::shorten_prefix`] unless an empty REX prefix has a meaning, which it has beside some byte registers.
+    #[inline]
+    pub(super) fn shorten_prefix_unless(&mut self, keep_empty_rex: bool, start: usize) -> ModRm {
         let mut at = start;
         let mut extends_index = false;
         if self.code[at] == 0xc4 {
@@ -105,7 +107,7 @@ impl Masm {
         } else {
             at += usize::from(matches!(self.code[at], 0x66 | 0xf2 | 0xf3));
             let rex = self.code[at];
-            if rex == 0x40 {
+            if rex == 0x40 && !keep_empty_rex {
                 self.remove(at);
             } else if rex & 0xf0 == 0x40 {
                 extends_index = rex & 2 != 0;
@@ -186,7 +188,8 @@ mod tests {
     }
 
     fn check_operand(cpu: CpuFeatures, mem: Mem) {
-        let emits: [(fn(&mut Masm, Mem), Register); 6] = [
+        type Emit = fn(&mut Masm, Mem);
+        let emits: [(Emit, Register); 6] = [
             (|m, mem| m.spill_load(Reg::RBX, mem, 4), Register::EBX),
             (|m, mem| m.spill_load(Reg::gpr(10), mem, 4), Register::R10D),
             (|m, mem| m.spill_load(Reg::RBX, mem, 8), Register::RBX),
@@ -200,7 +203,11 @@ mod tests {
                 panic!("{mem:?} became {code:02x?}");
             };
             assert_eq!(instruction.op0_register(), register);
-            assert_eq!(instruction.memory_displacement64(), mem.disp as u64, "{mem:?} {code:02x?}");
+            assert_eq!(
+                instruction.memory_displacement64(),
+                mem.disp as u64,
+                "{mem:?} {code:02x?}"
+            );
             assert_eq!(instruction.memory_index_scale(), 1);
             assert_eq!(
                 (instruction.memory_base(), instruction.memory_index()),
@@ -213,7 +220,15 @@ mod tests {
 
     #[test]
     fn an_empty_prefix_stays_where_it_chooses_a_byte_register() {
-        check(CpuFeatures::BASELINE, |m| m.zero_extend_byte(Reg::RSI), "movzx esi,sil");
-        check(CpuFeatures::BASELINE, |m| m.zero_extend_byte(Reg::RBX), "movzx ebx,bl");
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.zero_extend_byte(Reg::RSI),
+            "movzx esi,sil",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.zero_extend_byte(Reg::RBX),
+            "movzx ebx,bl",
+        );
     }
 }

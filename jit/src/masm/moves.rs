@@ -239,3 +239,240 @@ impl Masm {
         *sib = (*sib & 0x3f) | (shift << 6);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{FULL, R12, R13, RBP, RBX, RCX, RDX, RSI, RSP, X0, X9, check};
+    use super::super::{Mem, SCRATCH};
+    use crate::cpu::CpuFeatures;
+
+    #[test]
+    fn moves_keep_to_their_class() {
+        check(CpuFeatures::BASELINE, |m| m.mov(RBX, RSI, 4), "mov ebx,esi");
+        check(CpuFeatures::BASELINE, |m| m.mov(RBX, R12, 8), "mov rbx,r12");
+        check(CpuFeatures::BASELINE, |m| m.mov(RBX, RBX, 4), "");
+        check(CpuFeatures::BASELINE, |m| m.mov(X0, X9, 4), "movaps xmm0,xmm9");
+        check(FULL, |m| m.mov(X0, X9, 16), "vmovaps xmm0,xmm9");
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.mov_across(X0, RBX, 4),
+            "movd xmm0,ebx",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.mov_across(RBX, X9, 8),
+            "movq rbx,xmm9",
+        );
+        check(FULL, |m| m.mov_across(X9, R12, 8), "vmovq xmm9,r12");
+        check(FULL, |m| m.mov_across(RBX, X0, 4), "vmovd ebx,xmm0");
+        check(CpuFeatures::BASELINE, |m| m.exchange(RBX, R12), "xchg rbx,r12");
+        check(
+            CpuFeatures::BASELINE,
+            |m| {
+                m.push_reg(RBX);
+                m.pop_reg(R12);
+            },
+            "push rbx; pop r12",
+        );
+    }
+
+    #[test]
+    fn constants_take_the_shortest_form() {
+        check(CpuFeatures::BASELINE, |m| m.mov_imm(RBX, 0, 8), "mov ebx,0");
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.mov_imm(RBX, u64::MAX, 4),
+            "mov ebx,0FFFFFFFFh",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.mov_imm(R12, 0xffff_ffff, 8),
+            "mov r12d,0FFFFFFFFh",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.mov_imm(RBX, u64::MAX, 8),
+            "mov rbx,0FFFFFFFFFFFFFFFFh",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.mov_imm(R12, 0x1_0000_0000, 8),
+            "mov r12,100000000h",
+        );
+        check(CpuFeatures::BASELINE, |m| m.zero(R12), "xor r12d,r12d");
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.float_imm(X9, 0, 8),
+            "xorps xmm9,xmm9",
+        );
+        check(FULL, |m| m.float_imm(X9, 0, 4), "vxorps xmm9,xmm9,xmm9");
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.float_imm(X0, 0x3f80_0000, 4),
+            "mov eax,3F800000h; movd xmm0,eax",
+        );
+        check(
+            FULL,
+            |m| m.float_imm(X0, 1 << 63, 8),
+            "mov rax,8000000000000000h; vmovq xmm0,rax",
+        );
+    }
+
+    #[test]
+    fn vector_constants() {
+        check(CpuFeatures::BASELINE, |m| m.vector_imm(X0, 0), "xorps xmm0,xmm0");
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.vector_imm(X9, u128::MAX),
+            "pcmpeqd xmm9,xmm9",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.vector_imm(X0, (1 << 64) | 1),
+            "mov eax,1; movq xmm0,rax; punpcklqdq xmm0,xmm0",
+        );
+        check(
+            FULL,
+            |m| m.vector_imm(X0, (1 << 64) | 1),
+            "mov eax,1; vmovq xmm0,rax; vpunpcklqdq xmm0,xmm0,xmm0",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.vector_imm(X0, 7),
+            "mov eax,7; movq xmm0,rax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.vector_imm(X0, (2 << 64) | 1),
+            "mov eax,1; movq xmm0,rax; mov eax,2; pinsrq xmm0,rax,1",
+        );
+        check(
+            FULL,
+            |m| m.vector_imm(X0, 2 << 64),
+            "vxorps xmm0,xmm0,xmm0; mov eax,2; vpinsrq xmm0,xmm0,rax,1",
+        );
+    }
+
+    #[test]
+    fn frame_accesses_by_width() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.spill_load(RBX, Mem::new(RBP, -8), 4),
+            "mov ebx,[rbp-8]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.spill_load(R12, Mem::new(RBP, -128), 8),
+            "mov r12,[rbp-80h]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.spill_load(X0, Mem::new(RBP, -136), 4),
+            "movss xmm0,[rbp-88h]",
+        );
+        check(
+            FULL,
+            |m| m.spill_load(X9, Mem::new(RSP, 8), 8),
+            "vmovsd xmm9,[rsp+8]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.spill_load(X0, Mem::new(R13, 0), 16),
+            "movups xmm0,[r13]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.spill_store(Mem::new(RBP, -8), RSI, 4),
+            "mov [rbp-8],esi",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.spill_store(Mem::new(R12, 0), R12, 8),
+            "mov [r12],r12",
+        );
+        check(
+            FULL,
+            |m| m.spill_store(Mem::new(RBP, -16), X0, 4),
+            "vmovss [rbp-10h],xmm0",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.spill_store(Mem::new(RBP, -16), X9, 8),
+            "movsd [rbp-10h],xmm9",
+        );
+        check(
+            FULL,
+            |m| m.spill_store(Mem::indexed(RBX, R12, 0x100), X0, 16),
+            "vmovups [rbx+r12+100h],xmm0",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.store_imm(Mem::new(RBP, -8), -1, 8),
+            "mov qword [rbp-8],0FFFFFFFFFFFFFFFFh",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.store_imm(Mem::new(RBP, -8), 300, 4),
+            "mov dword [rbp-8],12Ch",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.store_imm(Mem::new(RBX, 0), -2, 2),
+            "mov word [rbx],0FFFEh",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.store_imm(Mem::indexed(RBX, RCX, 0), 0x7f, 1),
+            "mov byte [rbx+rcx],7Fh",
+        );
+    }
+
+    #[test]
+    fn addresses() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.lea(RBX, Mem::new(RSP, 16)),
+            "lea rbx,[rsp+10h]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.lea32(RBX, Mem::indexed(R13, R12, 0)),
+            "lea ebx,[r13+r12]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.lea_scaled(RBX, None, RCX, 0, 4, 4),
+            "lea ebx,[rcx+4]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.lea_scaled(RBX, None, RCX, 1, 0, 8),
+            "lea rbx,[rcx+rcx]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.lea_scaled(RBX, None, R12, 2, 4, 4),
+            "lea ebx,[r12*4+4]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.lea_scaled(R12, None, R13, 3, -1, 8),
+            "lea r12,[r13*8-1]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.lea_scaled(RBX, Some(RDX), RCX, 3, 0, 4),
+            "lea ebx,[rdx+rcx*8]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.lea_scaled(SCRATCH, Some(R13), R12, 2, 0, 8),
+            "lea rax,[r13+r12*4]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.lea_scaled(RBX, Some(RBP), RBP, 1, 0x1000, 8),
+            "lea rbx,[rbp+rbp*2+1000h]",
+        );
+    }
+}

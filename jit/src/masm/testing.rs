@@ -2,7 +2,7 @@
 
 use super::{Masm, Reg};
 use crate::cpu::CpuFeatures;
-use iced_x86::{Decoder, DecoderOptions, Encoder, Formatter, Instruction, NasmFormatter};
+use iced_x86::{Decoder, DecoderOptions, Encoder, Formatter, Instruction, NasmFormatter, OpKind, Register};
 use luge_core::compiler::TrapSite;
 
 /// Everything that code generation knows of.
@@ -77,16 +77,21 @@ pub(super) fn check(cpu: CpuFeatures, emit: impl FnOnce(&mut Masm), expected: &s
 pub(super) fn assert_shortest(code: &[u8]) {
     for instruction in decode(code) {
         // Jumps to where code was not yet have to be long, and jumps are not shortened here.
-        if instruction.is_jcc_short_or_near() || instruction.is_jmp_short_or_near() {
+        if instruction.op0_kind() == OpKind::NearBranch64 {
             continue;
         }
         let mut again = instruction;
-        if again.memory_displ_size() != 0 {
-            // Any displacement may become shorter.
-            again.set_memory_displ_size(if again.memory_displacement64() == 0 { 0 } else { 8 });
+        if again.memory_base() != Register::None {
+            again.set_memory_displ_size(match again.memory_displacement64() as i64 {
+                0 => 0,
+                -128..128 => 1,
+                _ => 8,
+            });
         }
         let mut encoder = Encoder::new(64);
-        let length = encoder.encode(&again, instruction.ip()).expect("what was decoded can be encoded");
+        let length = encoder
+            .encode(&again, instruction.ip())
+            .expect("what was decoded can be encoded");
         assert_eq!(instruction.len(), length, "{instruction:?} is encoded too long");
     }
 }

@@ -105,13 +105,133 @@ impl Masm {
         dynasmrt::dynasm!(self ; .arch x64 ; seto Rb(dst));
         // REX, 0F, 90 + code.
         self.code[start + 2] |= code;
-        if !dst.is_byte_with_rex() {
-            self.shorten_prefix(start);
-        }
+        self.shorten_prefix_unless(dst.is_byte_with_rex(), start);
     }
 
     /// Clears all but the lowest byte of a general register.
     pub(in super::super) fn zero_extend_byte(&mut self, dst: Reg) {
         emit_byte!(self, dst; movzx Rd(dst), Rb(dst));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{R12, RBP, RBX, RCX, RDX, RSI, X0, X1, X9, check};
+    use super::super::super::{Condition, Mem, Rhs};
+    use crate::cpu::CpuFeatures;
+    use luge_core::operator::CompareOp as C;
+    use luge_core::operator::UnaryOp as U;
+
+    #[test]
+    fn comparisons_of_integers() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| {
+                let c = m.compare(C::I32LtS, RBX, Rhs::Imm(0));
+                m.set(RSI, c);
+            },
+            "test ebx,ebx; setl sil; movzx esi,sil",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| {
+                let c = m.compare(C::I32GeU, RBX, Rhs::Imm(0xffff_ffff));
+                m.set(RBX, c);
+            },
+            "cmp ebx,0FFFFFFFFh; setae bl; movzx ebx,bl",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| {
+                let c = m.compare(C::I64Eq, R12, Rhs::Imm(1 << 32));
+                m.set(R12, c);
+            },
+            "mov rax,100000000h; cmp r12,rax; sete r12b; movzx r12d,r12b",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| {
+                let c = m.compare(C::I64GtS, RBX, Rhs::Mem(Mem::new(RBP, -8)));
+                m.set(RDX, c);
+            },
+            "cmp rbx,[rbp-8]; setg dl; movzx edx,dl",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I64Eqz, RBX, RBX),
+            "test rbx,rbx; sete bl; movzx ebx,bl",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I32Eqz, RSI, RBX),
+            "test ebx,ebx; sete sil; movzx esi,sil",
+        );
+    }
+
+    #[test]
+    fn parity_joins_in() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.set(RBX, Condition::FLOAT_EQUAL),
+            "sete bl; setnp r11b; and ebx,r11d; movzx ebx,bl",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.set(RSI, Condition::FLOAT_NOT_EQUAL),
+            "setne sil; setp r11b; or esi,r11d; movzx esi,sil",
+        );
+    }
+
+    #[test]
+    fn selection_by_conditional_moves() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.select(RBX, Condition::LESS, RBX, RSI, 4),
+            "cmovge ebx,esi",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.select(RBX, Condition::LESS, RSI, RBX, 8),
+            "cmovl rbx,rsi",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.select(RBX, Condition::LESS, RSI, R12, 8),
+            "mov rbx,r12; cmovl rbx,rsi",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.select(RBX, Condition::FLOAT_NOT_EQUAL, RSI, RBX, 8),
+            "cmovne rbx,rsi; cmovp rbx,rsi",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.select(RBX, Condition::FLOAT_NOT_EQUAL, RBX, RCX, 8),
+            "mov rax,rbx; mov rbx,rcx; cmovne rbx,rax; cmovp rbx,rax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.select(RBX, Condition::FLOAT_EQUAL, RBX, RCX, 4),
+            "cmovne ebx,ecx; cmovp ebx,ecx",
+        );
+    }
+
+    #[test]
+    fn selection_of_vectors_by_jumps() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.select(X0, Condition::ABOVE, X0, X1, 8),
+            "ja 5; movaps xmm0,xmm1",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.select(X0, Condition::ABOVE, X1, X0, 8),
+            "jbe 5; movaps xmm0,xmm1",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.select(X0, Condition::FLOAT_EQUAL, X1, X9, 16),
+            "movaps xmm0,xmm1; jp 7; je 0Bh; movaps xmm0,xmm9",
+        );
     }
 }

@@ -73,13 +73,13 @@ impl Masm {
     pub(super) fn convert(&mut self, op: UnaryOp, dst: Reg, src: Reg) {
         use UnaryOp as U;
         match op {
-            U::F32ConvertI32S => self.from_signed(dst, src, 4, 4),
-            U::F64ConvertI32S => self.from_signed(dst, src, 4, 8),
+            U::F32ConvertI32S => self.convert_signed(dst, src, 4, 4),
+            U::F64ConvertI32S => self.convert_signed(dst, src, 4, 8),
             // Zero-extended, it is a signed number of 64 bits.
-            U::F32ConvertI32U | U::F32ConvertI64S => self.from_signed(dst, src, 8, 4),
-            U::F64ConvertI32U | U::F64ConvertI64S => self.from_signed(dst, src, 8, 8),
-            U::F32ConvertI64U => self.from_unsigned(dst, src, 4),
-            U::F64ConvertI64U => self.from_unsigned(dst, src, 8),
+            U::F32ConvertI32U | U::F32ConvertI64S => self.convert_signed(dst, src, 8, 4),
+            U::F64ConvertI32U | U::F64ConvertI64S => self.convert_signed(dst, src, 8, 8),
+            U::F32ConvertI64U => self.convert_unsigned(dst, src, 4),
+            U::F64ConvertI64U => self.convert_unsigned(dst, src, 8),
             U::F32DemoteF64 if self.cpu.avx => emit!(self; vcvtsd2ss Rx(dst), Rx(src), Rx(src)),
             U::F32DemoteF64 => emit!(self; cvtsd2ss Rx(dst), Rx(src)),
             U::F64PromoteF32 if self.cpu.avx => emit!(self; vcvtss2sd Rx(dst), Rx(src), Rx(src)),
@@ -96,7 +96,7 @@ impl Masm {
     }
 
     /// A signed integer of `from` bytes to a float of `to` bytes.
-    fn from_signed(&mut self, dst: Reg, src: Reg, from: u32, to: u32) {
+    fn convert_signed(&mut self, dst: Reg, src: Reg, from: u32, to: u32) {
         // The instruction keeps the upper part of its destination, and would wait for whatever wrote it last.
         self.zero_float(dst);
         match (from == 8, to == 8, self.cpu.avx) {
@@ -113,10 +113,10 @@ impl Masm {
 
     /// An unsigned integer of 64 bits. With the highest bit set it is halved first; the bit that falls out stays in the
     /// lowest of the half, so that it is rounded the right way, and doubling is exact.
-    fn from_unsigned(&mut self, dst: Reg, src: Reg, to: u32) {
+    fn convert_unsigned(&mut self, dst: Reg, src: Reg, to: u32) {
         self.test(src, src, 8);
         let large = self.short_forward(Condition::SIGN);
-        self.from_signed(dst, src, 8, to);
+        self.convert_signed(dst, src, 8, to);
         let done = self.short_forward_always();
         self.land(large);
         self.mov(SCRATCH, src, 8);
@@ -124,7 +124,7 @@ impl Masm {
         self.shift_imm(Shift::RightUnsigned, SCRATCH, 1, 8);
         self.alu(Alu::And, SCRATCH2, Rhs::Imm(1), 4);
         self.alu(Alu::Or, SCRATCH, Rhs::Reg(SCRATCH2), 8);
-        self.from_signed(dst, SCRATCH, 8, to);
+        self.convert_signed(dst, SCRATCH, 8, to);
         self.float_arithmetic(FloatOp::Add, dst, dst, Rhs::Reg(dst), to);
         self.land(done);
     }
@@ -220,5 +220,94 @@ impl Masm {
             (false, true) => emit!(self; vcvttss2si Rq(dst), Rx(src)),
             (true, true) => emit!(self; vcvttsd2si Rq(dst), Rx(src)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{FULL, RBX, RSI, X0, X1, X9, check};
+    use crate::cpu::CpuFeatures;
+    use luge_core::operator::UnaryOp as U;
+
+    #[test]
+    fn integers_to_floats() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::F32ConvertI32S, X0, RSI),
+            "xorps xmm0,xmm0; cvtsi2ss xmm0,esi",
+        );
+        check(
+            FULL,
+            |m| m.unary(U::F64ConvertI32U, X9, RSI),
+            "vxorps xmm9,xmm9,xmm9; vcvtsi2sd xmm9,xmm9,rsi",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::F64ConvertI64S, X0, RSI),
+            "xorps xmm0,xmm0; cvtsi2sd xmm0,rsi",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::F32ConvertI64U, X0, RSI),
+            "test rsi,rsi; js 0Fh; xorps xmm0,xmm0; cvtsi2ss xmm0,rsi; jmp 2Ch; mov rax,rsi; mov r11d,esi; shr rax,1; and r11d,1; or rax,r11; xorps xmm0,xmm0; cvtsi2ss xmm0,rax; addss xmm0,xmm0",
+        );
+    }
+
+    #[test]
+    fn truncations_that_trap() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I32TruncF32S, RBX, X0),
+            "cvttss2si rax,xmm0; mov ebx,eax; movsxd r11,eax; cmp rax,r11; je 1Dh; ucomiss xmm0,xmm0; jp 1Dh; jmp 1Fh; ud2; ud2",
+        );
+        check(
+            FULL,
+            |m| m.unary(U::I32TruncF64U, RBX, X0),
+            "vcvttsd2si rax,xmm0; mov ebx,eax; cmp rax,rbx; je 1Bh; vucomisd xmm0,xmm0; jp 1Bh; jmp 1Dh; ud2; ud2",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I64TruncF64S, RBX, X0),
+            "cvttsd2si rbx,xmm0; cmp rbx,1; jno 2Bh; mov rax,0C3E0000000000000h; movq xmm15,rax; ucomisd xmm0,xmm15; jp 2Bh; jne 2Dh; ud2; ud2",
+        );
+        check(
+            FULL,
+            |m| m.unary(U::I64TruncF32U, RBX, X9),
+            "vcvttss2si rbx,xmm9; test rbx,rbx; jns 34h; mov eax,5F000000h; vmovd xmm14,eax; vsubss xmm15,xmm9,xmm14; vcvttss2si rbx,xmm15; btc rbx,3Fh; jae 34h; vucomiss xmm9,xmm9; jp 34h; jmp 36h; ud2; ud2",
+        );
+    }
+
+    #[test]
+    fn truncations_that_saturate() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I32TruncSatF32S, RBX, X0),
+            "cvttss2si rax,xmm0; mov ebx,eax; movsxd r11,eax; cmp rax,r11; je 27h; xorps xmm15,xmm15; xor ebx,ebx; ucomiss xmm0,xmm15; jp 27h; mov ebx,7FFFFFFFh; ja 27h; mov ebx,80000000h",
+        );
+        check(
+            FULL,
+            |m| m.unary(U::I64TruncSatF64U, RBX, X0),
+            "vcvttsd2si rbx,xmm0; test rbx,rbx; jns 3Fh; mov rax,43E0000000000000h; vmovq xmm14,rax; vsubsd xmm15,xmm0,xmm14; vcvttsd2si rbx,xmm15; btc rbx,3Fh; jae 3Fh; vxorps xmm15,xmm15,xmm15; xor ebx,ebx; vucomisd xmm0,xmm15; jbe 3Fh; mov rbx,0FFFFFFFFFFFFFFFFh",
+        );
+    }
+
+    #[test]
+    fn between_floats_and_as_bits() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::F32DemoteF64, X0, X1),
+            "cvtsd2ss xmm0,xmm1",
+        );
+        check(
+            FULL,
+            |m| m.unary(U::F64PromoteF32, X0, X1),
+            "vcvtss2sd xmm0,xmm1,xmm1",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I32ReinterpretF32, RBX, X0),
+            "movd ebx,xmm0",
+        );
+        check(FULL, |m| m.unary(U::F64ReinterpretI64, X0, RBX), "vmovq xmm0,rbx");
     }
 }

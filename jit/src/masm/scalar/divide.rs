@@ -131,6 +131,14 @@ impl Masm {
         }
     }
 
+    fn divide_by_one(&mut self, op: Division, dst: Reg, a: Reg, width: u32) {
+        if op.remainder {
+            self.zero(dst);
+        } else {
+            self.mov(dst, a, width);
+        }
+    }
+
     fn divide_by_power_of_two(&mut self, op: Division, dst: Reg, a: Reg, divisor: u64, width: u32) {
         if op.remainder {
             self.and(dst, a, Rhs::Imm(divisor - 1), width);
@@ -144,7 +152,7 @@ impl Masm {
     fn divide_by_signed_power_of_two(&mut self, op: Division, dst: Reg, a: Reg, divisor: u64, width: u32) {
         let (log, bits) = (divisor.trailing_zeros() as u8, width as u8 * 8);
         if log == 0 {
-            return if op.remainder { self.zero(dst) } else { self.mov(dst, a, width) };
+            return self.divide_by_one(op, dst, a, width);
         }
         self.mov(SCRATCH, a, width);
         if log > 1 {
@@ -194,5 +202,143 @@ impl Masm {
             (Rhs::Mem(mem), true, true) => emit_mem!(self, mem; idiv [] QWORD []),
             (Rhs::Imm(_), _, _) => unreachable!("constants are in a register"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{R12, RBP, RBX, RCX, RDX, RSI, assemble, check};
+    use super::super::super::{Mem, Rhs};
+    use crate::cpu::CpuFeatures;
+    use luge_core::Trap;
+    use luge_core::operator::BinaryOp as B;
+
+    #[test]
+    fn unsigned_division_keeps_rdx() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32DivU, RBX, RSI, Rhs::Reg(RCX)),
+            "mov eax,esi; mov r11,rdx; xor edx,edx; div ecx; mov rdx,r11; mov ebx,eax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64RemU, RBX, RDX, Rhs::Reg(RCX)),
+            "mov rax,rdx; mov r11,rdx; xor edx,edx; div rcx; mov rbx,rdx; mov rdx,r11",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32DivU, RBX, RSI, Rhs::Reg(RDX)),
+            "mov eax,esi; mov r11,rdx; xor edx,edx; div r11d; mov rdx,r11; mov ebx,eax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32DivU, RDX, RSI, Rhs::Reg(RDX)),
+            "mov eax,esi; mov r11,rdx; xor edx,edx; div r11d; mov edx,eax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64RemU, RDX, RSI, Rhs::Mem(Mem::new(RBP, -8))),
+            "mov rax,rsi; xor edx,edx; div qword [rbp-8]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32RemU, RBX, RSI, Rhs::Mem(Mem::indexed(RBX, RDX, 0))),
+            "mov eax,esi; mov r11,rdx; xor edx,edx; div dword [rbx+r11]; mov ebx,edx; mov rdx,r11",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32RemU, RBX, RSI, Rhs::Imm(10)),
+            "mov eax,esi; mov rbx,rdx; mov r11d,0Ah; xor edx,edx; div r11d; xchg rbx,rdx",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64DivU, RDX, RDX, Rhs::Imm(10)),
+            "mov rax,rdx; mov r11d,0Ah; xor edx,edx; div r11; mov rdx,rax",
+        );
+    }
+
+    #[test]
+    fn signed_division_looks_for_minus_one() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32DivS, RBX, RBX, Rhs::Reg(RCX)),
+            "mov eax,ebx; mov r11,rdx; cmp ecx,0FFFFFFFFh; jne 13h; cmp eax,1; jo 1Bh; cdq; idiv ecx; mov rdx,r11; mov ebx,eax; ud2",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64RemS, RDX, RDX, Rhs::Reg(R12)),
+            "mov rax,rdx; xor edx,edx; cmp r12,0FFFFFFFFFFFFFFFFh; je 10h; cqo; idiv r12",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64DivS, RBX, RSI, Rhs::Imm(10)),
+            "mov rax,rsi; mov rbx,rdx; mov r11d,0Ah; cqo; idiv r11; mov rdx,rbx; mov rbx,rax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32DivS, RBX, RSI, Rhs::Imm(0xffff_ffff)),
+            "mov ebx,esi; neg ebx; jo 0Ah; ud2",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32RemS, RBX, RSI, Rhs::Imm(0xffff_ffff)),
+            "xor ebx,ebx",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32RemS, RDX, RSI, Rhs::Mem(Mem::new(RDX, 4))),
+            "mov eax,esi; mov r11,rdx; xor edx,edx; cmp dword [r11+4],0FFFFFFFFh; je 16h; cdq; idiv dword [r11+4]",
+        );
+    }
+
+    #[test]
+    fn powers_of_two_need_no_division() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32DivU, RBX, RSI, Rhs::Imm(8)),
+            "mov ebx,esi; shr ebx,3",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64RemU, RBX, RSI, Rhs::Imm(1 << 40)),
+            "mov rbx,rsi; mov rax,0FFFFFFFFFFh; and rbx,rax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32DivS, RBX, RBX, Rhs::Imm(2)),
+            "mov eax,ebx; shr eax,1Fh; add eax,ebx; mov ebx,eax; sar ebx,1",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64DivS, RBX, RSI, Rhs::Imm(8)),
+            "mov rax,rsi; sar rax,3Fh; shr rax,3Dh; add rax,rsi; mov rbx,rax; sar rbx,3",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32RemS, RBX, RBX, Rhs::Imm(8)),
+            "mov eax,ebx; sar eax,1Fh; shr eax,1Dh; add eax,ebx; shr eax,3; shl eax,3; sub ebx,eax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32DivS, RBX, RSI, Rhs::Imm(0x8000_0000)),
+            "mov eax,esi; mov rbx,rdx; mov r11d,80000000h; cdq; idiv r11d; mov rdx,rbx; mov ebx,eax",
+        );
+    }
+
+    #[test]
+    fn faults_are_marked_where_they_happen() {
+        let (code, traps) = assemble(CpuFeatures::BASELINE, |m| {
+            m.binary(B::I32DivS, RBX, RSI, Rhs::Reg(RCX));
+        });
+        let division = traps
+            .iter()
+            .find(|site| site.trap == Trap::IntegerDivideByZero)
+            .expect("division faults");
+        assert_eq!(code[division.offset as usize..][..2], [0xf7, 0xf9], "idiv ecx");
+        let overflow = traps
+            .iter()
+            .find(|site| site.trap == Trap::IntegerOverflow)
+            .expect("division overflows");
+        assert_eq!(code[overflow.offset as usize..], [0x0f, 0x0b], "ud2");
     }
 }

@@ -243,3 +243,151 @@ impl Masm {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{FULL, RBP, RBX, X0, X1, X9, check};
+    use super::super::super::{Mem, Rhs};
+    use crate::cpu::CpuFeatures;
+    use luge_core::operator::BinaryOp as B;
+    use luge_core::operator::CompareOp as C;
+    use luge_core::operator::UnaryOp as U;
+
+    #[test]
+    fn arithmetic_minds_its_destination() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::F32Add, X0, X0, Rhs::Reg(X9)),
+            "addss xmm0,xmm9",
+        );
+        check(
+            FULL,
+            |m| m.binary(B::F32Add, X0, X1, Rhs::Reg(X9)),
+            "vaddss xmm0,xmm1,xmm9",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::F64Sub, X0, X1, Rhs::Reg(X0)),
+            "movaps xmm15,xmm0; movaps xmm0,xmm1; subsd xmm0,xmm15",
+        );
+        check(
+            FULL,
+            |m| m.binary(B::F64Sub, X0, X1, Rhs::Reg(X0)),
+            "vsubsd xmm0,xmm1,xmm0",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::F32Div, X0, X1, Rhs::Mem(Mem::new(RBP, -4))),
+            "movaps xmm0,xmm1; divss xmm0,[rbp-4]",
+        );
+        check(
+            FULL,
+            |m| m.binary(B::F64Mul, X0, X0, Rhs::Mem(Mem::indexed(RBX, RBP, 8))),
+            "vmulsd xmm0,xmm0,[rbx+rbp+8]",
+        );
+    }
+
+    #[test]
+    fn extremes_have_a_path_for_zeros_and_one_for_nans() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::F32Min, X0, X1, Rhs::Reg(X0)),
+            "movaps xmm15,xmm0; movaps xmm0,xmm1; ucomiss xmm0,xmm15; jne 1Ch; jp 15h; orps xmm0,xmm15; jmp 21h; addss xmm0,xmm15; jmp 21h; minss xmm0,xmm15",
+        );
+        check(
+            FULL,
+            |m| m.binary(B::F64Max, X0, X0, Rhs::Reg(X1)),
+            "vucomisd xmm0,xmm1; jne 14h; jp 0Eh; vandps xmm0,xmm0,xmm1; jmp 18h; vaddsd xmm0,xmm0,xmm1; jmp 18h; vmaxsd xmm0,xmm0,xmm1",
+        );
+    }
+
+    #[test]
+    fn signs_are_masked() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::F32Abs, X0, X1),
+            "pcmpeqd xmm15,xmm15; psrld xmm15,1; movaps xmm0,xmm1; andps xmm0,xmm15",
+        );
+        check(
+            FULL,
+            |m| m.unary(U::F64Neg, X0, X0),
+            "vpcmpeqd xmm15,xmm15,xmm15; vpsllq xmm15,xmm15,3Fh; vxorps xmm0,xmm0,xmm15",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::F64Copysign, X0, X1, Rhs::Reg(X0)),
+            "pcmpeqd xmm15,xmm15; psllq xmm15,3Fh; movaps xmm14,xmm0; andps xmm14,xmm15; andnps xmm15,xmm1; movaps xmm0,xmm15; orps xmm0,xmm14",
+        );
+        check(
+            FULL,
+            |m| m.binary(B::F32Copysign, X0, X1, Rhs::Reg(X9)),
+            "vpcmpeqd xmm15,xmm15,xmm15; vpslld xmm15,xmm15,1Fh; vandps xmm14,xmm9,xmm15; vandnps xmm15,xmm15,xmm1; vorps xmm0,xmm15,xmm14",
+        );
+    }
+
+    #[test]
+    fn roundings_and_roots() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::F32Nearest, X0, X9),
+            "roundss xmm0,xmm9,8",
+        );
+        check(
+            FULL,
+            |m| m.unary(U::F64Floor, X0, X1),
+            "vroundsd xmm0,xmm1,xmm1,9",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::F64Ceil, X0, X0),
+            "roundsd xmm0,xmm0,0Ah",
+        );
+        check(
+            FULL,
+            |m| m.unary(U::F32Trunc, X9, X0),
+            "vroundss xmm9,xmm0,xmm0,0Bh",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::F64Sqrt, X0, X1),
+            "sqrtsd xmm0,xmm1",
+        );
+        check(FULL, |m| m.unary(U::F32Sqrt, X0, X1), "vsqrtss xmm0,xmm1,xmm1");
+    }
+
+    #[test]
+    fn less_is_more_with_operands_exchanged() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| {
+                let c = m.compare(C::F32Lt, X0, Rhs::Reg(X1));
+                m.set(RBX, c);
+            },
+            "ucomiss xmm1,xmm0; seta bl; movzx ebx,bl",
+        );
+        check(
+            FULL,
+            |m| {
+                let c = m.compare(C::F64Le, X0, Rhs::Mem(Mem::new(RBP, -8)));
+                m.set(RBX, c);
+            },
+            "vmovsd xmm15,[rbp-8]; vucomisd xmm15,xmm0; setae bl; movzx ebx,bl",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| {
+                let c = m.compare(C::F64Gt, X0, Rhs::Mem(Mem::new(RBP, -8)));
+                m.set(RBX, c);
+            },
+            "ucomisd xmm0,[rbp-8]; seta bl; movzx ebx,bl",
+        );
+        check(
+            FULL,
+            |m| {
+                let c = m.compare(C::F32Ge, X0, Rhs::Reg(X9));
+                m.set(RBX, c.negated());
+            },
+            "vucomiss xmm0,xmm9; setb bl; movzx ebx,bl",
+        );
+    }
+}

@@ -292,3 +292,260 @@ impl Masm {
         self.shift_imm(Shift::RightUnsigned, dst, width as u8 * 8 - 8, width);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{FULL, R12, R13, RBP, RBX, RCX, RDX, RSI, check};
+    use super::super::super::{Mem, Rhs};
+    use crate::cpu::CpuFeatures;
+    use luge_core::operator::BinaryOp as B;
+    use luge_core::operator::UnaryOp as U;
+
+    #[test]
+    fn addition_takes_three_operands() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Add, RBX, RBX, Rhs::Reg(RSI)),
+            "add ebx,esi",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Add, RBX, RSI, Rhs::Reg(RBX)),
+            "add ebx,esi",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Add, RBX, RSI, Rhs::Reg(RCX)),
+            "lea ebx,[rsi+rcx]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Add, RBX, R13, Rhs::Reg(R12)),
+            "lea rbx,[r13+r12]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Add, RBX, RBX, Rhs::Imm(0xffff_ffff)),
+            "add ebx,0FFFFFFFFh",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Add, RBX, RSI, Rhs::Imm(0xffff_ff00)),
+            "lea ebx,[rsi-100h]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Add, RBX, RSI, Rhs::Imm(1 << 40)),
+            "mov rbx,rsi; mov rax,10000000000h; add rbx,rax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Add, RBX, RBX, Rhs::Imm(128)),
+            "add rbx,80h",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Add, RBX, RSI, Rhs::Mem(Mem::new(RBP, -8))),
+            "mov rbx,rsi; add rbx,[rbp-8]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Add, RBX, RSI, Rhs::Mem(Mem::new(RBX, 4))),
+            "mov eax,[rbx+4]; mov ebx,esi; add ebx,eax",
+        );
+    }
+
+    #[test]
+    fn subtraction_minds_its_destination() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Sub, RBX, RBX, Rhs::Reg(RSI)),
+            "sub ebx,esi",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Sub, RBX, RSI, Rhs::Reg(RBX)),
+            "neg ebx; add ebx,esi",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Sub, RBX, RSI, Rhs::Reg(RCX)),
+            "mov rbx,rsi; sub rbx,rcx",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Sub, RBX, RSI, Rhs::Imm(0x8000_0000)),
+            "lea ebx,[rsi-80000000h]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Sub, RBX, RSI, Rhs::Imm(0xffff_ffff_8000_0000)),
+            "mov rbx,rsi; sub rbx,0FFFFFFFF80000000h",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Sub, RBX, RBX, Rhs::Imm(1)),
+            "sub rbx,1",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Sub, RBX, RSI, Rhs::Mem(Mem::indexed(RCX, RBX, 0))),
+            "mov rax,[rcx+rbx]; mov rbx,rsi; sub rbx,rax",
+        );
+    }
+
+    #[test]
+    fn multiplication_by_constants() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Mul, RBX, RSI, Rhs::Reg(RBX)),
+            "imul ebx,esi",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Mul, RBX, RSI, Rhs::Mem(Mem::new(RBP, -300))),
+            "mov rbx,rsi; imul rbx,[rbp-12Ch]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Mul, RBX, RSI, Rhs::Imm(0)),
+            "xor ebx,ebx",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Mul, RBX, RSI, Rhs::Imm(2)),
+            "lea ebx,[rsi+rsi]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Mul, RBX, RSI, Rhs::Imm(5)),
+            "lea ebx,[rsi+rsi*4]",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Mul, RBX, RSI, Rhs::Imm(16)),
+            "mov rbx,rsi; shl rbx,4",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Mul, RBX, RSI, Rhs::Imm(0xffff_ffff)),
+            "mov ebx,esi; neg ebx",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Mul, RBX, RSI, Rhs::Imm(100)),
+            "imul rbx,rsi,64h",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Mul, RBX, RSI, Rhs::Imm(1000)),
+            "imul rbx,rsi,3E8h",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Mul, RBX, RSI, Rhs::Imm(1 << 40)),
+            "mov rbx,rsi; shl rbx,28h",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Mul, RBX, RSI, Rhs::Imm((1 << 40) + 1)),
+            "mov rax,10000000001h; mov rbx,rsi; imul rbx,rax",
+        );
+    }
+
+    #[test]
+    fn masks_are_zero_extensions() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32And, RBX, RSI, Rhs::Imm(0xff)),
+            "movzx ebx,sil",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64And, RBX, RCX, Rhs::Imm(0xffff)),
+            "movzx ebx,cx",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64And, RBX, RBX, Rhs::Imm(0xffff_ffff)),
+            "mov ebx,ebx",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64And, RBX, RBX, Rhs::Imm(0xffff_fff0)),
+            "and ebx,0FFFFFFF0h",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64And, RBX, RBX, Rhs::Imm(0xffff_ffff_ffff_fff0)),
+            "and rbx,0FFFFFFFFFFFFFFF0h",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Or, RBX, RBX, Rhs::Imm(0xffff_fff0)),
+            "mov eax,0FFFFFFF0h; or rbx,rax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Xor, RBX, RBX, Rhs::Imm(0xffff_ffff)),
+            "xor ebx,0FFFFFFFFh",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Xor, R12, RSI, Rhs::Mem(Mem::new(R12, 0))),
+            "mov rax,[r12]; mov r12,rsi; xor r12,rax",
+        );
+    }
+
+    #[test]
+    fn counts_with_and_without_their_instructions() {
+        check(FULL, |m| m.unary(U::I32Clz, RBX, RSI), "lzcnt ebx,esi");
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I32Clz, RBX, RSI),
+            "bsr eax,esi; mov r11d,3Fh; cmove eax,r11d; xor eax,1Fh; mov ebx,eax",
+        );
+        check(FULL, |m| m.unary(U::I64Ctz, RBX, R12), "tzcnt rbx,r12");
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I64Ctz, RBX, R12),
+            "bsf rax,r12; mov r11d,40h; cmove eax,r11d; mov ebx,eax",
+        );
+        check(FULL, |m| m.unary(U::I64Popcnt, RBX, RBX), "popcnt rbx,rbx");
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I32Popcnt, RBX, RBX),
+            "mov eax,ebx; mov r11d,eax; shr r11d,1; mov ebx,55555555h; and r11d,ebx; sub eax,r11d; mov r11d,eax; shr eax,2; mov ebx,33333333h; and eax,ebx; and r11d,ebx; add eax,r11d; mov r11d,eax; shr r11d,4; add eax,r11d; mov ebx,0F0F0F0Fh; and eax,ebx; mov ebx,1010101h; imul ebx,eax; shr ebx,18h",
+        );
+    }
+
+    #[test]
+    fn extensions() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I32Extend8S, RBX, RSI),
+            "movsx ebx,sil",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I64Extend8S, RBX, RCX),
+            "movsx rbx,cl",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I32Extend16S, RDX, R12),
+            "movsx edx,r12w",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I64ExtendI32S, RBX, RSI),
+            "movsxd rbx,esi",
+        );
+        check(CpuFeatures::BASELINE, |m| m.unary(U::I64ExtendI32U, RBX, RBX), "");
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.unary(U::I32WrapI64, RBX, RBX),
+            "mov ebx,ebx",
+        );
+    }
+}

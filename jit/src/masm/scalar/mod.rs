@@ -10,8 +10,8 @@
 //! | `condition` | conditions as values, selection |
 //! | `memory` | loads and stores |
 //!
-//! Operands are never scratch registers; the destination may be any of the operands. An `i32` in a register or in
-//! memory's image of it is zero-extended, and every `emit` both relies on that and keeps it.
+//! Operands are never scratch registers; the destination may be any of the operands. An `i32` in a general register is
+//! zero-extended to 64 bits, and every `emit` both relies on that and keeps it.
 
 mod condition;
 mod convert;
@@ -188,6 +188,119 @@ impl Masm {
             Some(bits as u32 as i32)
         } else {
             i32::try_from(bits as i64).ok()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{BOTH, assemble, assert_shortest, decode};
+    use super::super::{Masm, Mem, Reg, Rhs};
+    use crate::cpu::CpuFeatures;
+    use iced_x86::OpKind;
+    use luge_core::operator::{BinaryOp, CompareOp, UnaryOp};
+
+    const GENERAL: [Reg; 5] = [Reg::RCX, Reg::RDX, Reg::RSI, Reg::gpr(12), Reg::gpr(13)];
+    const VECTOR: [Reg; 3] = [Reg::xmm(0), Reg::xmm(1), Reg::xmm(9)];
+
+    /// Checks that code is whole instructions, none longer than it has to be, and that jumps lead to instructions.
+    fn check_shape(cpu: CpuFeatures, emit: impl FnOnce(&mut Masm)) {
+        let (code, _) = assemble(cpu, emit);
+        assert_shortest(&code);
+        let instructions = decode(&code);
+        for jump in instructions
+            .iter()
+            .filter(|i| i.op0_kind() == OpKind::NearBranch64)
+        {
+            let target = jump.near_branch64();
+            assert!(
+                target == code.len() as u64 || instructions.iter().any(|i| i.ip() == target),
+                "{jump:?} in {code:02x?}"
+            );
+        }
+    }
+
+    /// The registers that an operator's operands and result may be in, by its name.
+    fn registers(name: &str) -> &'static [Reg] {
+        if name.starts_with('F') { &VECTOR } else { &GENERAL }
+    }
+
+    #[test]
+    fn every_unary_operator_has_a_sound_shape() {
+        for cpu in BOTH {
+            for &op in UnaryOp::ALL {
+                let name = format!("{op:?}");
+                let result = registers(&name);
+                // A conversion ends in the type that it converts from, and maybe a sign.
+                let operand = match name.trim_end_matches(['S', 'U']) {
+                    from if from.ends_with("F32") || from.ends_with("F64") => &VECTOR[..],
+                    from if from[1..].contains("I32") || from[1..].contains("I64") => &GENERAL,
+                    _ => result,
+                };
+                for &dst in result {
+                    for &src in operand {
+                        check_shape(cpu, |m| m.unary(op, dst, src));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_binary_operator_has_a_sound_shape() {
+        for cpu in BOTH {
+            for &op in BinaryOp::ALL {
+                let registers = registers(&format!("{op:?}"));
+                let general = registers == GENERAL;
+                let constants = [
+                    0,
+                    1,
+                    3,
+                    8,
+                    200,
+                    1 << 31,
+                    0xffff_ffff,
+                    1 << 40,
+                    u64::MAX - 9,
+                    u64::MAX,
+                ];
+                let others = registers
+                    .iter()
+                    .map(|&b| Rhs::Reg(b))
+                    .chain([
+                        Rhs::Mem(Mem::new(Reg::RBP, -8)),
+                        Rhs::Mem(Mem::indexed(Reg::RDX, Reg::RCX, 0)),
+                    ])
+                    .chain(constants.map(Rhs::Imm).into_iter().filter(|_| general));
+                for b in others {
+                    for &dst in registers {
+                        for &a in registers {
+                            check_shape(cpu, |m| m.binary(op, dst, a, b));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_comparison_has_a_sound_shape() {
+        for cpu in BOTH {
+            for &op in CompareOp::ALL {
+                let registers = registers(&format!("{op:?}"));
+                for b in [
+                    Rhs::Reg(registers[1]),
+                    Rhs::Reg(registers[2]),
+                    Rhs::Mem(Mem::new(Reg::RBP, -8)),
+                ] {
+                    check_shape(cpu, |m| {
+                        let condition = m.compare(op, registers[0], b);
+                        m.set(Reg::RSI, condition);
+                        m.select(Reg::RDX, condition, Reg::RCX, Reg::RDX, 8);
+                        m.select(VECTOR[0], condition.negated(), VECTOR[1], VECTOR[0], 16);
+                    });
+                }
+            }
         }
     }
 }

@@ -121,3 +121,104 @@ impl Masm {
         self.mov(dst, work, width);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::{FULL, R12, RBP, RBX, RCX, RSI, check};
+    use super::super::super::{Mem, Rhs};
+    use crate::cpu::CpuFeatures;
+    use luge_core::operator::BinaryOp as B;
+
+    #[test]
+    fn by_constants() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Shl, RBX, RBX, Rhs::Imm(33)),
+            "shl ebx,1",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64ShrS, RBX, RSI, Rhs::Imm(33)),
+            "mov rbx,rsi; sar rbx,21h",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32ShrU, RBX, RSI, Rhs::Imm(32)),
+            "mov ebx,esi",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64Rotl, RBX, RSI, Rhs::Imm(1)),
+            "mov rbx,rsi; rol rbx,1",
+        );
+        check(
+            FULL,
+            |m| m.binary(B::I64Rotl, RBX, RSI, Rhs::Imm(8)),
+            "rorx rbx,rsi,38h",
+        );
+        check(FULL, |m| m.binary(B::I32Rotr, RBX, RBX, Rhs::Imm(8)), "ror ebx,8");
+    }
+
+    #[test]
+    fn by_any_register_with_bmi2() {
+        check(
+            FULL,
+            |m| m.binary(B::I32Shl, RBX, RSI, Rhs::Reg(RBX)),
+            "shlx ebx,esi,ebx",
+        );
+        check(
+            FULL,
+            |m| m.binary(B::I64ShrS, RBX, RSI, Rhs::Reg(R12)),
+            "sarx rbx,rsi,r12",
+        );
+        check(
+            FULL,
+            |m| m.binary(B::I32ShrU, RBX, RSI, Rhs::Mem(Mem::new(RBP, -8))),
+            "mov eax,[rbp-8]; shrx ebx,esi,eax",
+        );
+    }
+
+    #[test]
+    fn through_rcx_which_is_kept() {
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Shl, RBX, RBX, Rhs::Reg(RCX)),
+            "shl ebx,cl",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32Shl, RBX, RSI, Rhs::Reg(R12)),
+            "mov ebx,esi; mov r11,rcx; mov ecx,r12d; shl ebx,cl; mov rcx,r11",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I64ShrS, RBX, RSI, Rhs::Reg(RBX)),
+            "mov rax,rsi; mov r11,rcx; mov rcx,rbx; sar rax,cl; mov rcx,r11; mov rbx,rax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32ShrU, RCX, RCX, Rhs::Reg(RSI)),
+            "mov eax,ecx; mov ecx,esi; shr eax,cl; mov ecx,eax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32ShrU, RCX, RSI, Rhs::Reg(RCX)),
+            "mov eax,esi; shr eax,cl; mov ecx,eax",
+        );
+        check(
+            CpuFeatures::BASELINE,
+            |m| m.binary(B::I32ShrU, RBX, RCX, Rhs::Reg(RSI)),
+            "mov ebx,ecx; mov r11,rcx; mov ecx,esi; shr ebx,cl; mov rcx,r11",
+        );
+        check(
+            FULL,
+            |m| m.binary(B::I64Rotr, RBX, RSI, Rhs::Mem(Mem::new(RCX, 8))),
+            "mov rbx,rsi; mov r11,rcx; mov rcx,[rcx+8]; ror rbx,cl; mov rcx,r11",
+        );
+        check(
+            FULL,
+            |m| m.binary(B::I32Rotl, RBX, RBX, Rhs::Reg(RBX)),
+            "mov eax,ebx; mov r11,rcx; mov ecx,ebx; rol eax,cl; mov rcx,r11; mov ebx,eax",
+        );
+    }
+}
