@@ -24,6 +24,8 @@ mod lanes;
 mod memory;
 mod shift;
 mod shuffle;
+#[cfg(test)]
+mod tests;
 
 pub(super) use constants::Constants;
 pub(crate) use shift::ShiftCount;
