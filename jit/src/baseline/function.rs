@@ -70,6 +70,8 @@ pub(super) struct Function<'w> {
     pub(super) preemptions: Vec<(masm::Label, masm::Label)>,
     /// Entries of jump tables: where, the table's start, and the target.
     pub(super) table_entries: Vec<(u32, u32, masm::Label)>,
+    /// What the module asks for that this tier does not do.
+    pub(super) unsupported: Option<&'static str>,
     frame_patch: u32,
     fuel_patch: Option<u32>,
     code_limit: u32,
@@ -124,6 +126,7 @@ impl<'w> Function<'w> {
             operators: 0,
             preemptions: Vec::new(),
             table_entries: Vec::new(),
+            unsupported: None,
             frame_patch: 0,
             fuel_patch: None,
             code_limit: 0,
@@ -594,6 +597,12 @@ impl Sink for Function<'_> {
     }
 
     fn vector_ternary(&mut self, op: VectorTernaryOp) {
+        use VectorTernaryOp as T;
+        let fused = !matches!(op, T::V128Bitselect | T::I32x4RelaxedDotI8x16I7x16AddS);
+        if fused && !self.masm.supports_relaxed_madd() {
+            self.unsupported = Some("fused multiply-add, which this processor does not have");
+            return;
+        }
         let [a, b, c] = self.operand_places(3);
         let regs = [self.to_reg(&a), self.to_reg(&b), self.to_reg(&c)];
         let dst = self.result_reg(ValType::V128, &[a, b, c]);
@@ -741,7 +750,7 @@ impl Sink for Function<'_> {
     }
 
     fn is_exhausted(&self) -> bool {
-        self.is_too_large()
+        self.is_too_large() || self.unsupported.is_some()
     }
 }
 

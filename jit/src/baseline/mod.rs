@@ -71,6 +71,12 @@ impl CodeGenerator for Baseline {
             function.open(ty, translation.locals(), translation.body_bytes());
             let label = function.body_label();
             translation.translate(&mut function, label)?;
+            if let Some(what) = function.unsupported {
+                return Err(ModuleError::Unsupported {
+                    tier: self.name(),
+                    what: what.to_owned(),
+                });
+            }
             if function.is_too_large() {
                 return Err(ModuleError::TooLarge {
                     what: "the bytes of code that branches carry values with",
