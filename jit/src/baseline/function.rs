@@ -40,6 +40,10 @@ pub(super) struct Function<'w> {
     pub(super) stack: Vec<Operand>,
     /// Operands below this position are in their slots, or constants.
     pub(super) flushed: usize,
+    /// Words of the operand area that the stack reaches to.
+    pub(super) height_words: u32,
+    /// Whether the value on top of the stack is in the flags.
+    pub(super) flags_on_top: bool,
     /// Distance of the operand area's upper end from `rbp`.
     pub(super) operands_end: i32,
     pub(super) most_words: u32,
@@ -108,6 +112,8 @@ impl<'w> Function<'w> {
             locals: Vec::new(),
             stack: Vec::new(),
             flushed: 0,
+            height_words: 0,
+            flags_on_top: false,
             operands_end: 0,
             most_words: 0,
             outgoing: 0,
@@ -139,6 +145,8 @@ impl<'w> Function<'w> {
         self.stack.clear();
         self.locals.clear();
         self.flushed = 0;
+        self.height_words = 0;
+        self.flags_on_top = false;
         self.most_words = 0;
         self.outgoing = 0;
         self.holders = [Holder::Nothing; 32];

@@ -64,6 +64,9 @@ impl CodeGenerator for Baseline {
     fn compile(&self, module: &mut ModuleTranslation<'_>) -> Result<CodeArtifact, ModuleError> {
         let view = module.module();
         let mut function = Function::new(self.options, view);
+        // What code usually comes to; it grows from there.
+        let expected = module.body_bytes().saturating_mul(2).min(1 << 26);
+        function.masm.reserve_code(usize::try_from(expected).unwrap_or(0));
         let mut funcs = Vec::with_capacity(module.remaining());
         while let Some(translation) = module.next_function()? {
             let index = translation.index() as usize;
