@@ -3,12 +3,15 @@
 use super::super::testing::{BOTH, FULL, R12, RBP, RBX, RCX, RSI, X0, X1, X9, decode, listing};
 use super::super::{Masm, Mem, Reg, ShiftCount, VSCRATCH, VSCRATCH2};
 use crate::cpu::CpuFeatures;
-use iced_x86::{Mnemonic, OpKind, Register};
+use iced_x86::{Instruction, Mnemonic, OpKind, Register};
 use luge_core::Trap;
 use luge_core::operator::{
     ExtractLaneOp, LaneWidth, ReplaceLaneOp, SplatOp, VectorBinaryOp, VectorLoadOp, VectorShiftOp,
     VectorTernaryOp, VectorTestOp, VectorUnaryOp,
 };
+
+/// Emits an access that faults, or one that does not.
+type Access = Box<dyn Fn(&mut Masm, bool)>;
 
 const SSE: CpuFeatures = CpuFeatures::BASELINE;
 
@@ -143,7 +146,7 @@ fn constants_are_shared_and_aligned_behind_the_code() {
         assert_eq!(code[pool..pool + 16], (1_u128 << 100).to_le_bytes());
         let at: Vec<u64> = decode(&code[..end])
             .iter()
-            .map(|i| i.memory_displacement64())
+            .map(Instruction::memory_displacement64)
             .collect();
         let pool = pool as u64;
         assert_eq!(at, [pool + 16, pool + 16, pool]);
@@ -197,7 +200,7 @@ fn just_the_instruction_that_accesses_memory_is_marked() {
         LaneWidth::Bits32,
         LaneWidth::Bits64,
     ];
-    let mut emits: Vec<Box<dyn Fn(&mut Masm, bool)>> = vec![Box::new(move |m, f| m.vector_store(mem, X9, f))];
+    let mut emits: Vec<Access> = vec![Box::new(move |m, f| m.vector_store(mem, X9, f))];
     for &op in VectorLoadOp::ALL {
         emits.push(Box::new(move |m, f| m.vector_load(op, X9, mem, f)));
     }
