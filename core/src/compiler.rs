@@ -60,6 +60,18 @@ pub trait CodeGenerator: Debug + Send + Sync {
     fn compile(&self, module: &mut ModuleTranslation<'_>) -> Result<CodeArtifact, ModuleError>;
 }
 
+/// Makes the machine code of a module and publishes nothing: for tools that look at code or keep it.
+///
+/// # Errors
+/// As of [`Module::new`](crate::Module::new), but that features the level lacks are not named.
+pub fn compile(
+    level: crate::WasmLevel,
+    compiler: &dyn CodeGenerator,
+    wasm: &[u8],
+) -> Result<CodeArtifact, ModuleError> {
+    crate::module::decode::artifact(level, compiler, wasm)
+}
+
 /// How accesses to linear memory are kept in bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum BoundsStrategy {
@@ -90,6 +102,10 @@ pub mod abi {
     /// Requests below this one are a [`Libcall`](crate::operator::Libcall) by its number (`as u32`), `ecx` and `edx` its
     /// immediates. A request ends by coming back, with the results in the slots, or not at all.
     pub const LEAVE_HOST_CALL: u32 = 0x100;
+
+    /// Bytes that every frame which calls provides at its low end, however few the callee needs: a tail call of anything that
+    /// fits needs no more than its caller's caller has given.
+    pub const LEAST_STACK_BYTES: u32 = 64;
 
     /// How many 8-byte slots a call of the engine has to provide, however few it uses.
     pub const LEAVE_SLOTS: usize = 4;

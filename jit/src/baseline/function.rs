@@ -15,7 +15,7 @@ use super::control::Label;
 use super::moves::{AbiPlace, AbiPlaces, Move};
 use super::place::{Holder, Local, Locations, Operand, Place, RegSet, width, words};
 use crate::masm::{self, Condition, Masm, Mem, Reg, Rhs, SCRATCH, SCRATCH2};
-use luge_core::compiler::{ModuleView, SourcePosition};
+use luge_core::compiler::{ModuleView, SourcePosition, abi};
 use luge_core::operator::{
     BinaryOp, CompareOp, ExtractLaneOp, LaneWidth, Libcall, LoadOp, ReplaceLaneOp, SplatOp, StoreOp, UnaryOp,
     VectorBinaryOp, VectorLoadOp, VectorShiftOp, VectorTernaryOp, VectorTestOp, VectorUnaryOp,
@@ -93,10 +93,6 @@ struct Shifted {
 const CODE_PER_BYTE: u64 = 64;
 const CODE_FREE: u64 = 1 << 20;
 
-/// Bytes that every frame which calls provides for what lies on the stack, so that a tail call of anything that fits needs no
-/// larger frame than its caller's caller has given.
-pub(super) const LEAST_OUTGOING: u32 = 64;
-
 impl<'w> Function<'w> {
     pub(super) fn new(options: BaselineOptions, module: ModuleView<'w>) -> Self {
         Self {
@@ -155,7 +151,7 @@ impl<'w> Function<'w> {
         self.results = ty.results();
         self.incoming = AbiPlaces::stack_bytes(ty.params())
             .max(AbiPlaces::stack_bytes(ty.results()))
-            .max(LEAST_OUTGOING);
+            .max(abi::LEAST_STACK_BYTES);
         self.masm.align_function();
         self.first_byte = self.masm.here();
         let limit = body_bytes.saturating_mul(CODE_PER_BYTE) + CODE_FREE + u64::from(self.first_byte);

@@ -76,6 +76,17 @@ impl Masm {
         Condition::NOT_EQUAL
     }
 
+    /// Whether the `FuncRef` in [`SCRATCH2`] is a host's: [`Condition::EQUAL`].
+    pub(crate) fn compare_host(&mut self) -> Condition {
+        dynasm!(self ; .arch x64 ; cmp QWORD [BYTE r11 + parts::FUNC_VMCTX as i8], 0);
+        Condition::EQUAL
+    }
+
+    /// Jumps to what calls the `FuncRef` in [`SCRATCH2`], of another instance, in the place of a return.
+    pub(crate) fn jump_tail_call(&mut self) {
+        dynasm!(self ; .arch x64 ; jmp QWORD [BYTE r15 + offsets::tail_call as i8]);
+    }
+
     /// Puts the checked `FuncRef` of element `index` of a table into [`SCRATCH2`]. `table` and `signature` are offsets in
     /// the context.
     pub(crate) fn load_func_ref(&mut self, index: Reg, table: i32, signature: i32) {

@@ -10,7 +10,7 @@
 //! | `encode` | the shortest encoding of each instruction |
 //! | `moves` | moves between registers, memory and constants |
 //! | `scalar` | integer and float operators, loads and stores |
-//! | `vector` | 128-bit operators, with AVX or with SSE4.1 |
+//! | `vector` | 128-bit operators, with AVX or with SSE4.2 |
 //!
 //! An `emit` may use the scratch registers ([`reg::SCRATCH`] and its fellows) as it likes and leaves every other register
 //! but its destination as it was. Its destination may be one of its sources. It may change the flags.
@@ -42,6 +42,7 @@ pub(crate) struct Masm {
     cpu: CpuFeatures,
     labels: Labels,
     traps: Vec<TrapSite>,
+    constants: vector::Constants,
     /// Labels of this function's trap instructions, one for each kind that is used.
     stubs: Vec<(Trap, Label)>,
 }
@@ -54,6 +55,7 @@ impl Masm {
             cpu,
             labels: Labels::default(),
             traps: Vec::new(),
+            constants: vector::Constants::default(),
             stubs: Vec::new(),
         }
     }
@@ -115,12 +117,14 @@ impl Masm {
         self.jump_if(condition, label);
     }
 
-    /// Emits the trap instructions that this function's jumps lead to. Called once, behind the function's last instruction.
+    /// Emits the trap instructions that this function's jumps lead to, and its constants. Called once, behind the
+    /// function's last instruction. Constants are aligned to 16 bytes, and so must be the function.
     pub(crate) fn finish_function(&mut self) {
         for (trap, label) in std::mem::take(&mut self.stubs) {
             self.bind(label);
             self.trap(trap);
         }
+        self.finish_constants();
     }
 
     /// Goes to where the guest traps; what follows is reached all the same, as far as the caller knows.
