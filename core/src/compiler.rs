@@ -33,9 +33,11 @@
 //!   functions that are active as the chain of `rbp` gives them. At any other instruction they are a bug of the
 //!   code generator, after which nothing about memory is certain: the process is aborted, and says where.
 
+use crate::engine::WasmLevel;
 use crate::error::ModuleError;
 use crate::frontend::{self, Scan, Sink};
 use crate::index_spaces::IndexSpaces;
+use crate::module;
 use crate::trap::Trap;
 use crate::types::{FuncType, GlobalType, MemoryType, TableType, ValType};
 use crate::vm::layout::VmLayout;
@@ -58,6 +60,19 @@ pub trait CodeGenerator: Debug + Send + Sync {
     /// What `module` gives where a body is malformed or invalid; [`ModuleError::Unsupported`] where the tier cannot take
     /// a function.
     fn compile(&self, module: &mut ModuleTranslation<'_>) -> Result<CodeArtifact, ModuleError>;
+}
+
+/// Decodes and validates a module and has `generator` make machine code of it, which is not published: for tools that look
+/// at code, measure it or store it.
+///
+/// # Errors
+/// As [`Module::new`](crate::Module::new) with the same generator, but for what only publishing finds.
+pub fn compile(
+    wasm: &[u8],
+    level: WasmLevel,
+    generator: &dyn CodeGenerator,
+) -> Result<CodeArtifact, ModuleError> {
+    module::generate(wasm, level, generator)
 }
 
 /// How accesses to linear memory are kept in bounds.
@@ -194,6 +209,19 @@ impl FunctionTranslation<'_, '_> {
         self.body.range().start
     }
 
+    /// Reads and validates the body, and makes nothing of it: what a pass costs before any code is made.
+    ///
+    /// # Errors
+    /// [`ModuleError::Invalid`] where the body is malformed or invalid.
+    pub fn validate(self) -> Result<(), ModuleError> {
+        let mut validator = self
+            .func
+            .into_validator(std::mem::take(&mut self.module.allocations));
+        validator.validate(&self.body).map_err(ModuleError::invalid)?;
+        self.module.allocations = validator.into_allocations();
+        Ok(())
+    }
+
     /// Reads and validates the body, and tells `sink` what it means; `label` is the sink's own of the whole body.
     ///
     /// # Errors
@@ -287,6 +315,8 @@ pub struct CodeArtifact {
     pub traps: Vec<TrapSite>,
     /// Where operators begin in the code, in ascending order: for profilers and people, if it was asked for.
     pub positions: Vec<SourcePosition>,
+    /// The parts of the code that are data (jump tables, constants), in ascending order: for who disassembles.
+    pub data: Vec<Range<u32>>,
 }
 
 /// An instruction that can trap.

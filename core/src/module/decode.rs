@@ -7,8 +7,9 @@ use super::{
     ConstExpr, DataSegment, ElementSegment, Export, Import, Item, MachineCode, ModuleInner, Names,
     SegmentMode,
 };
-use crate::compiler::{CodeGenerator, ModuleTranslation};
-use crate::engine::Engine;
+use crate::cache::{CacheMiss, CacheOutcome, Rejection};
+use crate::compiler::{CodeArtifact, CodeGenerator, ModuleTranslation};
+use crate::engine::{Engine, WasmLevel};
 use crate::error::ModuleError;
 use crate::frontend;
 use crate::index_spaces::IndexSpaces;
@@ -28,6 +29,31 @@ const MAX_MODULE_BYTES: usize = 1 << 30;
 
 /// Reads a whole module.
 pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, ModuleError> {
+    let (sections, bodies) = read(wasm, engine.config().level)?;
+    let mut cache = None;
+    let (code, machine_code) = match &engine.config().compiler {
+        Some(compiler) => {
+            let (published, outcome) = publish(engine, &**compiler, wasm, &sections, bodies)?;
+            cache = outcome;
+            (ModuleCode::default(), Some(published))
+        }
+        None => (translate(&sections.types, bodies)?, None),
+    };
+    Ok(sections.finish(engine, code, machine_code, cache))
+}
+
+/// Has a tier make machine code of a module, and publishes nothing.
+pub(super) fn artifact(
+    wasm: &[u8],
+    level: WasmLevel,
+    compiler: &dyn CodeGenerator,
+) -> Result<CodeArtifact, ModuleError> {
+    let (sections, bodies) = read(wasm, level)?;
+    generate(compiler, &sections.types, bodies)
+}
+
+/// Reads all sections. The bodies are not looked into.
+fn read(wasm: &[u8], level: WasmLevel) -> Result<(Sections, Vec<Body<'_>>), ModuleError> {
     if wasm.len() > MAX_MODULE_BYTES {
         return Err(ModuleError::TooLarge {
             what: "the bytes of a module",
@@ -35,7 +61,7 @@ pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, Module
             limit: MAX_MODULE_BYTES as u64,
         });
     }
-    let features = engine.config().level.features();
+    let features = level.features();
     let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
     parser.set_features(features);
@@ -50,14 +76,7 @@ pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, Module
         }
         sections.read(payload)?;
     }
-    let (code, machine_code) = match &engine.config().compiler {
-        Some(compiler) => (
-            ModuleCode::default(),
-            Some(compile(&**compiler, &sections.types, bodies)?),
-        ),
-        None => (translate(&sections.types, bodies)?, None),
-    };
-    Ok(sections.finish(engine, code, machine_code))
+    Ok((sections, bodies))
 }
 
 fn component() -> ModuleError {
@@ -67,12 +86,16 @@ fn component() -> ModuleError {
     }
 }
 
-/// Has a tier make machine code of all function bodies, and publishes it.
-fn compile(
+/// Publishes the machine code of all function bodies: what the engine's cache has, or else what a tier makes of them now.
+///
+/// What the cache has was made of the same bytes at the same level, so that the bodies have been validated then.
+fn publish(
+    engine: &Engine,
     compiler: &dyn CodeGenerator,
-    types: &IndexSpaces,
+    wasm: &[u8],
+    sections: &Sections,
     bodies: Vec<Body<'_>>,
-) -> Result<MachineCode, ModuleError> {
+) -> Result<(MachineCode, Option<CacheOutcome>), ModuleError> {
     let unsupported = |what: &str| ModuleError::Unsupported {
         tier: compiler.name(),
         what: what.to_owned(),
@@ -82,12 +105,48 @@ fn compile(
             "machine code cannot be run on this processor or system",
         ));
     }
+    let config = engine.config();
+    let publish = |artifact| {
+        MachineCode::publish(
+            compiler.name(),
+            &sections.types,
+            artifact,
+            &sections.names,
+            config.observer.as_ref(),
+        )
+    };
+    let Some(cache) = &config.code_cache else {
+        return Ok((publish(generate(compiler, &sections.types, bodies)?)?, None));
+    };
+    let key = cache.key(wasm, config.level, compiler);
+    let miss = match cache.load(&key) {
+        Ok(artifact) => match publish(artifact) {
+            Ok(code) => return Ok((code, Some(CacheOutcome::Hit))),
+            Err(ModuleError::Unsupported { .. }) => CacheMiss::Rejected(Rejection::OtherModule),
+            Err(error) => return Err(error),
+        },
+        Err(miss) => miss,
+    };
+    let artifact = generate(compiler, &sections.types, bodies)?;
+    let stored = cache.store(&key, &artifact);
+    Ok((publish(artifact)?, Some(CacheOutcome::Compiled { miss, stored })))
+}
+
+/// Has a tier make machine code of all function bodies.
+fn generate(
+    compiler: &dyn CodeGenerator,
+    types: &IndexSpaces,
+    bodies: Vec<Body<'_>>,
+) -> Result<CodeArtifact, ModuleError> {
     let mut translation = ModuleTranslation::new(types, bodies);
     let artifact = compiler.compile(&mut translation)?;
     if translation.remaining() != 0 {
-        return Err(unsupported("it has not read all functions"));
+        return Err(ModuleError::Unsupported {
+            tier: compiler.name(),
+            what: "it has not read all functions".to_owned(),
+        });
     }
-    MachineCode::publish(compiler.name(), types, artifact)
+    Ok(artifact)
 }
 
 /// Translates all function bodies for the interpreter.
@@ -232,7 +291,13 @@ impl Sections {
         Ok(())
     }
 
-    fn finish(self, engine: &Engine, code: ModuleCode, machine_code: Option<MachineCode>) -> ModuleInner {
+    fn finish(
+        self,
+        engine: &Engine,
+        code: ModuleCode,
+        machine_code: Option<MachineCode>,
+        cache: Option<CacheOutcome>,
+    ) -> ModuleInner {
         let signatures = self.types.types.iter().map(|ty| engine.signature(ty)).collect();
         let export_index: HashMap<Box<str>, u32> = self
             .exports
@@ -254,6 +319,7 @@ impl Sections {
             names: self.names,
             code,
             machine_code,
+            cache,
         }
     }
 }

@@ -362,7 +362,7 @@ impl CodeGenerator for Assembled {
                     trap,
                 })
                 .into(),
-            positions: Vec::new(),
+            ..CodeArtifact::default()
         })
     }
 }
