@@ -29,9 +29,13 @@
 //!   but the bases of memories, which never move, and their sizes as lower bounds, for memories never shrink.
 //! * **Calls of what is not of the same module** take the callee's [`FuncRef`](crate::vmctx::FuncRef) in `r11`, set `r15`
 //!   and `r14` from it (of a host's function: null), and restore both afterwards from the own frame and context.
+//! * **Tail calls** out of the instance close their frame and jump to `tail_call`, with everything in registers. A tail call of a
+//!   host's function (one whose `FuncRef` has no context), or one that passes anything on the stack, is a call and a return:
+//!   the host's trampoline asks its caller's frame who calls.
 //! * **Faults.** SIGSEGV, SIGBUS, SIGFPE and SIGILL at an instruction of [`CodeArtifact::traps`] are that trap, with the
-//!   functions that are active as the chain of `rbp` gives them. At any other instruction they are a bug of the
-//!   code generator, after which nothing about memory is certain: the process is aborted, and says where.
+//!   functions that are active as the chain of `rbp` gives them. At any other instruction, and at an access that reaches
+//!   beyond what is reserved for memories, they are a bug of the code generator, after which nothing is certain: the
+//!   process is aborted, and says where.
 
 use crate::engine::WasmLevel;
 use crate::error::ModuleError;
@@ -62,17 +66,16 @@ pub trait CodeGenerator: Debug + Send + Sync {
     fn compile(&self, module: &mut ModuleTranslation<'_>) -> Result<CodeArtifact, ModuleError>;
 }
 
-/// Decodes and validates a module and has `generator` make machine code of it, which is not published: for tools that look
-/// at code, measure it or store it.
+/// Makes the machine code of a module and publishes nothing: for tools that look at code or keep it.
 ///
 /// # Errors
-/// As [`Module::new`](crate::Module::new) with the same generator, but for what only publishing finds.
+/// As of [`Module::new`](crate::Module::new).
 pub fn compile(
-    wasm: &[u8],
     level: WasmLevel,
-    generator: &dyn CodeGenerator,
+    compiler: &dyn CodeGenerator,
+    wasm: &[u8],
 ) -> Result<CodeArtifact, ModuleError> {
-    module::generate(wasm, level, generator)
+    module::artifact(level, compiler, wasm)
 }
 
 /// How accesses to linear memory are kept in bounds.

@@ -16,8 +16,8 @@ pub enum WasmLevel {
     /// WebAssembly 2.0 (2022).
     V2,
     /// All that the engine implements: WebAssembly 2.0, and of 3.0 (2025) relaxed vector instructions in the deterministic
-    /// profile, longer constant expressions, tail calls and several memories. Garbage collection, function references,
-    /// exceptions, 64-bit memories, and threads, which are no part of it, are refused by name.
+    /// profile, longer constant expressions, tail calls, several memories, and 64-bit memories and tables. Garbage collection,
+    /// function references, exceptions, and threads, which are no part of it, are refused by name.
     #[default]
     Latest,
 }
@@ -33,7 +33,13 @@ impl WasmLevel {
             "reference-types",
             "simd",
         ];
-        const LATEST: [&str; 4] = ["relaxed-simd", "extended-const", "tail-call", "multi-memory"];
+        const LATEST: [&str; 5] = [
+            "relaxed-simd",
+            "extended-const",
+            "tail-call",
+            "multi-memory",
+            "memory64",
+        ];
         feature == "mutable-global"
             || (self != Self::V1 && V2.contains(&feature))
             || (self == Self::Latest && LATEST.contains(&feature))
@@ -50,6 +56,7 @@ impl WasmLevel {
                     | WasmFeatures::EXTENDED_CONST
                     | WasmFeatures::TAIL_CALL
                     | WasmFeatures::MULTI_MEMORY
+                    | WasmFeatures::MEMORY64
             }
         }
     }

@@ -223,15 +223,19 @@ pub(crate) fn matches(wanted: &ExternType, provided: &ExternType) -> bool {
         (ExternType::Func(wanted), ExternType::Func(provided)) => wanted == provided,
         (ExternType::Table(wanted), ExternType::Table(provided)) => {
             wanted.element == provided.element
+                && wanted.table64 == provided.table64
                 && limits(
                     (wanted.minimum, wanted.maximum),
                     (provided.minimum, provided.maximum),
                 )
         }
-        (ExternType::Memory(wanted), ExternType::Memory(provided)) => limits(
-            (wanted.minimum, wanted.maximum),
-            (provided.minimum, provided.maximum),
-        ),
+        (ExternType::Memory(wanted), ExternType::Memory(provided)) => {
+            wanted.memory64 == provided.memory64
+                && limits(
+                    (wanted.minimum, wanted.maximum),
+                    (provided.minimum, provided.maximum),
+                )
+        }
         (ExternType::Global(wanted), ExternType::Global(provided)) => wanted == provided,
         _ => false,
     }

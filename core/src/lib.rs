@@ -1,13 +1,13 @@
-//! Luge's WebAssembly engine: decode, validate, translate, interpret; instances, memory, traps, WASI.
+//! Luge's WebAssembly engine: decode, validate, translate, interpret or run machine code; instances, memory, traps, WASI.
 //!
 //! ```text
 //!   bytes ──► module::decode ──► frontend (one visitor) ──► Sink: a tier ──► code
 //!                                     │ operator table                        │
 //!                                     ▼                                       ▼
-//!   Linker ──► Linked module ──► Store + Instance ──► Execution ──► interp (machine, dispatch)
-//!                                     │
-//!                                     ▼
-//!                                vm: reserved address space, layout shared with machine code
+//!   Linker ──► Linked module ──► Store + Instance ──► Execution ──► tier: interp (machine, dispatch)
+//!                                     │                              │   or vm::native
+//!                                     ▼                              ▼
+//!                                vm: reserved address space, machine code, the ways in and out of it
 //! ```
 //!
 //! The engine does no network I/O and starts no threads. A guest can end only its own run: every fault of its is a

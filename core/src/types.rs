@@ -152,8 +152,11 @@ pub struct TableType {
     pub element: ValType,
     /// Elements at the start.
     pub minimum: u32,
-    /// Elements that the table may grow to; `None` leaves it to the engine's limit.
+    /// Elements that the table may grow to; `None` leaves it to the engine's limit. What does not fit 32 bits is given as
+    /// their greatest number.
     pub maximum: Option<u32>,
+    /// Whether elements are numbered by `i64`. There are not more of them for that.
+    pub table64: bool,
 }
 
 /// The type of a linear memory, in pages of 64 KiB.
@@ -161,8 +164,11 @@ pub struct TableType {
 pub struct MemoryType {
     /// Pages at the start.
     pub minimum: u32,
-    /// Pages that the memory may grow to; `None` leaves it to the engine's limit.
+    /// Pages that the memory may grow to; `None` leaves it to the engine's limit. What does not fit 32 bits is given as
+    /// their greatest number.
     pub maximum: Option<u32>,
+    /// Whether addresses are `i64`. The memory is not larger for that: 4 GiB at most.
+    pub memory64: bool,
 }
 
 /// The type of a global.
@@ -196,11 +202,20 @@ impl fmt::Display for ExternType {
         match self {
             Self::Func(ty) => write!(f, "func {ty}"),
             Self::Table(ty) => {
-                write!(f, "table of {} ", ty.element)?;
+                write!(
+                    f,
+                    "{}table of {} ",
+                    if ty.table64 { "64-bit " } else { "" },
+                    ty.element
+                )?;
                 limits(f, ty.minimum, ty.maximum)
             }
             Self::Memory(ty) => {
-                f.write_str("memory of pages ")?;
+                f.write_str(if ty.memory64 {
+                    "64-bit memory of pages "
+                } else {
+                    "memory of pages "
+                })?;
                 limits(f, ty.minimum, ty.maximum)
             }
             Self::Global(ty) => write!(f, "global {}{}", if ty.mutable { "mut " } else { "" }, ty.content),

@@ -392,10 +392,10 @@ pub(super) enum Immediates {
 mod tests {
     use super::*;
 
-    /// The hints of each loop of the one function of a module in text.
     /// For each loop its locals with their weights and whether they are written, and whether it calls.
     type Hints = Vec<(Vec<(u32, u32, bool)>, bool)>;
 
+    /// The hints of each loop of the one function of a module in text.
     fn hints(text: &str, locals: &[ValType]) -> Hints {
         let wasm = wat::parse_str(text).expect("wat");
         let mut found = Vec::new();

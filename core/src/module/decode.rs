@@ -29,7 +29,7 @@ const MAX_MODULE_BYTES: usize = 1 << 30;
 
 /// Reads a whole module.
 pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, ModuleError> {
-    let (sections, bodies) = read(wasm, engine.config().level)?;
+    let (sections, bodies) = sections(engine.config().level, wasm)?;
     let mut cache = None;
     let (code, machine_code) = match &engine.config().compiler {
         Some(compiler) => {
@@ -44,16 +44,16 @@ pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, Module
 
 /// Has a tier make machine code of a module, and publishes nothing.
 pub(super) fn artifact(
-    wasm: &[u8],
     level: WasmLevel,
     compiler: &dyn CodeGenerator,
+    wasm: &[u8],
 ) -> Result<CodeArtifact, ModuleError> {
-    let (sections, bodies) = read(wasm, level)?;
+    let (sections, bodies) = sections(level, wasm)?;
     generate(compiler, &sections.types, bodies)
 }
 
-/// Reads all sections. The bodies are not looked into.
-fn read(wasm: &[u8], level: WasmLevel) -> Result<(Sections, Vec<Body<'_>>), ModuleError> {
+/// Reads all sections, and lists the function bodies, which are yet to be validated.
+fn sections(level: WasmLevel, wasm: &[u8]) -> Result<(Sections, Vec<Body<'_>>), ModuleError> {
     if wasm.len() > MAX_MODULE_BYTES {
         return Err(ModuleError::TooLarge {
             what: "the bytes of a module",
@@ -141,6 +141,7 @@ fn generate(
     let mut translation = ModuleTranslation::new(types, bodies);
     let artifact = compiler.compile(&mut translation)?;
     if translation.remaining() != 0 {
+        // What is not read is not validated either.
         return Err(ModuleError::Unsupported {
             tier: compiler.name(),
             what: "it has not read all functions".to_owned(),
@@ -357,7 +358,7 @@ fn val_type(ty: wasmparser::ValType) -> Result<ValType, ModuleError> {
     ValType::from_wasm(ty).ok_or_else(|| ModuleError::unsupported_type(&ty))
 }
 
-/// A bound that the validator has held to 32 bits.
+/// A bound as far as 32 bits reach, which is beyond any limit of ours.
 fn narrow(bound: u64) -> u32 {
     u32::try_from(bound).unwrap_or(u32::MAX)
 }
@@ -367,6 +368,7 @@ fn table_type(ty: &wasmparser::TableType) -> Result<TableType, ModuleError> {
         element: val_type(wasmparser::ValType::Ref(ty.element_type))?,
         minimum: narrow(ty.initial),
         maximum: ty.maximum.map(narrow),
+        table64: ty.table64,
     })
 }
 
@@ -374,6 +376,7 @@ fn memory_type(ty: &wasmparser::MemoryType) -> MemoryType {
     MemoryType {
         minimum: narrow(ty.initial),
         maximum: ty.maximum.map(narrow),
+        memory64: ty.memory64,
     }
 }
 

@@ -246,13 +246,13 @@ impl Module {
     }
 }
 
-/// Has a generator make machine code of a module, and publishes nothing.
-pub(crate) fn generate(
-    wasm: &[u8],
+/// Makes the machine code of a module without publishing it.
+pub(crate) fn artifact(
     level: WasmLevel,
-    generator: &dyn CodeGenerator,
+    compiler: &dyn CodeGenerator,
+    wasm: &[u8],
 ) -> Result<CodeArtifact, ModuleError> {
-    decode::artifact(wasm, level, generator).map_err(|error| name_missing_features(level, wasm, error))
+    decode::artifact(level, compiler, wasm).map_err(|error| name_missing_features(level, wasm, error))
 }
 
 /// Where a module is invalid only because it uses what the engine does not implement, says what that is.

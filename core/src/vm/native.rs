@@ -256,6 +256,19 @@ impl NativeRun {
             Some((module.name().unwrap_or("?").to_owned(), offset, trap))
         });
         match site {
+            // What is out of a memory's bounds still lies in its reservation. Anywhere else nobody has kept the access in.
+            Some((module, offset, Some(Trap::MemoryOutOfBounds)))
+                if record.signal == libc::SIGSEGV
+                    && !store
+                        .memories
+                        .iter()
+                        .any(|memory| memory.reserves(record.fault_address)) =>
+            {
+                compiler_bug(&format!(
+                    "an access at offset {offset:#x} of module `{module}` to {:#x}, in no memory of the store",
+                    record.fault_address
+                ))
+            }
             Some((_, _, Some(trap))) => trap,
             Some((module, offset, None)) => compiler_bug(&format!(
                 "signal {} at offset {offset:#x} of module `{module}`, address {:#x}: not an instruction that may trap",

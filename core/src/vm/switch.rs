@@ -64,7 +64,7 @@ pub(super) unsafe extern "sysv64" fn enter(record: *mut RunRecord, world: *mut c
         vmctx = const offset_of!(RunRecord, vmctx),
         slots = const offset_of!(RunRecord, slots),
         memory_base = const offsets::memory_base,
-        finished = const Left::Finished.number(),
+        finished = const Left::Finished as u32,
         to_host = sym to_host,
     )
 }
@@ -132,7 +132,7 @@ unsafe extern "sysv64" fn leave() {
         guest_pc = const offset_of!(RunRecord, guest_pc),
         guest_frame = const offset_of!(RunRecord, guest_frame),
         guest_rsp = const offset_of!(RunRecord, guest_rsp),
-        left = const Left::Request.number(),
+        left = const Left::Request as u32,
         to_host = sym to_host,
     )
 }
@@ -171,7 +171,7 @@ unsafe extern "sysv64" fn preempt() {
         "ret",
         run = const offsets::run,
         guest_rsp = const offset_of!(RunRecord, guest_rsp),
-        left = const Left::Preempted.number(),
+        left = const Left::Preempted as u32,
         to_host = sym to_host,
     )
 }
@@ -228,7 +228,7 @@ unsafe extern "sysv64" fn landing() {
         "cld",
         "mov eax, {left}",
         "jmp {to_host}",
-        left = const Left::Faulted.number(),
+        left = const Left::Faulted as u32,
         to_host = sym to_host,
     )
 }

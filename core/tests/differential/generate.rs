@@ -42,13 +42,14 @@ impl Case {
     }
 }
 
-/// WebAssembly 2.0, longer constants, tail calls and several memories; and small state that can be compared whole.
+/// WebAssembly 2.0, longer constants, tail calls, several memories and 64-bit ones; and small state that can be compared whole.
 fn config(guarded: bool) -> Config {
     Config {
         disallow_traps: guarded,
         max_imports: 0,
         export_everything: true,
         max_memory32_bytes: 16 << 16,
+        max_memory64_bytes: 16 << 16,
         memory_max_size_required: true,
         max_memories: 3,
         max_tables: 4,
@@ -68,7 +69,7 @@ fn config(guarded: bool) -> Config {
         exceptions_enabled: false,
         extended_const_enabled: true,
         gc_enabled: false,
-        memory64_enabled: false,
+        memory64_enabled: true,
         relaxed_simd_enabled: false,
         simd_enabled: true,
         tail_call_enabled: true,

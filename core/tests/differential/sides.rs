@@ -282,9 +282,13 @@ impl Side for Wasmi {
 
 fn their_end(error: &wasmi::Error) -> Result<Ended, String> {
     use wasmi::TrapCode;
-    use wasmi::errors::{ErrorKind, InstantiationError};
+    use wasmi::errors::{ErrorKind, InstantiationError, TableError};
     // By the standard an active segment that does not fit is a trap of `table.init`; there it is an error of its own.
     if let ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) = error.kind() {
+        return Ok(Ended::Trapped(Kind::Table));
+    }
+    // So is one into a table that is too small for what it copies.
+    if let ErrorKind::Table(TableError::CopyOutOfBounds) = error.kind() {
         return Ok(Ended::Trapped(Kind::Table));
     }
     let code = error

@@ -143,15 +143,14 @@ const PROPOSALS: &[(Proposal, bool)] = &[
     (Proposal::ExtendedConst, true),
     (Proposal::TailCall, true),
     (Proposal::MultiMemory, true),
-    (Proposal::Memory64, false),
+    (Proposal::Memory64, true),
     (Proposal::ExceptionHandling, false),
     (Proposal::FunctionReferences, false),
     (Proposal::GC, false),
     (Proposal::Threads, false),
 ];
 
-/// Scripts of the 3.0 release that use references to functions of a type, garbage-collected types, exceptions or
-/// 64-bit memories.
+/// Scripts of the 3.0 release that use references to functions of a type, garbage-collected types, or exceptions.
 const V3_UNCOVERED: &[&str] = &[
     "br_on_non_null.wast",
     "br_on_null.wast",

@@ -308,6 +308,10 @@ impl Function<'_> {
         match libcall {
             Libcall::RefFunc => ValType::FuncRef,
             Libcall::TableGet => self.module.tables()[a as usize].element,
+            Libcall::TableSize | Libcall::TableGrow if self.module.tables()[a as usize].table64 => {
+                ValType::I64
+            }
+            Libcall::MemoryGrow if self.module.memories()[a as usize].memory64 => ValType::I64,
             _ => ValType::I32,
         }
     }

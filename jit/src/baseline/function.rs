@@ -303,8 +303,8 @@ impl<'w> Function<'w> {
     }
 
     /// Whether a memory has 64-bit addresses.
-    fn is_64(&self, _memory: u32) -> bool {
-        false
+    fn is_64(&self, memory: u32) -> bool {
+        self.module.memories()[memory as usize].memory64
     }
 
     /// Puts the base of a memory other than the first into [`SCRATCH2`].

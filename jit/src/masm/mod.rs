@@ -45,6 +45,8 @@ pub(crate) struct Masm {
     constants: vector::Constants,
     /// Jump tables and constants among the code.
     data: Vec<std::ops::Range<u32>>,
+    /// The register whose value the zero flag tells of, its width, and where the instruction that set it ends.
+    zero_flag: Option<(Reg, u32, u32)>,
     /// Labels of this function's trap instructions, one for each kind that is used.
     stubs: Vec<(Trap, Label)>,
 }
@@ -59,6 +61,7 @@ impl Masm {
             traps: Vec::new(),
             constants: vector::Constants::default(),
             data: Vec::new(),
+            zero_flag: None,
             stubs: Vec::new(),
         }
     }
@@ -100,6 +103,7 @@ impl Masm {
     /// Takes back what was emitted from `offset` on, which nothing refers to.
     pub(crate) fn rewind(&mut self, offset: u32) {
         self.code.truncate(offset as usize);
+        self.zero_flag = None;
     }
 
     /// Reads back the four bytes at `offset`.

@@ -60,6 +60,8 @@ pub(crate) struct Translator<'m> {
     code: &'m mut Vec<Inst>,
     vectors: &'m mut Vec<u128>,
     imported_funcs: u32,
+    /// Whether memory 0 has 64-bit addresses, which the short loads and stores do not take.
+    memory64: bool,
     entry: Pc,
     /// Slots of the parameters.
     params: usize,
@@ -119,6 +121,7 @@ impl<'m> Translator<'m> {
             code,
             vectors,
             imported_funcs: types.imported_funcs,
+            memory64: types.memories.first().is_some_and(|ty| ty.memory64),
             entry,
             params: ty.param_slots(),
             results: (ty.results().len(), ty.result_slots()),
@@ -300,7 +303,7 @@ impl Sink for Translator<'_> {
     }
 
     fn load(&mut self, op: LoadOp, access: MemoryAccess) {
-        if access.memory > 0 {
+        if access.memory > 0 || self.memory64 {
             return self.load_from(op, access);
         }
         let addr = self.pop_reg();
@@ -309,7 +312,7 @@ impl Sink for Translator<'_> {
     }
 
     fn store(&mut self, op: StoreOp, access: MemoryAccess) {
-        if access.memory > 0 {
+        if access.memory > 0 || self.memory64 {
             return self.store_to(op, access);
         }
         let src = self.pop_reg();
