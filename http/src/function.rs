@@ -8,16 +8,17 @@ use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use luge_core::wasi::{self, WasiConfigError, WasiCtx, WasiTemplate};
-use luge_core::{Engine, EngineConfig, ExternType, Limits, LinkError, Linked, Linker, Module, ModuleError};
+use luge_core::wasi::{WasiConfigError, WasiCtx, WasiTemplate};
+use luge_core::{Engine, ExternType, Limits, LinkError, Linked, Module, ModuleError};
 
 use crate::config::{FunctionConfig, ModuleSource};
+use crate::engine::{CompileError, Compiled, Engines, Tier};
 
-/// Bytes of guest value stack: what a C program's shadow stack does not hold. Deep recursion ends there in a trap.
+/// Bytes of guest stack: what a C program's shadow stack does not hold. Deep recursion ends there in a trap.
 const STACK_BYTES: usize = 1 << 20;
-/// Calls that may be active at once in one run.
+/// Calls that may be active at once in one interpreted run; machine code is bounded by its stack alone.
 const CALL_DEPTH: usize = 20_000;
 /// Elements of a table: function pointers of a large program, and some to grow.
 const TABLE_ELEMENTS: u32 = 1 << 20;
@@ -30,6 +31,8 @@ pub struct Function {
     limits: Limits,
     linked: Linked<WasiCtx>,
     template: WasiTemplate,
+    tier: Tier,
+    declined: Option<ModuleError>,
     compile_time: Duration,
     module_bytes: usize,
     reads_environment: bool,
@@ -58,9 +61,9 @@ pub enum DeployProblem {
         /// The system's reason.
         source: io::Error,
     },
-    /// The bytes are no module that the engine takes.
-    #[error("{0}; `luge inspect` tells what the module uses")]
-    Module(#[from] ModuleError),
+    /// The bytes are no module that the engine takes, or its tier cannot be had.
+    #[error("{0}; `luge inspect` tells what the module uses and which tiers take it")]
+    Compile(#[from] CompileError),
     /// It imports what nobody provides.
     #[error("{0}; functions are WASI preview 1 commands and import from `wasi_snapshot_preview1` only")]
     Link(#[from] LinkError),
@@ -85,33 +88,28 @@ pub enum DeployProblem {
 }
 
 impl Function {
-    /// Reads, compiles and links a function's module.
+    /// Reads, compiles and links a function's module, in its own tier or in that of the engines.
     ///
     /// # Errors
     /// Whatever keeps the function from being run.
-    pub fn deploy(
-        engine: &Engine,
-        linker: &Linker<WasiCtx>,
-        config: FunctionConfig,
-    ) -> Result<Function, DeployError> {
-        Self::prepare(engine, linker, &config)
+    pub fn deploy(engines: &Engines, config: FunctionConfig) -> Result<Function, DeployError> {
+        Self::prepare(engines, &config)
             .map_err(|problem| DeployError {
                 function: config.name.clone(),
                 problem: Box::new(problem),
             })
-            .map(|parts| parts.assemble(config, engine))
+            .map(|parts| parts.assemble(config, engines))
     }
 
-    fn prepare(
-        engine: &Engine,
-        linker: &Linker<WasiCtx>,
-        config: &FunctionConfig,
-    ) -> Result<Parts, DeployProblem> {
+    fn prepare(engines: &Engines, config: &FunctionConfig) -> Result<Parts, DeployProblem> {
         let wasm = read(&config.module)?;
-        let started = Instant::now();
-        let module = Module::new(engine, &wasm)?;
-        let linked = linker.link(&module)?;
-        let compile_time = started.elapsed();
+        let Compiled {
+            module,
+            tier,
+            declined,
+            time: compile_time,
+        } = engines.compile(config.tier, &wasm)?;
+        let linked = engines.linker(tier).link(&module)?;
         if !is_command(&module) {
             return Err(DeployProblem::NoStart);
         }
@@ -137,6 +135,8 @@ impl Function {
         Ok(Parts {
             linked,
             template: builder.template()?,
+            tier,
+            declined,
             compile_time,
             module_bytes: wasm.len(),
             reads_environment: reads_environment(&module),
@@ -180,6 +180,24 @@ impl Function {
         self.reads_environment
     }
 
+    /// How it is run.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// Why it is interpreted, where the server's tier is another one and has declined it.
+    #[must_use]
+    pub fn declined(&self) -> Option<&ModuleError> {
+        self.declined.as_ref()
+    }
+
+    /// Size of its code, the machine's or the interpreter's.
+    #[must_use]
+    pub fn code_bytes(&self) -> usize {
+        self.linked.module().code_bytes()
+    }
+
     /// How long decoding, validating and compiling took.
     #[must_use]
     pub fn compile_time(&self) -> Duration {
@@ -196,13 +214,15 @@ impl Function {
 struct Parts {
     linked: Linked<WasiCtx>,
     template: WasiTemplate,
+    tier: Tier,
+    declined: Option<ModuleError>,
     compile_time: Duration,
     module_bytes: usize,
     reads_environment: bool,
 }
 
 impl Parts {
-    fn assemble(self, config: FunctionConfig, engine: &Engine) -> Function {
+    fn assemble(self, config: FunctionConfig, engines: &Engines) -> Function {
         let limits = Limits {
             memory_pages: config.memory_pages,
             table_elements: TABLE_ELEMENTS,
@@ -212,16 +232,20 @@ impl Parts {
         let Parts {
             linked,
             template,
+            tier,
+            declined,
             compile_time,
             module_bytes,
             reads_environment,
         } = self;
         Function {
             config,
-            engine: engine.clone(),
+            engine: engines.engine(tier).clone(),
             limits,
             linked,
             template,
+            tier,
+            declined,
             compile_time,
             module_bytes,
             reads_environment,
@@ -238,13 +262,11 @@ impl Registry {
     ///
     /// # Errors
     /// All problems, one per function that has any.
-    pub fn deploy(configs: Vec<FunctionConfig>) -> Result<Registry, Vec<DeployError>> {
-        let engine = Engine::new(EngineConfig::default());
-        let linker = linker(&engine);
+    pub fn deploy(engines: &Engines, configs: Vec<FunctionConfig>) -> Result<Registry, Vec<DeployError>> {
         let mut functions = Vec::with_capacity(configs.len());
         let mut errors = Vec::new();
         for config in configs {
-            match Function::deploy(&engine, &linker, config) {
+            match Function::deploy(engines, config) {
                 Ok(function) => functions.push(function),
                 Err(error) => errors.push(error),
             }
@@ -261,14 +283,6 @@ impl Registry {
     pub fn functions(&self) -> &[Function] {
         &self.0
     }
-}
-
-/// Everything that a function may import: WASI preview 1.
-#[must_use]
-pub fn linker(engine: &Engine) -> Linker<WasiCtx> {
-    let mut linker = Linker::new(engine);
-    wasi::add_to_linker(&mut linker, |context| context);
-    linker
 }
 
 /// Whether the module is a WASI command: it exports `_start: [] -> []`.

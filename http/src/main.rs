@@ -71,6 +71,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     config.listen = args.listen.unwrap_or(config.listen);
     config.admin = args.admin.unwrap_or(config.admin);
     config.cores = args.cores.or(config.cores);
+    config.engine = config.engine.overridden_by(args.engine.tier, args.engine.bounds);
     let is_example = args.manifest.is_none();
     server::serve(config, log.dropped_lines(), |addresses| {
         // Nobody has to read this.

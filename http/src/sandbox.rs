@@ -10,6 +10,10 @@
 //! fuel in small chunks and looks at the clock between them. Nothing is instantiated before the first slice, so a
 //! request that waits in the queue costs its body and no memory, and everything happens on the shard that runs it.
 //!
+//! Nothing here knows how the engine leaves a run and takes it up again. The interpreter keeps the run on the heap; machine
+//! code has a stack of its own, which stays as it is while the run waits, and which is freed as it is when the run is
+//! stopped: no frame on it owns anything.
+//!
 //! Two lines of defence keep a guest's failure its own: every trap is a value, and should the engine itself panic, the
 //! scheduler ends this task alone; its store is dropped whole, and the server goes on.
 
@@ -20,13 +24,11 @@ use luge_core::wasi::{Input, Output, WasiCtx};
 use luge_core::{Execution, Instance, InstantiateError, Store};
 use luge_shards::Task;
 
+use crate::engine::Tier;
 use crate::error::Failure;
 use crate::function::{Function, Registry};
 use crate::inflight::RequestId;
 
-/// Fuel between two looks at the clock: some tens of microseconds of interpreter, against some tens of nanoseconds
-/// for the look.
-const FUEL_CHUNK: u64 = 16 * 1024;
 /// Bytes of stderr that wait to be logged; more is not taken from the guest until it is.
 const STDERR_BUFFER: usize = 256 * 1024;
 /// From this much on, stderr is logged while the guest still runs.
@@ -57,10 +59,11 @@ enum State {
     Gone,
 }
 
+/// Fields are dropped in this order: what runs goes before what it runs in.
 struct Run {
-    store: Store<WasiCtx>,
-    instance: Instance,
     execution: Execution,
+    instance: Instance,
+    store: Store<WasiCtx>,
 }
 
 impl Sandbox {
@@ -116,6 +119,11 @@ impl Sandbox {
         &self.registry.functions()[self.function]
     }
 
+    /// Fuel until the next look at the clock.
+    fn chunk(&self) -> u64 {
+        fuel_chunk(self.function().tier())
+    }
+
     /// Takes the state one step further, for at most one chunk of fuel.
     fn advance(&mut self, state: State) -> (State, Progress) {
         match state {
@@ -123,7 +131,7 @@ impl Sandbox {
                 Ok(state) => (state, Progress::More),
                 Err(failure) => (State::Ended(Err(failure)), Progress::Done),
             },
-            State::Starting(mut run) => match run.execution.resume(&mut run.store, FUEL_CHUNK) {
+            State::Starting(mut run) => match run.execution.resume(&mut run.store, self.chunk()) {
                 luge_core::Step::Finished => match self.enter(run) {
                     Ok(state) => (state, Progress::More),
                     Err(failure) => (State::Ended(Err(failure)), Progress::Done),
@@ -131,7 +139,7 @@ impl Sandbox {
                 step => self.after(step, run, State::Starting),
             },
             State::Running(mut run) => {
-                let step = run.execution.resume(&mut run.store, FUEL_CHUNK);
+                let step = run.execution.resume(&mut run.store, self.chunk());
                 self.after(step, run, State::Running)
             }
             State::Ended(_) | State::Gone => (state, Progress::Done),
@@ -155,9 +163,9 @@ impl Sandbox {
         };
         let execution = Execution::new(&mut store, start, &[]).map_err(|_| Failure::Internal)?;
         let run = Box::new(Run {
-            store,
-            instance,
             execution,
+            instance,
+            store,
         });
         Ok(if is_start {
             State::Starting(run)
@@ -223,6 +231,17 @@ impl Sandbox {
                 Admit::Nothing => return,
             }
         }
+    }
+}
+
+/// Fuel between two looks at the clock: some tens of microseconds, against some tens of nanoseconds for the look.
+///
+/// In both tiers a unit is about one operator of the module. The interpreter takes one to three nanoseconds for it, machine
+/// code a third of one in a tight loop and one where memory is slow.
+const fn fuel_chunk(tier: Tier) -> u64 {
+    match tier {
+        Tier::Interp => 16 * 1024,
+        Tier::Baseline => 64 * 1024,
     }
 }
 

@@ -23,12 +23,13 @@ use signal_hook::consts::TERM_SIGNALS;
 use crate::admin::AdminService;
 use crate::config::{Config, ServerLimits};
 use crate::door::{Door, OpenConnections};
+use crate::engine::{Engines, Unbounded};
 use crate::examples;
 use crate::function::{DeployError, Registry};
 use crate::h1;
 use crate::inflight::InFlight;
 use crate::lifecycle::{Lifecycle, StartupError};
-use crate::metrics::{Exposition, ShardMetrics, ShardSource};
+use crate::metrics::{Deployed, Exposition, ShardMetrics, ShardSource};
 use crate::net::{ShardRuntime, unless};
 use crate::routes::RouteTable;
 use crate::service::{BodyMemory, FunctionService};
@@ -47,6 +48,9 @@ pub enum ServeError {
     /// Functions cannot be deployed.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Deploy(Vec<DeployError>),
+    /// Guests could leave their memory.
+    #[error(transparent)]
+    Unbounded(#[from] Unbounded),
     /// The system lacks something.
     #[error(transparent)]
     Probe(#[from] ProbeError),
@@ -109,7 +113,9 @@ pub fn serve(
     if config.listen == config.admin && config.listen.port() != 0 {
         return Err(ServeError::SameAddress(config.listen));
     }
-    let registry = Registry::deploy(config.functions.clone()).map_err(ServeError::Deploy)?;
+    let engines = Engines::for_server(config.engine)?;
+    let registry = Registry::deploy(&engines, config.functions.clone()).map_err(ServeError::Deploy)?;
+    log_deployment(&engines, &registry);
     let (functions, admin) = (reserve(config.listen)?, reserve(config.admin)?);
     let addresses = Addresses {
         listen: functions.addr(),
@@ -133,7 +139,8 @@ pub fn serve(
     if up.is_ok() {
         let functions = shared.registry.functions().len();
         let Addresses { listen, admin } = addresses;
-        tracing::info!(%listen, %admin, cores, functions, system = ?capabilities, ?limits, "started");
+        let (tier, bounds) = (engines.tier(), engines.bounds());
+        tracing::info!(%listen, %admin, cores, functions, %tier, %bounds, system = ?capabilities, ?limits, "started");
         announce(addresses);
     } else {
         shards.drain();
@@ -178,6 +185,24 @@ fn cores(config: &Config) -> Result<usize, CoresError> {
         return Err(CoresError::TooFew { asked, available });
     }
     Ok(asked)
+}
+
+/// Says of each function how it will be run, and why not as the server was asked to.
+fn log_deployment(engines: &Engines, registry: &Registry) {
+    if let Some(reason) = engines.unavailable() {
+        tracing::warn!(%reason, "functions are interpreted");
+    }
+    for function in registry.functions() {
+        let name = function.config().name.as_str();
+        let tier = function.tier();
+        if let Some(reason) = function.declined() {
+            let wanted = engines.tier();
+            tracing::warn!(function = name, %tier, %wanted, %reason, "the function is interpreted");
+        }
+        let (module_bytes, code_bytes) = (function.module_bytes(), function.code_bytes());
+        let compile_time = function.compile_time();
+        tracing::info!(function = name, %tier, module_bytes, code_bytes, ?compile_time, "deployed");
+    }
 }
 
 /// Says that connections will wait unanswered in the backlog before their own bound is reached.
@@ -229,18 +254,17 @@ impl Shared {
         dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Shared {
         let mut routes = RouteTable::default();
-        let mut names = Vec::new();
         for (index, function) in registry.functions().iter().enumerate() {
             let inserted = routes.insert(&function.config().route, index);
             debug_assert!(inserted.is_ok(), "the configuration was checked");
-            names.push(function.config().name.clone());
         }
+        let deployed: Vec<Deployed> = registry.functions().iter().map(Deployed::from).collect();
         let source = |_| ShardSource {
-            counters: ShardMetrics::new(names.len()),
+            counters: ShardMetrics::new(deployed.len()),
             scheduler: OnceLock::new(),
         };
         let sources: Arc<[ShardSource]> = (0..cores).map(source).collect();
-        let exposition = Exposition::new(names, Arc::clone(&sources), dropped_log_lines);
+        let exposition = Exposition::new(deployed, Arc::clone(&sources), dropped_log_lines);
         Shared {
             addresses,
             inflight: InFlight::new(cores, config.limits.connections),
@@ -380,7 +404,7 @@ fn admin_door(shard: &Shard, shared: &Shared) -> Door<AdminService> {
         .registry
         .functions()
         .iter()
-        .map(|function| function.config().name.clone());
+        .map(|function| (function.config().name.clone(), function.tier()));
     Door {
         runtime: ShardRuntime {
             shard: shard.clone(),

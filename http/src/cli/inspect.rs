@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use luge_core::{Engine, EngineConfig, ImportType, Module, features_used};
+use luge_core::features_used;
 use wasmparser::{Encoding, Parser, Payload};
 
 use super::InspectArgs;
-use crate::function::{is_command, linker};
+use crate::engine::{CompileError, Compiled, EngineChoice, Engines, Tier};
+use crate::function::is_command;
 
 /// Why a file cannot be inspected.
 #[derive(Debug, thiserror::Error)]
@@ -172,8 +173,8 @@ fn write_all(path: &Path, wasm: &[u8], contents: &Contents, out: &mut impl Write
     if contents.component {
         return writeln!(out, "a component: Luge runs core modules");
     }
-    let engine = Engine::new(EngineConfig::default());
-    let linker = linker(&engine);
+    let engines = Engines::for_command(EngineChoice::default());
+    let linker = engines.linker(Tier::Interp);
     writeln!(out, "\nimports")?;
     for (module, name, kind) in &contents.imports {
         let state = if linker.provides(module, name) {
@@ -208,23 +209,47 @@ fn write_all(path: &Path, wasm: &[u8], contents: &Contents, out: &mut impl Write
     for (name, bytes) in &contents.sections {
         writeln!(out, "  {bytes:9} bytes  {name}")?;
     }
+    let attempts = Tier::ALL.map(|tier| (tier, engines.compile(Some(tier), wasm)));
+    writeln!(out, "\ntiers")?;
+    for (tier, attempt) in &attempts {
+        match attempt {
+            Ok(compiled) => writeln!(
+                out,
+                "  {tier:8}  {bytes} bytes of code, compiled in {time:.1?}",
+                bytes = compiled.module.code_bytes(),
+                time = compiled.time,
+            )?,
+            Err(reason) => writeln!(out, "  {tier:8}  none: {reason}")?,
+        }
+    }
     writeln!(
         out,
         "\n{}",
-        verdict(&engine, wasm, |import| linker
-            .provides(import.module, import.name))
+        verdict(&engines, attempts.map(|(_, attempt)| attempt))
     )
 }
 
 /// Whether Luge can run it, and if not, why.
-fn verdict(engine: &Engine, wasm: &[u8], provides: impl Fn(&ImportType<'_>) -> bool) -> String {
-    let module = match Module::new(engine, wasm) {
-        Ok(module) => module,
-        Err(error) => return format!("Luge cannot run it: {error}"),
-    };
+fn verdict(engines: &Engines, attempts: [Result<Compiled, CompileError>; Tier::ALL.len()]) -> String {
+    let mut reasons = Vec::new();
+    for attempt in attempts {
+        match attempt {
+            Ok(compiled) => return verdict_of(engines, &compiled),
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    // The interpreter's, which takes the most.
+    let reason = reasons.first().map_or(String::new(), ToString::to_string);
+    format!("Luge cannot run it: {reason}")
+}
+
+fn verdict_of(engines: &Engines, Compiled { module, tier, .. }: &Compiled) -> String {
+    let linker = engines.linker(*tier);
     let mut missing = BTreeMap::<String, usize>::new();
-    for import in module.imports().filter(|import| !provides(import)) {
-        *missing.entry(import.module.to_owned()).or_default() += 1;
+    for import in module.imports() {
+        if !linker.provides(import.module, import.name) {
+            *missing.entry(import.module.to_owned()).or_default() += 1;
+        }
     }
     if !missing.is_empty() {
         let list: Vec<_> = missing
@@ -233,7 +258,7 @@ fn verdict(engine: &Engine, wasm: &[u8], provides: impl Fn(&ImportType<'_>) -> b
             .collect();
         return format!("Luge cannot run it: missing imports: {}", list.join(", "));
     }
-    if is_command(&module) {
+    if is_command(module) {
         "Luge can run it: a WASI command".to_owned()
     } else {
         "Luge cannot run it: it exports no `_start` without parameters and results".to_owned()

@@ -16,6 +16,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Preopen, parse_duration};
+use crate::engine::{Bounds, Tier};
 use crate::log::LogFormat;
 
 /// Serve WebAssembly functions over HTTP, on every core, each request in a sandbox of its own.
@@ -40,6 +41,17 @@ pub enum Command {
     Inspect(InspectArgs),
 }
 
+/// The options that choose an engine.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct EngineArgs {
+    /// Machine code made in advance, or the interpreter [default: baseline where the processor can]
+    #[arg(long, value_enum, value_name = "TIER")]
+    pub tier: Option<Tier>,
+    /// How machine code stays inside its memory [default: guard]
+    #[arg(long, value_enum, value_name = "BOUNDS")]
+    pub bounds: Option<Bounds>,
+}
+
 /// Arguments of `luge serve`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
@@ -61,6 +73,9 @@ pub struct ServeArgs {
     /// Number of cores to use [default: all]
     #[arg(long, value_name = "N")]
     pub cores: Option<NonZeroUsize>,
+    /// Which engine runs functions that do not say it themselves.
+    #[command(flatten)]
+    pub engine: EngineArgs,
     /// How log lines look
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
@@ -90,6 +105,9 @@ pub struct RunArgs {
     /// End the program after this time, like 500ms or 5s
     #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
     pub timeout: Option<Duration>,
+    /// Which engine runs it.
+    #[command(flatten)]
+    pub engine: EngineArgs,
 }
 
 impl RunArgs {
@@ -113,12 +131,15 @@ impl RunArgs {
 pub struct CheckArgs {
     /// The manifest
     pub manifest: PathBuf,
+    /// Which engine the server would be asked for.
+    #[command(flatten)]
+    pub engine: EngineArgs,
 }
 
 /// Arguments of `luge inspect`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  luge inspect hello.wasm    imports (provided or missing), exports, memories, features, sections")]
+  luge inspect hello.wasm    imports (provided or missing), exports, memories, features, sections, tiers")]
 pub struct InspectArgs {
     /// The module
     pub file: PathBuf,
