@@ -464,6 +464,7 @@ impl Function<'_> {
             self.table_entries.push((at, start, way));
             self.masm.word(0);
         }
+        self.masm.data_since(start);
         for depth in order {
             self.masm.bind(ways[&depth]);
             self.branch(&mut controls[innermost - depth as usize]);

@@ -108,6 +108,7 @@ impl CodeGenerator for Baseline {
             host_calls.push(imported.then(|| function.host_trampoline(ty)));
         }
         let positions = function.positions;
+        let data = function.masm.take_data();
         let (text, traps) = function.masm.into_parts();
         Ok(CodeArtifact {
             text,
@@ -116,6 +117,7 @@ impl CodeGenerator for Baseline {
             host_calls,
             traps,
             positions,
+            data,
         })
     }
 }
