@@ -443,7 +443,7 @@ impl Sink for Function<'_> {
     fn vector_constant(&mut self, bits: u128) {
         self.settle_flags();
         let reg = self.allocate(ValType::V128);
-        self.masm.vector_imm(reg, bits);
+        self.masm.vector_constant(reg, bits);
         self.push_result(ValType::V128, reg);
     }
 
