@@ -156,7 +156,7 @@ fn check_round(case: &Case, modules: &Modules, round: u64, counts: &mut Counts) 
     loop {
         let slice = 1 << random.below(12);
         let ours = modules.interpreter.instantiate(slice)?;
-        let contenders: Vec<(&str, Result<Box<dyn Side>, Ended>)> = vec![
+        let contenders: [(&str, Contender); 3] = [
             ("wasmi", boxed(modules.wasmi.instantiate()?)),
             ("baseline", boxed(modules.guarded.instantiate(u64::MAX)?)),
             ("baseline-software", boxed(modules.checked.instantiate(slice)?)),
@@ -206,7 +206,10 @@ fn check_round(case: &Case, modules: &Modules, round: u64, counts: &mut Counts) 
     }
 }
 
-fn boxed<S: Side + 'static>(side: Result<S, Ended>) -> Result<Box<dyn Side>, Ended> {
+/// An instance in another engine, or how making one has ended.
+type Contender = Result<Box<dyn Side>, Ended>;
+
+fn boxed<S: Side + 'static>(side: Result<S, Ended>) -> Contender {
     side.map(|side| Box::new(side) as Box<dyn Side>)
 }
 

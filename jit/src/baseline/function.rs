@@ -65,6 +65,10 @@ pub(super) struct Function<'w> {
     /// Kept to be used again.
     pub(super) moves: Vec<Move>,
     pub(super) places: Vec<AbiPlace>,
+    #[expect(
+        clippy::vec_box,
+        reason = "labels hold boxes, which come from here and go back"
+    )]
     pub(super) spare: Vec<Box<Locations>>,
     /// The last instruction, if it is a small shift to the left.
     shifted: Option<Shifted>,
@@ -275,7 +279,7 @@ impl<'w> Function<'w> {
                 self.masm.mov_imm(SCRATCH, disp, 8);
                 return (Mem::indexed(base, SCRATCH, 0), true);
             }
-            _ => self.to_reg(&operand),
+            _ => self.in_reg(&operand),
         };
         if checked {
             self.check_bounds(access, size, index);
@@ -381,7 +385,7 @@ impl<'w> Function<'w> {
         if let Place::Flags(condition) = operand.place {
             return condition;
         }
-        let reg = self.to_reg(&operand);
+        let reg = self.in_reg(&operand);
         self.masm.test_zero(reg, 4).negated()
     }
 
@@ -396,7 +400,7 @@ impl<'w> Function<'w> {
         let condition = if let Place::Flags(condition) = operand.place {
             condition.negated()
         } else {
-            let reg = self.to_reg(&operand);
+            let reg = self.in_reg(&operand);
             self.masm.test_zero(reg, width(operand.ty))
         };
         self.push(ValType::I32, Place::Flags(condition));
@@ -494,11 +498,11 @@ impl Sink for Function<'_> {
         let b = self.pop();
         let a = self.pop();
         // Loads between the flags and their use change none of them.
-        let if_false = self.to_reg(&b);
-        let if_true = self.to_reg(&a);
+        let if_false = self.in_reg(&b);
+        let if_true = self.in_reg(&a);
         let tested = match condition.place {
             Place::Flags(_) => None,
-            _ => Some(self.to_reg(&condition)),
+            _ => Some(self.in_reg(&condition)),
         };
         let dst = self.result_reg(a.ty, &[a, b]);
         let condition = match (condition.place, tested) {
@@ -515,7 +519,7 @@ impl Sink for Function<'_> {
             return self.eqz();
         }
         let a = self.pop();
-        let src = self.to_reg(&a);
+        let src = self.in_reg(&a);
         let dst = self.result_reg(op.result(), &[a]);
         self.masm.unary(op, dst, src);
         self.push_result(op.result(), dst);
@@ -532,7 +536,7 @@ impl Sink for Function<'_> {
             return;
         }
         let rhs = self.rhs(&b);
-        let lhs = self.to_reg(&a);
+        let lhs = self.in_reg(&a);
         let dst = self.result_reg(op.ty(), &[a, b]);
         let start = self.masm.here();
         self.masm.binary(op, dst, lhs, rhs);
@@ -573,7 +577,7 @@ impl Sink for Function<'_> {
         let value = self.pop();
         let src = match value.place {
             Place::Const(bits) if !value.ty.is_float() && fits_store(bits, op.width()) => Rhs::Imm(bits),
-            _ => Rhs::Reg(self.to_reg(&value)),
+            _ => Rhs::Reg(self.in_reg(&value)),
         };
         let (mem, faults) = self.pop_address(access, op.width());
         self.masm.store(op, mem, src, faults);
@@ -590,7 +594,7 @@ impl Sink for Function<'_> {
 
     fn vector_unary(&mut self, op: VectorUnaryOp) {
         let [a, ..] = self.operand_places(1);
-        let src = self.to_reg(&a);
+        let src = self.in_reg(&a);
         let dst = self.result_reg(ValType::V128, &[a]);
         self.masm.vector_unary(op, dst, src);
         self.push_result(ValType::V128, dst);
@@ -598,7 +602,7 @@ impl Sink for Function<'_> {
 
     fn vector_binary(&mut self, op: VectorBinaryOp) {
         let [a, b, _] = self.operand_places(2);
-        let (left, right) = (self.to_reg(&a), self.to_reg(&b));
+        let (left, right) = (self.in_reg(&a), self.in_reg(&b));
         let dst = self.result_reg(ValType::V128, &[a, b]);
         self.masm.vector_binary(op, dst, left, right);
         self.push_result(ValType::V128, dst);
@@ -612,7 +616,7 @@ impl Sink for Function<'_> {
             return;
         }
         let [a, b, c] = self.operand_places(3);
-        let regs = [self.to_reg(&a), self.to_reg(&b), self.to_reg(&c)];
+        let regs = [self.in_reg(&a), self.in_reg(&b), self.in_reg(&c)];
         let dst = self.result_reg(ValType::V128, &[a, b, c]);
         self.masm.vector_ternary(op, dst, regs[0], regs[1], regs[2]);
         self.push_result(ValType::V128, dst);
@@ -622,9 +626,9 @@ impl Sink for Function<'_> {
         let [a, count, _] = self.operand_places(2);
         let count = match count.place {
             Place::Const(bits) => masm::ShiftCount::Imm(bits as u32),
-            _ => masm::ShiftCount::Reg(self.to_reg(&count)),
+            _ => masm::ShiftCount::Reg(self.in_reg(&count)),
         };
-        let src = self.to_reg(&a);
+        let src = self.in_reg(&a);
         let dst = self.result_reg(ValType::V128, &[a]);
         self.masm.vector_shift(op, dst, src, count);
         self.push_result(ValType::V128, dst);
@@ -639,7 +643,7 @@ impl Sink for Function<'_> {
 
     fn splat(&mut self, op: SplatOp) {
         let [a, ..] = self.operand_places(1);
-        let src = self.to_reg(&a);
+        let src = self.in_reg(&a);
         let dst = self.result_reg(ValType::V128, &[a]);
         self.masm.splat(op, dst, src);
         self.push_result(ValType::V128, dst);
@@ -647,7 +651,7 @@ impl Sink for Function<'_> {
 
     fn extract_lane(&mut self, op: ExtractLaneOp, lane: u8) {
         let [a, ..] = self.operand_places(1);
-        let src = self.to_reg(&a);
+        let src = self.in_reg(&a);
         let dst = self.result_reg(op.lane_type(), &[a]);
         self.masm.extract_lane(op, dst, src, lane);
         self.push_result(op.lane_type(), dst);
@@ -655,7 +659,7 @@ impl Sink for Function<'_> {
 
     fn replace_lane(&mut self, op: ReplaceLaneOp, lane: u8) {
         let [a, value, _] = self.operand_places(2);
-        let (src, value) = (self.to_reg(&a), self.to_reg(&value));
+        let (src, value) = (self.in_reg(&a), self.in_reg(&value));
         let dst = self.result_reg(ValType::V128, &[a]);
         self.masm.replace_lane(op, dst, src, value, lane);
         self.push_result(ValType::V128, dst);
@@ -663,7 +667,7 @@ impl Sink for Function<'_> {
 
     fn shuffle(&mut self, lanes: [u8; 16]) {
         let [a, b, _] = self.operand_places(2);
-        let (left, right) = (self.to_reg(&a), self.to_reg(&b));
+        let (left, right) = (self.in_reg(&a), self.in_reg(&b));
         let dst = self.result_reg(ValType::V128, &[a, b]);
         self.masm.shuffle(dst, left, right, lanes);
         self.push_result(ValType::V128, dst);
@@ -685,7 +689,7 @@ impl Sink for Function<'_> {
 
     fn load_lane(&mut self, width: LaneWidth, access: MemoryAccess, lane: u8) {
         let a = self.pop();
-        let src = self.to_reg(&a);
+        let src = self.in_reg(&a);
         let (mem, faults) = self.pop_address(access, width.bytes());
         let dst = self.result_reg(ValType::V128, &[a]);
         self.masm.load_lane(width, dst, src, mem, lane, faults);
@@ -773,7 +777,7 @@ impl Function<'_> {
         match operand.place {
             Place::Const(bits) if !operand.ty.is_float() => Rhs::Imm(bits),
             Place::Slot if operand.ty != ValType::V128 => Rhs::Mem(self.slot(operand)),
-            _ => Rhs::Reg(self.to_reg(operand)),
+            _ => Rhs::Reg(self.in_reg(operand)),
         }
     }
 
@@ -802,7 +806,7 @@ impl Function<'_> {
         let base = if constant.is_some() {
             None
         } else {
-            Some(self.to_reg(other))
+            Some(self.in_reg(other))
         };
         let dst = self.result_reg(ty, &[*a, *b]);
         self.masm.lea_scaled(

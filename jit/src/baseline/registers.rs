@@ -205,7 +205,7 @@ impl Function<'_> {
 
     /// The value of a popped operand in a register: its own, its local's, or a new one. It must not be changed unless it is
     /// the operator's destination.
-    pub(super) fn to_reg(&mut self, operand: &Operand) -> Reg {
+    pub(super) fn in_reg(&mut self, operand: &Operand) -> Reg {
         match operand.place {
             Place::Reg(reg) => reg,
             Place::Local { local, .. } => self.local_reg(local),
@@ -231,7 +231,7 @@ impl Function<'_> {
     /// Pops an operand into a register.
     pub(super) fn pop_reg(&mut self) -> Reg {
         let operand = self.pop();
-        self.to_reg(&operand)
+        self.in_reg(&operand)
     }
 
     /// Pops a second operand: a constant, a place in the frame, or a register.
@@ -240,7 +240,7 @@ impl Function<'_> {
         match operand.place {
             Place::Const(bits) if !operand.ty.is_float() => Rhs::Imm(bits),
             Place::Slot if operand.ty != ValType::V128 => Rhs::Mem(self.slot(&operand)),
-            _ => Rhs::Reg(self.to_reg(&operand)),
+            _ => Rhs::Reg(self.in_reg(&operand)),
         }
     }
 
