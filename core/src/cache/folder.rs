@@ -174,14 +174,14 @@ impl Folder {
                 continue;
             };
             if name.starts_with(UNFINISHED) {
-                if now - stat.st_mtime as i64 > UNFINISHED_SECONDS {
+                if now - stat.st_mtime > UNFINISHED_SECONDS {
                     self.remove(&name);
                 }
             } else if name.ends_with(EXTENSION) {
                 let bytes = u64::try_from(stat.st_size).unwrap_or(0);
                 total += bytes;
                 if name != keep {
-                    files.push(((stat.st_mtime as i64, stat.st_mtime_nsec as u64), bytes, name));
+                    files.push(((stat.st_mtime, stat.st_mtime_nsec), bytes, name));
                 }
             }
         }
