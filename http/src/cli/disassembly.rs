@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::io::{self, Write};
 use std::ops::Range;
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Formatter, Instruction, NasmFormatter};
+use iced_x86::{Decoder, DecoderOptions, Formatter, Instruction, Mnemonic, NasmFormatter};
 use luge_core::compiler::CodeArtifact;
 use wasmparser::{BinaryReader, KnownCustom, Name, Operator, OperatorsReader, Parser, Payload};
 
@@ -24,7 +24,7 @@ use wasmparser::{BinaryReader, KnownCustom, Name, Operator, OperatorsReader, Par
 ///
 /// # Errors
 /// Where no function is called so; the error says it.
-pub fn write(
+pub(super) fn write(
     wasm: &[u8],
     artifact: &CodeArtifact,
     wanted: Option<&str>,
@@ -222,7 +222,7 @@ impl Listing<'_> {
         if let Ok(index) = traps.binary_search_by_key(&at, |site| site.offset) {
             return Some(format!("trap: {}", traps[index].trap));
         }
-        if instruction.flow_control() != FlowControl::Call {
+        if instruction.mnemonic() != Mnemonic::Call {
             return None;
         }
         let target = u32::try_from(instruction.near_branch_target()).ok()?;
