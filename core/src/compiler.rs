@@ -152,6 +152,12 @@ impl<'w> ModuleTranslation<'w> {
         }
     }
 
+    /// Bytes of all bodies that are left: a measure of how much code there will be.
+    pub fn body_bytes(&self) -> u64 {
+        let ranges = self.bodies.as_slice().iter().map(|(_, body)| body.range());
+        ranges.map(|range| range.end.saturating_sub(range.start)).sum()
+    }
+
     /// How many functions are left.
     pub fn remaining(&self) -> usize {
         self.bodies.len()

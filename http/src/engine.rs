@@ -321,3 +321,151 @@ impl Equipped {
         Equipped { engine, linker }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use luge_core::compiler::{CodeArtifact, ModuleTranslation};
+    use luge_core::{Execution, Step, Store};
+
+    use super::*;
+
+    /// `_start` loops for ever.
+    pub(crate) const SPIN: &str = r#"(module (func (export "_start") (loop (br 0))))"#;
+
+    /// A code generator that takes nothing.
+    #[derive(Debug)]
+    struct Declines;
+
+    impl CodeGenerator for Declines {
+        fn name(&self) -> &'static str {
+            "declines"
+        }
+
+        fn fingerprint(&self) -> String {
+            String::new()
+        }
+
+        fn compile(&self, _: &mut ModuleTranslation<'_>) -> Result<CodeArtifact, ModuleError> {
+            Err(ModuleError::Unsupported {
+                tier: "baseline",
+                what: "not today".to_owned(),
+            })
+        }
+    }
+
+    /// Engines whose baseline takes nothing.
+    pub(crate) fn declining() -> Engines {
+        Engines::new(EngineChoice::default(), Ok(Arc::new(Declines)))
+    }
+
+    /// Engines of a machine without machine code.
+    fn unable(tier: Option<Tier>) -> Engines {
+        let bounds = Bounds::Guard;
+        Engines::new(EngineChoice { tier, bounds }, Err(Unavailable))
+    }
+
+    fn spin() -> Vec<u8> {
+        wat::parse_str(SPIN).unwrap()
+    }
+
+    #[test]
+    fn what_the_tier_declines_is_interpreted_and_the_reason_kept() {
+        let engines = declining();
+        assert_eq!(engines.tier(), Tier::Baseline);
+        let compiled = engines.compile(None, &spin()).unwrap();
+        assert_eq!(compiled.tier, Tier::Interp);
+        let reason = compiled.declined.unwrap().to_string();
+        assert!(
+            reason.contains("baseline") && reason.contains("not today"),
+            "{reason}"
+        );
+        let compiled = engines.compile(Some(Tier::Interp), &spin()).unwrap();
+        assert!(compiled.declined.is_none(), "nobody has asked the baseline");
+    }
+
+    #[test]
+    fn a_demanded_tier_is_had_or_an_error() {
+        let error = declining().compile(Some(Tier::Baseline), &spin()).unwrap_err();
+        assert!(error.to_string().contains("not today"), "{error}");
+        let error = unable(None).compile(Some(Tier::Baseline), &spin()).unwrap_err();
+        assert!(matches!(error, CompileError::Unavailable(_)), "{error}");
+    }
+
+    #[test]
+    fn what_is_no_module_is_none_in_any_tier() {
+        let error = declining().compile(None, b"\0asm\x01\0\0\0\x7f").unwrap_err();
+        assert!(
+            matches!(error, CompileError::Module(ModuleError::Invalid { .. })),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn without_machine_code_everything_is_interpreted() {
+        for asked in [None, Some(Tier::Baseline)] {
+            let engines = unable(asked);
+            assert_eq!(engines.tier(), Tier::Interp);
+            assert!(engines.unavailable().is_some(), "the reason is told");
+            let compiled = engines.compile(None, &spin()).unwrap();
+            assert_eq!(
+                (compiled.tier, compiled.declined.is_some()),
+                (Tier::Interp, false)
+            );
+        }
+        assert!(
+            unable(Some(Tier::Interp)).unavailable().is_none(),
+            "that was wanted"
+        );
+    }
+
+    #[test]
+    fn a_server_bounds_its_guests() {
+        let choice = |bounds| EngineChoice { tier: None, bounds };
+        assert_eq!(Engines::for_server(choice(Bounds::None)).unwrap_err(), Unbounded);
+        for bounds in [Bounds::Guard, Bounds::Software] {
+            assert_eq!(Engines::for_server(choice(bounds)).unwrap().bounds(), bounds);
+        }
+        let engines = Engines::for_command(choice(Bounds::None));
+        assert_eq!(engines.bounds(), Bounds::None);
+    }
+
+    #[test]
+    fn a_server_gets_the_core_back_in_every_tier() {
+        let engines = Engines::for_server(EngineChoice::default()).unwrap();
+        for tier in [Tier::Interp, engines.tier()] {
+            let Compiled { module, .. } = engines.compile(Some(tier), &spin()).unwrap();
+            let linked = engines.linker(tier).link(&module).unwrap();
+            let context = WasiCtx::builder().build().unwrap();
+            let engine = engines.engine(tier);
+            let mut store = Store::new(engine, &engine.config().limits.clone(), context);
+            let instance = linked.instantiate(&mut store).unwrap();
+            let start = instance.func(&store, "_start").unwrap();
+            let mut execution = Execution::new(&mut store, start, &[]).unwrap();
+            for _ in 0..3 {
+                assert!(matches!(execution.resume(&mut store, 10_000), Step::Preempted));
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_manifests_and_flags() {
+        use clap::ValueEnum;
+        for tier in Tier::ALL {
+            assert_eq!(Tier::from_str(tier.name(), false), Ok(tier));
+        }
+        for bounds in [Bounds::Guard, Bounds::Software, Bounds::None] {
+            assert_eq!(Bounds::from_str(bounds.name(), false), Ok(bounds));
+        }
+    }
+
+    #[test]
+    fn flags_win() {
+        let manifest = EngineChoice {
+            tier: Some(Tier::Interp),
+            bounds: Bounds::Software,
+        };
+        assert_eq!(manifest.overridden_by(None, None), manifest);
+        let flags = manifest.overridden_by(Some(Tier::Baseline), Some(Bounds::Guard));
+        assert_eq!((flags.tier, flags.bounds), (Some(Tier::Baseline), Bounds::Guard));
+    }
+}

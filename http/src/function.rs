@@ -323,3 +323,41 @@ fn read(source: &ModuleSource) -> Result<Cow<'static, [u8]>, DeployProblem> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tests::{SPIN, declining};
+
+    /// A function of a module that lives as long as the process.
+    fn config(tier: Option<Tier>) -> FunctionConfig {
+        let wasm = wat::parse_str(SPIN).unwrap().leak();
+        let module = ModuleSource::Embedded(wasm);
+        let mut config = FunctionConfig::new("spin".to_owned(), "/spin".to_owned(), module);
+        config.tier = tier;
+        config
+    }
+
+    #[test]
+    fn a_declined_function_is_deployed_all_the_same() {
+        let registry = Registry::deploy(&declining(), vec![config(None)]).unwrap();
+        let function = &registry.functions()[0];
+        assert_eq!(function.tier(), Tier::Interp);
+        assert!(function.declined().is_some() && function.code_bytes() > 0);
+    }
+
+    #[test]
+    fn a_function_that_must_have_its_tier_is_refused_without_it() {
+        let errors = Registry::deploy(&declining(), vec![config(Some(Tier::Baseline))]).unwrap_err();
+        let text = errors[0].to_string();
+        assert!(
+            text.starts_with("function \"spin\": ") && text.contains("not today"),
+            "{text}"
+        );
+        let registry = Registry::deploy(&declining(), vec![config(Some(Tier::Interp))]).unwrap();
+        assert!(
+            registry.functions()[0].declined().is_none(),
+            "its own choice is no fallback"
+        );
+    }
+}

@@ -7,7 +7,7 @@
 //!                        `start` function
 //! ```
 //! The scheduler gives a run a slice of time; the engine counts fuel. The sandbox turns one into the other: it runs
-//! fuel in small chunks and looks at the clock between them. Nothing is instantiated before the first slice, so a
+//! fuel in small chunks, whose size follows what they take, and looks at the clock between them. Nothing is instantiated before the first slice, so a
 //! request that waits in the queue costs its body and no memory, and everything happens on the shard that runs it.
 //!
 //! Nothing here knows how the engine leaves a run and takes it up again. The interpreter keeps the run on the heap; machine
@@ -17,7 +17,7 @@
 //! Two lines of defence keep a guest's failure its own: every trap is a value, and should the engine itself panic, the
 //! scheduler ends this task alone; its store is dropped whole, and the server goes on.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use luge_core::wasi::{Input, Output, WasiCtx};
@@ -47,6 +47,7 @@ pub struct Sandbox {
     function: usize,
     request: RequestId,
     state: State,
+    pace: Pace,
     allowance: LogAllowance,
 }
 
@@ -96,6 +97,7 @@ impl Sandbox {
             function,
             request,
             state,
+            pace: Pace::new(deployed.tier()),
             allowance: LogAllowance::default(),
         })
     }
@@ -119,11 +121,6 @@ impl Sandbox {
         &self.registry.functions()[self.function]
     }
 
-    /// Fuel until the next look at the clock.
-    fn chunk(&self) -> u64 {
-        fuel_chunk(self.function().tier())
-    }
-
     /// Takes the state one step further, for at most one chunk of fuel.
     fn advance(&mut self, state: State) -> (State, Progress) {
         match state {
@@ -131,7 +128,7 @@ impl Sandbox {
                 Ok(state) => (state, Progress::More),
                 Err(failure) => (State::Ended(Err(failure)), Progress::Done),
             },
-            State::Starting(mut run) => match run.execution.resume(&mut run.store, self.chunk()) {
+            State::Starting(mut run) => match run.execution.resume(&mut run.store, self.pace.chunk) {
                 luge_core::Step::Finished => match self.enter(run) {
                     Ok(state) => (state, Progress::More),
                     Err(failure) => (State::Ended(Err(failure)), Progress::Done),
@@ -139,7 +136,7 @@ impl Sandbox {
                 step => self.after(step, run, State::Starting),
             },
             State::Running(mut run) => {
-                let step = run.execution.resume(&mut run.store, self.chunk());
+                let step = run.execution.resume(&mut run.store, self.pace.chunk);
                 self.after(step, run, State::Running)
             }
             State::Ended(_) | State::Gone => (state, Progress::Done),
@@ -234,14 +231,41 @@ impl Sandbox {
     }
 }
 
-/// Fuel between two looks at the clock: some tens of microseconds, against some tens of nanoseconds for the look.
+/// How much fuel a run gets between two looks at the clock.
 ///
-/// In both tiers a unit is about one operator of the module. The interpreter takes one to three nanoseconds for it, machine
-/// code a third of one in a tight loop and one where memory is slow.
-const fn fuel_chunk(tier: Tier) -> u64 {
-    match tier {
-        Tier::Interp => 16 * 1024,
-        Tier::Baseline => 64 * 1024,
+/// What a unit of fuel takes differs a thousandfold. The interpreter needs about two nanoseconds for an operator. Machine
+/// code does twenty in one where locals are in registers, and it pays in advance for branches that it then does not take;
+/// where each load misses the caches it needs twenty nanoseconds for one. So the size is found for each run, from how
+/// long its chunks take.
+#[derive(Debug)]
+struct Pace {
+    chunk: u64,
+}
+
+impl Pace {
+    /// What a chunk should take: long against the tens of nanoseconds that leaving the guest, the look and the way back
+    /// cost, and short against the slice.
+    const GOAL: Duration = Duration::from_micros(20);
+    const LEAST: u64 = 1024;
+    /// Bounds the time by which a guest can be late that turns from the quickest code to the slowest.
+    const MOST: u64 = 512 * 1024;
+
+    /// The pace of a run that nothing is known of.
+    fn new(tier: Tier) -> Pace {
+        let chunk = match tier {
+            Tier::Interp => 16 * 1024,
+            Tier::Baseline => 64 * 1024,
+        };
+        Pace { chunk }
+    }
+
+    /// After a chunk that took so long.
+    fn learn(&mut self, took: Duration) {
+        if took < Self::GOAL / 2 {
+            self.chunk = (self.chunk * 2).min(Self::MOST);
+        } else if took > Self::GOAL * 2 {
+            self.chunk = (self.chunk / 4).max(Self::LEAST);
+        }
     }
 }
 
@@ -295,6 +319,7 @@ enum Progress {
 
 impl Task for Sandbox {
     fn run(&mut self, until: Instant) -> luge_shards::Step {
+        let mut before = Instant::now();
         loop {
             // Moved out and in: after a panic of the engine the scheduler finds nothing half-done here.
             let state = std::mem::replace(&mut self.state, State::Gone);
@@ -303,8 +328,15 @@ impl Task for Sandbox {
             match progress {
                 Progress::Done => return luge_shards::Step::Done,
                 Progress::Blocked(until) => return luge_shards::Step::Blocked { until },
-                Progress::More if Instant::now() >= until => return luge_shards::Step::Preempted,
-                Progress::More => {}
+                Progress::More => {
+                    let now = Instant::now();
+                    // Making the instance counts too, which costs a run the right size of its first chunk at most.
+                    self.pace.learn(now.saturating_duration_since(before));
+                    if now >= until {
+                        return luge_shards::Step::Preempted;
+                    }
+                    before = now;
+                }
             }
         }
     }
@@ -313,6 +345,37 @@ impl Task for Sandbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chunks_grow_and_shrink_to_what_they_should_take() {
+        for tier in Tier::ALL {
+            for unit_ns in [0.02, 0.5, 2.0, 20.0] {
+                let mut pace = Pace::new(tier);
+                let took = |pace: &Pace| Duration::from_secs_f64(pace.chunk as f64 * unit_ns / 1e9);
+                for _ in 0..8 {
+                    pace.learn(took(&pace));
+                }
+                let took = took(&pace);
+                assert!(
+                    (Pace::GOAL / 2..=Pace::GOAL * 2).contains(&took),
+                    "{tier}, {unit_ns} ns: {took:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_have_bounds() {
+        let mut pace = Pace::new(Tier::Baseline);
+        for _ in 0..100 {
+            pace.learn(Duration::ZERO);
+        }
+        assert_eq!(pace.chunk, Pace::MOST);
+        for _ in 0..100 {
+            pace.learn(Duration::from_secs(1));
+        }
+        assert_eq!(pace.chunk, Pace::LEAST);
+    }
 
     #[test]
     fn a_run_brings_a_bounded_number_of_lines_into_the_log() {

@@ -451,3 +451,69 @@ impl Drop for Down<'_> {
         self.0.shard_down();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::config::{FunctionConfig, ModuleSource};
+    use crate::engine::tests::{SPIN, declining};
+
+    /// A log in memory.
+    #[derive(Clone, Default)]
+    struct Text(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Text {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_fallback_is_logged_and_counted() {
+        let module = ModuleSource::Embedded(wat::parse_str(SPIN).expect("valid").leak());
+        let spin = FunctionConfig::new("spin".to_owned(), "/spin".to_owned(), module);
+        let config = Config::for_functions(vec![spin]);
+        let engines = declining();
+        let registry = Registry::deploy(&engines, config.functions.clone()).expect("interpreted");
+
+        let text = Text::default();
+        let writer = text.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || log_deployment(&engines, &registry));
+        let log = String::from_utf8(text.0.lock().expect("no panic").clone()).expect("text");
+        let warning = log.lines().find(|line| line.contains("WARN")).expect("a warning");
+        for part in [
+            "the function is interpreted",
+            "function=\"spin\"",
+            "tier=interp",
+            "wanted=baseline",
+            "not today",
+        ] {
+            assert!(warning.contains(part), "{part} is not in {warning}");
+        }
+
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let addresses = Addresses {
+            listen: local,
+            admin: local,
+        };
+        let shared = Shared::new(config, registry, addresses, 1, || 0);
+        let metrics = shared.exposition.encode().expect("text");
+        for line in [
+            "luge_functions{tier=\"interp\"} 1",
+            "luge_compile_fallbacks_total 1",
+        ] {
+            assert!(metrics.contains(line), "{line} is not in {metrics}");
+        }
+    }
+}

@@ -97,7 +97,7 @@ impl Function<'_> {
         let words = self
             .stack
             .get(height)
-            .map_or_else(|| self.height_words(), |first| first.words);
+            .map_or(self.height_words, |first| first.words);
         // Branches to the end reach as high as the results do.
         let results: u32 = ty.results.iter().map(|&ty| self::words(ty)).sum();
         self.most_words = self.most_words.max(words + results);

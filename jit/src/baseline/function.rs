@@ -40,6 +40,10 @@ pub(super) struct Function<'w> {
     pub(super) stack: Vec<Operand>,
     /// Operands below this position are in their slots, or constants.
     pub(super) flushed: usize,
+    /// Words of the operand area that the stack reaches to.
+    pub(super) height_words: u32,
+    /// Whether the value on top of the stack is in the flags.
+    pub(super) flags_on_top: bool,
     /// Distance of the operand area's upper end from `rbp`.
     pub(super) operands_end: i32,
     pub(super) most_words: u32,
@@ -70,6 +74,8 @@ pub(super) struct Function<'w> {
     pub(super) preemptions: Vec<(masm::Label, masm::Label)>,
     /// Entries of jump tables: where, the table's start, and the target.
     pub(super) table_entries: Vec<(u32, u32, masm::Label)>,
+    /// What the module asks for that this tier does not do.
+    pub(super) unsupported: Option<&'static str>,
     frame_patch: u32,
     fuel_patch: Option<u32>,
     code_limit: u32,
@@ -106,6 +112,8 @@ impl<'w> Function<'w> {
             locals: Vec::new(),
             stack: Vec::new(),
             flushed: 0,
+            height_words: 0,
+            flags_on_top: false,
             operands_end: 0,
             most_words: 0,
             outgoing: 0,
@@ -124,6 +132,7 @@ impl<'w> Function<'w> {
             operators: 0,
             preemptions: Vec::new(),
             table_entries: Vec::new(),
+            unsupported: None,
             frame_patch: 0,
             fuel_patch: None,
             code_limit: 0,
@@ -136,6 +145,8 @@ impl<'w> Function<'w> {
         self.stack.clear();
         self.locals.clear();
         self.flushed = 0;
+        self.height_words = 0;
+        self.flags_on_top = false;
         self.most_words = 0;
         self.outgoing = 0;
         self.holders = [Holder::Nothing; 32];
@@ -599,6 +610,12 @@ impl Sink for Function<'_> {
     }
 
     fn vector_ternary(&mut self, op: VectorTernaryOp) {
+        use VectorTernaryOp as T;
+        let fused = !matches!(op, T::V128Bitselect | T::I32x4RelaxedDotI8x16I7x16AddS);
+        if fused && !self.masm.supports_relaxed_madd() {
+            self.unsupported = Some("fused multiply-add, which this processor does not have");
+            return;
+        }
         let [a, b, c] = self.operand_places(3);
         let regs = [self.to_reg(&a), self.to_reg(&b), self.to_reg(&c)];
         let dst = self.result_reg(ValType::V128, &[a, b, c]);
@@ -746,7 +763,7 @@ impl Sink for Function<'_> {
     }
 
     fn is_exhausted(&self) -> bool {
-        self.is_too_large()
+        self.is_too_large() || self.unsupported.is_some()
     }
 }
 

@@ -66,6 +66,11 @@ impl Masm {
         }
     }
 
+    /// Makes room for so many bytes of code.
+    pub(crate) fn reserve_code(&mut self, bytes: usize) {
+        self.code.reserve(bytes);
+    }
+
     /// What the code may use.
     pub(crate) fn cpu(&self) -> CpuFeatures {
         self.cpu
