@@ -3,6 +3,10 @@
 //! The engine tells a [`CodeObserver`] of each module's code when it has been published and before it goes. What observers
 //! do with it (write a map for `perf`, register it with a debugger) is theirs: the engine knows of no files.
 
+pub use crate::vm::debugger::Debugger;
+pub use crate::vm::marker::FileMarker;
+
+use rustix::time::{ClockId, clock_gettime};
 use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
@@ -41,6 +45,20 @@ pub struct CodeSymbol {
     pub func: Option<u32>,
     /// Where it lies, in bytes from the start of the text.
     pub range: Range<u32>,
+}
+
+/// Nanoseconds of `CLOCK_MONOTONIC`, by which profilers order events.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+/// The kernel's number of this thread, as profilers name it.
+#[must_use]
+pub fn thread_id() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get().unsigned_abs()
 }
 
 /// Tells an observer that code goes when it is dropped.

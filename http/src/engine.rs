@@ -13,7 +13,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use luge_core::cache::CodeCache;
 use luge_core::compiler::{BoundsStrategy, CodeGenerator};
+use luge_core::observer::CodeObserver;
 use luge_core::wasi::{self, WasiCtx};
 use luge_core::{Engine, EngineConfig, Linker, Module, ModuleError};
 use luge_jit::{Baseline, BaselineOptions, CpuFeatures};
@@ -107,6 +109,15 @@ impl EngineChoice {
     }
 }
 
+/// What engines have beside, for machine code only.
+#[derive(Debug, Clone, Default)]
+pub struct Attachments {
+    /// Where code is kept from one process to the next.
+    pub code_cache: Option<Arc<CodeCache>>,
+    /// Who is told where code lies.
+    pub observer: Option<Arc<dyn CodeObserver>>,
+}
+
 /// A server was asked to let guests leave their memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -165,28 +176,32 @@ impl Engines {
     ///
     /// # Errors
     /// If guests could leave their memory.
-    pub fn for_server(choice: EngineChoice) -> Result<Engines, Unbounded> {
+    pub fn for_server(choice: EngineChoice, attachments: Attachments) -> Result<Engines, Unbounded> {
         if choice.bounds == Bounds::None {
             return Err(Unbounded);
         }
-        Ok(Self::new(choice, baseline(choice.bounds, true)))
+        let generator = baseline(choice.bounds, true, false);
+        Ok(Self::new(choice, generator, attachments))
     }
 
     /// Engines of a program that has its process for itself: its code does not count fuel and can be stopped by ending
     /// the process only.
     #[must_use]
-    pub fn for_command(choice: EngineChoice) -> Engines {
-        Self::new(choice, baseline(choice.bounds, false))
+    pub fn for_command(choice: EngineChoice, attachments: Attachments) -> Engines {
+        Self::new(choice, baseline(choice.bounds, false, false), attachments)
     }
 
     /// Engines with any code generator in the place of the baseline.
     pub(crate) fn new(
         choice: EngineChoice,
         generator: Result<Arc<dyn CodeGenerator>, Unavailable>,
+        attachments: Attachments,
     ) -> Engines {
         let machine = |generator| {
             Equipped::new(EngineConfig {
                 compiler: Some(generator),
+                code_cache: attachments.code_cache,
+                observer: attachments.observer,
                 ..EngineConfig::default()
             })
         };
@@ -280,12 +295,20 @@ fn is_the_tiers(error: &ModuleError) -> bool {
     )
 }
 
-fn baseline(bounds: Bounds, fuel: bool) -> Result<Arc<dyn CodeGenerator>, Unavailable> {
+/// The code generator of the baseline tier: whether its code counts `fuel`, and whether it says the `positions` of operators.
+///
+/// # Errors
+/// Where the processor cannot run its code.
+pub(crate) fn baseline(
+    bounds: Bounds,
+    fuel: bool,
+    positions: bool,
+) -> Result<Arc<dyn CodeGenerator>, Unavailable> {
     let cpu = CpuFeatures::detect().ok_or(Unavailable)?;
     Ok(Arc::new(Baseline::new(BaselineOptions {
         bounds: bounds.strategy(),
         fuel,
-        positions: false,
+        positions,
         cpu,
     })))
 }

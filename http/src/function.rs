@@ -109,6 +109,7 @@ impl Function {
             declined,
             time: compile_time,
         } = engines.compile(config.tier, &wasm)?;
+        log_cache(&config.name, &module);
         let linked = engines.linker(tier).link(&module)?;
         if !is_command(&module) {
             return Err(DeployProblem::NoStart);
@@ -208,6 +209,15 @@ impl Function {
     #[must_use]
     pub fn module_bytes(&self) -> usize {
         self.module_bytes
+    }
+}
+
+/// Says where a function's machine code came from, where there is a cache.
+fn log_cache(function: &str, module: &Module) {
+    match module.cache_outcome() {
+        Some(outcome) if outcome.is_ordinary() => tracing::debug!(function, %outcome, "machine code"),
+        Some(outcome) => tracing::warn!(function, %outcome, "machine code"),
+        None => {}
     }
 }
 

@@ -26,6 +26,7 @@ pub mod lifecycle;
 pub mod log;
 pub mod metrics;
 pub mod net;
+pub mod profile;
 pub mod routes;
 pub mod sandbox;
 pub mod server;

@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use luge_core::cache::CodeCache;
 use luge_shards::{
     Capabilities, CoreSelection, CoresError, ListenAddress, ProbeError, Shard, ShardFailed, Shards,
     ShardsConfig, StartError,
@@ -23,7 +24,7 @@ use signal_hook::consts::TERM_SIGNALS;
 use crate::admin::AdminService;
 use crate::config::{Config, ServerLimits};
 use crate::door::{Door, OpenConnections};
-use crate::engine::{Engines, Unbounded};
+use crate::engine::{Attachments, Engines, Unbounded};
 use crate::examples;
 use crate::function::{DeployError, Registry};
 use crate::h1;
@@ -31,6 +32,7 @@ use crate::inflight::InFlight;
 use crate::lifecycle::{Lifecycle, StartupError};
 use crate::metrics::{Deployed, Exposition, ShardMetrics, ShardSource};
 use crate::net::{ShardRuntime, unless};
+use crate::profile::{self, ProfileError};
 use crate::routes::RouteTable;
 use crate::service::{BodyMemory, FunctionService};
 
@@ -48,6 +50,9 @@ pub enum ServeError {
     /// Functions cannot be deployed.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Deploy(Vec<DeployError>),
+    /// Profilers cannot be given names.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// Guests could leave their memory.
     #[error(transparent)]
     Unbounded(#[from] Unbounded),
@@ -113,7 +118,11 @@ pub fn serve(
     if config.listen == config.admin && config.listen.port() != 0 {
         return Err(ServeError::SameAddress(config.listen));
     }
-    let engines = Engines::for_server(config.engine)?;
+    let attachments = Attachments {
+        code_cache: code_cache(&config),
+        observer: profile::asked_for(config.perf_map)?,
+    };
+    let engines = Engines::for_server(config.engine, attachments)?;
     let registry = Registry::deploy(&engines, config.functions.clone()).map_err(ServeError::Deploy)?;
     log_deployment(&engines, &registry);
     let (functions, admin) = (reserve(config.listen)?, reserve(config.admin)?);
@@ -185,6 +194,18 @@ fn cores(config: &Config) -> Result<usize, CoresError> {
         return Err(CoresError::TooFew { asked, available });
     }
     Ok(asked)
+}
+
+/// The code cache, if there is to be one. A server without it is slower to start, and no worse otherwise.
+fn code_cache(config: &Config) -> Option<Arc<CodeCache>> {
+    let folder = config.code_cache.as_deref()?;
+    match CodeCache::open(folder, CodeCache::DEFAULT_BYTES) {
+        Ok(cache) => Some(Arc::new(cache)),
+        Err(reason) => {
+            tracing::warn!(%reason, "functions are compiled each time that the server starts");
+            None
+        }
+    }
 }
 
 /// Says of each function how it will be run, and why not as the server was asked to.

@@ -8,14 +8,19 @@
 //!   stack, run         what a run needs beside: a stack and a record
 //!   switch, signals    the ways in and out of machine code: by call, and by fault
 //!   native             a run of machine code, as safe as a run of the interpreter
+//!   debugger, elf      what GDB is told of code
+//!   marker             how perf finds a file
 //! ```
 //!
 //! Everything outside of this module is `deny(unsafe_code)`.
 
 pub(crate) mod code;
 pub(crate) mod context;
+pub(crate) mod debugger;
+mod elf;
 pub mod layout;
 pub(crate) mod linear;
+pub(crate) mod marker;
 mod mmap;
 pub(crate) mod native;
 mod run;

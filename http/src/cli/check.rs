@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use super::CheckArgs;
 use crate::config::{Config, ModuleSource};
-use crate::engine::Engines;
+use crate::engine::{Attachments, Engines};
 use crate::function::Registry;
 
 /// Checks the manifest and compiles every module. Writes a line per function, or, as the error, a line per problem.
@@ -14,7 +14,7 @@ use crate::function::Registry;
 pub fn check(args: &CheckArgs, out: &mut impl Write) -> Result<io::Result<()>, String> {
     let config = Config::from_file(&args.manifest).map_err(|errors| errors.to_string())?;
     let choice = config.engine.overridden_by(args.engine.tier, args.engine.bounds);
-    let engines = Engines::for_server(choice).map_err(|error| error.to_string())?;
+    let engines = Engines::for_server(choice, Attachments::default()).map_err(|error| error.to_string())?;
     let registry = Registry::deploy(&engines, config.functions).map_err(|errors| {
         let lines: Vec<_> = errors
             .iter()

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use luge_core::features_used;
+use luge_core::compiler::compile;
+use luge_core::{WasmLevel, features_used};
 use wasmparser::{Encoding, Parser, Payload};
 
-use super::InspectArgs;
-use crate::engine::{CompileError, Compiled, EngineChoice, Engines, Tier};
+use super::{InspectArgs, disassembly};
+use crate::engine::{Attachments, Bounds, CompileError, Compiled, EngineChoice, Engines, Tier, baseline};
 use crate::function::is_command;
 
 /// Why a file cannot be inspected.
@@ -22,6 +23,14 @@ pub enum InspectError {
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
+    },
+    /// There is no machine code of it, or none of what was asked for.
+    #[error("{}: {reason}", .path.display())]
+    Code {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// It is no WebAssembly at all.
     #[error("{}: {reason}", .path.display())]
@@ -43,11 +52,24 @@ pub fn inspect(args: &InspectArgs, out: &mut impl Write) -> Result<io::Result<()
         path: path.clone(),
         source,
     })?;
+    if args.asm {
+        return machine_code(&wasm, args.func.as_deref(), out).map_err(|reason| InspectError::Code {
+            path: path.clone(),
+            reason,
+        });
+    }
     let contents = Contents::read(&wasm).map_err(|reason| InspectError::Format {
         path: path.clone(),
         reason,
     })?;
     Ok(write_all(path, &wasm, &contents, out))
+}
+
+/// Writes the module's machine code, as the server runs it.
+fn machine_code(wasm: &[u8], wanted: Option<&str>, out: &mut impl Write) -> Result<io::Result<()>, String> {
+    let generator = baseline(Bounds::default(), true, true).map_err(|error| error.to_string())?;
+    let artifact = compile(WasmLevel::default(), &*generator, wasm).map_err(|error| error.to_string())?;
+    disassembly::write(wasm, &artifact, wanted, out)
 }
 
 /// What the sections say, gathered without judging it.
@@ -173,7 +195,7 @@ fn write_all(path: &Path, wasm: &[u8], contents: &Contents, out: &mut impl Write
     if contents.component {
         return writeln!(out, "a component: Luge runs core modules");
     }
-    let engines = Engines::for_command(EngineChoice::default());
+    let engines = Engines::for_command(EngineChoice::default(), Attachments::default());
     let linker = engines.linker(Tier::Interp);
     writeln!(out, "\nimports")?;
     for (module, name, kind) in &contents.imports {

@@ -11,8 +11,9 @@ use luge_core::wasi::{Input, Output, WasiConfigError, WasiCtx};
 use luge_core::{CallError, Execution, Func, InstantiateError, LinkError, Step, Store, TrapReport};
 
 use super::RunArgs;
-use crate::engine::{CompileError, Compiled, EngineChoice, Engines};
+use crate::engine::{Attachments, CompileError, Compiled, EngineChoice, Engines};
 use crate::function::is_command;
+use crate::profile::{self, ProfileError};
 
 /// Exit code after `--timeout`, as that of `timeout(1)`.
 pub const EXIT_TIMEOUT: u8 = 124;
@@ -86,6 +87,9 @@ pub enum RunProblem {
         /// What is wrong with it.
         source: CompileError,
     },
+    /// Profilers cannot be given names.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// It imports what nobody provides.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -113,7 +117,11 @@ pub fn run(args: &RunArgs) -> Result<Ended, RunProblem> {
     // the process. Nothing is lost by that, since the program's writes are not buffered here.
     let deadline = args.timeout.map(|timeout| (Instant::now() + timeout, timeout));
     let choice = EngineChoice::default().overridden_by(args.engine.tier, args.engine.bounds);
-    let engines = Engines::for_command(choice);
+    let attachments = Attachments {
+        observer: profile::asked_for(args.perf_map)?,
+        code_cache: None,
+    };
+    let engines = Engines::for_command(choice, attachments);
     let Compiled {
         module,
         tier,

@@ -91,6 +91,7 @@ struct Manifest {
 struct EngineTable {
     tier: Option<Tier>,
     bounds: Option<Spanned<Bounds>>,
+    code_cache: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]
@@ -149,6 +150,8 @@ impl Check<'_> {
         self.address(&mut config.listen, "listen", manifest.listen);
         self.address(&mut config.admin, "admin", manifest.admin);
         config.cores = manifest.cores.map(Spanned::into_inner);
+        let code_cache = manifest.engine.code_cache.as_ref();
+        config.code_cache = code_cache.map(|path| self.folder.join(path));
         self.engine(&mut config.engine, manifest.engine);
         self.limits(&mut config.limits, manifest.limits);
         if manifest.function.is_empty() {

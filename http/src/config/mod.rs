@@ -39,6 +39,10 @@ pub struct Config {
     pub cores: Option<NonZeroUsize>,
     /// The tier of the functions, and how machine code stays inside its memory.
     pub engine: EngineChoice,
+    /// The folder in which machine code is kept from one start to the next, if any.
+    pub code_cache: Option<PathBuf>,
+    /// Whether `perf` is told the names of generated code.
+    pub perf_map: bool,
     /// Bounds that hold for the whole server.
     pub limits: ServerLimits,
     /// The deployed functions; names and routes are unique.
@@ -62,6 +66,8 @@ impl Config {
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
             cores: None,
             engine: EngineChoice::default(),
+            code_cache: None,
+            perf_map: false,
             limits: ServerLimits::default(),
             functions,
         }

@@ -432,6 +432,11 @@ impl Sink for Function<'_> {
             Next::Other => None,
         };
         if self.options.positions {
+            // What was taken back, to be done in another way, has no place any more.
+            let here = self.masm.here();
+            let gone = self.positions.iter_mut().rev();
+            gone.take_while(|position| position.offset > here)
+                .for_each(|position| position.offset = here);
             let position = SourcePosition {
                 offset: self.masm.here(),
                 wasm: offset as u32,
