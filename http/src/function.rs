@@ -19,6 +19,8 @@ use crate::config::{FunctionConfig, ModuleSource};
 const STACK_BYTES: usize = 1 << 20;
 /// Calls that may be active at once in one run.
 const CALL_DEPTH: usize = 20_000;
+/// Bytes of exceptions that are referred to: more of them than any program has under way.
+const EXCEPTION_BYTES: usize = 1 << 20;
 /// Elements of a table: function pointers of a large program, and some to grow.
 const TABLE_ELEMENTS: u32 = 1 << 20;
 
@@ -208,6 +210,7 @@ impl Parts {
             table_elements: TABLE_ELEMENTS,
             stack_bytes: STACK_BYTES,
             call_depth: CALL_DEPTH,
+            exception_bytes: EXCEPTION_BYTES,
         };
         let Parts {
             linked,

@@ -405,7 +405,7 @@ impl CodeGenerator for Assembled {
                     trap,
                 })
                 .into(),
-            positions: Vec::new(),
+            ..CodeArtifact::default()
         })
     }
 }
