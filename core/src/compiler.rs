@@ -32,6 +32,10 @@
 //! * **Tail calls** out of the instance close their frame and jump to `tail_call`, with everything in registers. A tail call of a
 //!   host's function (one whose `FuncRef` has no context), or one that passes anything on the stack, is a call and a return:
 //!   the host's trampoline asks its caller's frame who calls.
+//! * **Exceptions.** Code throws by leaving ([`abi::LEAVE_THROW`]), as from a call of the engine. The engine follows the chain of
+//!   `rbp` and looks each return address up in [`CodeArtifact::handlers`], of the module whose context is at `[rbp - 8]`. In
+//!   the innermost frame that catches, code goes on at the handler's target with `rbp`, `rsp`, `r15` and `r14` as after a
+//!   call, and nothing else: what a handler needs of locals and operands is in the frame before any call in its region.
 //! * **Faults.** SIGSEGV, SIGBUS, SIGFPE and SIGILL at an instruction of [`CodeArtifact::traps`] are that trap, with the
 //!   functions that are active as the chain of `rbp` gives them. At any other instruction, and at an access that reaches
 //!   beyond what is reserved for memories, they are a bug of the code generator, after which nothing is certain: the
@@ -48,6 +52,8 @@ use crate::vm::layout::VmLayout;
 use std::fmt::Debug;
 use std::ops::Range;
 use wasmparser::{FuncToValidate, FuncValidatorAllocations, FunctionBody, ValidatorResources};
+
+pub use crate::handlers::{Handler, HandlerTable};
 
 /// A tier that makes machine code.
 pub trait CodeGenerator: Debug + Send + Sync {
@@ -108,6 +114,13 @@ pub mod abi {
     /// Requests below this one are a [`Libcall`](crate::operator::Libcall) by its number (`as u32`), `ecx` and `edx` its
     /// immediates. A request ends by coming back, with the results in the slots, or not at all.
     pub const LEAVE_HOST_CALL: u32 = 0x100;
+
+    /// Throws an exception: `ecx` is the module's number of its tag, and the slots, as many as the payload takes, hold the
+    /// payload. Never comes back.
+    pub const LEAVE_THROW: u32 = 0x101;
+
+    /// Throws the exception that the first slot refers to. Never comes back.
+    pub const LEAVE_THROW_REF: u32 = 0x102;
 
     /// Bytes that every frame which calls provides at its low end, however few the callee needs: a tail call of anything that
     /// fits needs no more than its caller's caller has given.
@@ -322,6 +335,9 @@ pub struct CodeArtifact {
     pub host_calls: Vec<Option<u32>>,
     /// The instructions that can trap, in ascending order: an offset is that of the instruction that faults.
     pub traps: Vec<TrapSite>,
+    /// Where exceptions are caught. What a handler takes lies at `[rsp]`, a slot of 8 bytes behind the other and two for a
+    /// vector, the reference last. [`Handler::place`] is a multiple of 16.
+    pub handlers: HandlerTable,
     /// Where operators begin in the code, in ascending order: for profilers and people, if it was asked for.
     pub positions: Vec<SourcePosition>,
     /// The parts of the code that are data (jump tables, constants), in ascending order: for who disassembles.

@@ -35,8 +35,10 @@ pub mod cache;
 pub mod compiler;
 mod engine;
 mod error;
+mod exception;
 mod execution;
 mod frontend;
+mod handlers;
 mod index_spaces;
 mod instance;
 mod interp;
@@ -60,10 +62,12 @@ pub mod wasi;
 pub use engine::{Engine, EngineConfig, Limits, WasmLevel};
 pub use error::{CallError, InstantiateError, LinkError, ModuleError, RunError};
 pub use execution::{Execution, Step};
-pub use frontend::{BlockSignature, Control, ControlKind, LocalUse, LoopHints, MemoryAccess, Next, Sink};
+pub use frontend::{
+    BlockSignature, Catch, Control, ControlKind, LocalUse, LoopHints, MemoryAccess, Next, Sink,
+};
 pub use linker::{Caller, HostError, Linked, Linker};
 pub use module::{ExportType, ImportType, Module, features_used};
-pub use store::{Extern, Func, Global, Instance, Memory, Store, Table};
+pub use store::{Exception, Extern, Func, Global, Instance, Memory, Store, Table, Tag};
 pub use trap::{BacktraceFrame, Trap, TrapReport};
 pub use types::{ExternType, FuncType, GlobalType, MemoryType, TableType, ValType};
 pub use value::Value;

@@ -20,6 +20,8 @@ use crate::engine::{CompileError, Compiled, Engines, Tier};
 const STACK_BYTES: usize = 1 << 20;
 /// Calls that may be active at once in one interpreted run; machine code is bounded by its stack alone.
 const CALL_DEPTH: usize = 20_000;
+/// Bytes of exceptions that are referred to: more of them than any program has under way.
+const EXCEPTION_BYTES: usize = 1 << 20;
 /// Elements of a table: function pointers of a large program, and some to grow.
 const TABLE_ELEMENTS: u32 = 1 << 20;
 
@@ -238,6 +240,7 @@ impl Parts {
             table_elements: TABLE_ELEMENTS,
             stack_bytes: STACK_BYTES,
             call_depth: CALL_DEPTH,
+            exception_bytes: EXCEPTION_BYTES,
         };
         let Parts {
             linked,

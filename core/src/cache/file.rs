@@ -3,15 +3,16 @@
 //! ```text
 //!      0  magic              "LUGECODE"
 //!      8  version            u32; all numbers are little-endian
-//!     12  counts             7 × u32: funcs, entries, host calls, traps, positions, data, bytes of text
-//!     40  key                32 bytes
-//!     72  tag                32 bytes: HMAC-SHA-256 of all other bytes
-//!    104  funcs              2 × u32 each: where it begins and ends
+//!     12  counts             8 × u32: funcs, entries, host calls, traps, positions, data, words of handlers, bytes of text
+//!     44  key                32 bytes
+//!     76  tag                32 bytes: HMAC-SHA-256 of all other bytes
+//!    108  funcs              2 × u32 each: where it begins and ends
 //!         entries            u32 each, u32::MAX where there is none
 //!         host calls         likewise
 //!         traps              2 × u32 each: offset and number of the trap
 //!         positions          2 × u32 each: offset in the text and in the module
 //!         data               2 × u32 each: where it begins and ends
+//!         handlers           u32 each: see `handlers`
 //!         text               to the end of the file
 //! ```
 //!
@@ -19,7 +20,7 @@
 //! bug of ours has written and signed is no reason to crash.
 
 use super::{CodeKey, Rejection};
-use crate::compiler::{CodeArtifact, SourcePosition, TrapSite};
+use crate::compiler::{CodeArtifact, HandlerTable, SourcePosition, TrapSite};
 use crate::trap::Trap;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -27,14 +28,14 @@ use std::ops::Range;
 
 const MAGIC: [u8; 8] = *b"LUGECODE";
 const VERSION: u32 = 1;
-const COUNTS: usize = 7;
-const KEY: Range<usize> = 40..72;
-const TAG: Range<usize> = 72..104;
+const COUNTS: usize = 8;
+const KEY: Range<usize> = 44..76;
+const TAG: Range<usize> = 76..108;
 /// Bytes of a `None` among trampolines.
 const ABSENT: u32 = u32::MAX;
 
 /// The traps by their numbers in files. A change is a new `VERSION`.
-const TRAPS: [Trap; 11] = [
+const TRAPS: [Trap; 14] = [
     Trap::Unreachable,
     Trap::MemoryOutOfBounds,
     Trap::TableOutOfBounds,
@@ -46,6 +47,9 @@ const TRAPS: [Trap; 11] = [
     Trap::InvalidConversionToInteger,
     Trap::StackExhausted,
     Trap::HostAborted,
+    Trap::UncaughtException,
+    Trap::NullException,
+    Trap::TooManyExceptions,
 ];
 
 /// What files are authenticated with.
@@ -79,9 +83,11 @@ pub(super) fn encode(key: &CodeKey, secret: &Secret, artifact: &CodeArtifact) ->
         entries,
         host_calls,
         traps,
+        handlers,
         positions,
         data,
     } = artifact;
+    let handlers = handlers.to_words();
     let mut file = Vec::with_capacity(TAG.end + text.len() + 8 * (funcs.len() + traps.len()));
     file.extend_from_slice(&MAGIC);
     let counts: [usize; COUNTS] = [
@@ -91,6 +97,7 @@ pub(super) fn encode(key: &CodeKey, secret: &Secret, artifact: &CodeArtifact) ->
         traps.len(),
         positions.len(),
         data.len(),
+        handlers.len(),
         text.len(),
     ];
     let mut numbers = Numbers(&mut file);
@@ -114,6 +121,7 @@ pub(super) fn encode(key: &CodeKey, secret: &Secret, artifact: &CodeArtifact) ->
         .iter()
         .for_each(|position| numbers.pair(position.offset, position.wasm));
     data.iter().for_each(|data| numbers.pair(data.start, data.end));
+    handlers.iter().for_each(|&word| numbers.push(word));
     file.extend_from_slice(text);
     let tag = secret.authenticate(&file).finalize().into_bytes();
     file[TAG].copy_from_slice(&tag);
@@ -141,9 +149,9 @@ pub(super) fn decode(key: &CodeKey, secret: &Secret, file: &[u8]) -> Result<Code
     for count in &mut counts {
         *count = reader.number()? as usize;
     }
-    let [funcs, entries, host_calls, traps, positions, data, text] = counts;
+    let [funcs, entries, host_calls, traps, positions, data, handlers, text] = counts;
     let pairs = funcs + traps + positions + data;
-    if file.len() != TAG.end + pairs * 8 + (entries + host_calls) * 4 + text {
+    if file.len() != TAG.end + pairs * 8 + (entries + host_calls + handlers) * 4 + text {
         return Err(Rejection::Length);
     }
     let mut reader = Reader(&file[TAG.end..]);
@@ -154,6 +162,8 @@ pub(super) fn decode(key: &CodeKey, secret: &Secret, file: &[u8]) -> Result<Code
         traps: reader.list(traps, Reader::trap)?,
         positions: reader.list(positions, Reader::position)?,
         data: reader.list(data, Reader::range)?,
+        handlers: HandlerTable::from_words(&reader.list(handlers, Reader::number)?)
+            .ok_or(Rejection::Tables)?,
         text: reader.0.to_vec(),
     };
     if is_consistent(&artifact) {

@@ -2,7 +2,7 @@
 //! writers at once.
 
 use super::*;
-use crate::compiler::{ModuleTranslation, SourcePosition, TrapSite};
+use crate::compiler::{Handler, HandlerTable, ModuleTranslation, SourcePosition, TrapSite};
 use crate::error::ModuleError;
 use crate::trap::Trap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -29,9 +29,25 @@ pub(super) fn artifact() -> CodeArtifact {
                 trap: Trap::MemoryOutOfBounds,
             },
         ],
+        handlers: handlers(),
         positions: vec![SourcePosition { offset: 2, wasm: 40 }],
         data: ranges(&[(6, 8)]),
     }
+}
+
+fn handlers() -> HandlerTable {
+    let handler = |tag| Handler {
+        tag,
+        with_ref: true,
+        target: 3,
+        place: 16,
+    };
+    let mut handlers = HandlerTable::default();
+    handlers.open(0, &[handler(Some(0)), handler(None)]);
+    handlers.open_tail_call(1);
+    handlers.close(3);
+    handlers.close(4);
+    handlers
 }
 
 fn folder() -> tempfile::TempDir {

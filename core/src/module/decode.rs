@@ -217,6 +217,11 @@ impl Sections {
                     self.types.memories.push(memory_type(&memory.map_err(invalid)?));
                 }
             }
+            Payload::TagSection(tags) => {
+                for tag in tags {
+                    self.types.tags.push(tag.map_err(invalid)?.func_type_idx);
+                }
+            }
             Payload::GlobalSection(globals) => {
                 for global in globals {
                     let global = global.map_err(invalid)?;
@@ -280,7 +285,12 @@ impl Sections {
                 types.imported_globals += 1;
                 Item::Global(types.imported_globals - 1)
             }
-            TypeRef::Tag(_) | TypeRef::FuncExact(_) => {
+            TypeRef::Tag(ty) => {
+                types.tags.push(ty.func_type_idx);
+                types.imported_tags += 1;
+                Item::Tag(types.imported_tags - 1)
+            }
+            TypeRef::FuncExact(_) => {
                 return Err(ModuleError::unsupported_type(&"of an import"));
             }
         };
@@ -393,7 +403,8 @@ fn item(kind: ExternalKind, index: u32) -> Result<Item, ModuleError> {
         ExternalKind::Table => Item::Table(index),
         ExternalKind::Memory => Item::Memory(index),
         ExternalKind::Global => Item::Global(index),
-        ExternalKind::Tag | ExternalKind::FuncExact => {
+        ExternalKind::Tag => Item::Tag(index),
+        ExternalKind::FuncExact => {
             return Err(ModuleError::unsupported_type(&"of an export"));
         }
     })

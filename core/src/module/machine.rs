@@ -4,7 +4,7 @@
 //! and trampoline that can be asked for is there, and lies in the text. That the bytes do what they should is the
 //! code generator's word: an engine that is given one trusts it as it trusts itself.
 
-use crate::compiler::{CodeArtifact, TrapSite};
+use crate::compiler::{CodeArtifact, HandlerTable, TrapSite};
 use crate::error::ModuleError;
 use crate::index_spaces::IndexSpaces;
 use crate::module::Names;
@@ -27,6 +27,7 @@ pub(crate) struct MachineCode {
     entries: Box<[Option<u32>]>,
     host_calls: Box<[Option<u32>]>,
     traps: Box<[TrapSite]>,
+    handlers: HandlerTable,
 }
 
 impl MachineCode {
@@ -63,6 +64,8 @@ impl MachineCode {
                 },
             )
         });
+        let mut handlers = artifact.handlers;
+        handlers.shrink();
         Ok(Self {
             observed,
             text,
@@ -71,6 +74,7 @@ impl MachineCode {
             entries: artifact.entries.into(),
             host_calls: artifact.host_calls.into(),
             traps: artifact.traps.into(),
+            handlers,
         })
     }
 
@@ -104,6 +108,16 @@ impl MachineCode {
     /// If the module imports no function of the type.
     pub(crate) fn host_call(&self, ty: u32) -> usize {
         let offset = self.host_calls[ty as usize].expect("checked when it was published");
+        self.text.start() + offset as usize
+    }
+
+    /// Where exceptions are caught, by offsets.
+    pub(crate) fn handlers(&self) -> &HandlerTable {
+        &self.handlers
+    }
+
+    /// The address of an offset in the code.
+    pub(crate) fn address_of(&self, offset: u32) -> usize {
         self.text.start() + offset as usize
     }
 
@@ -192,6 +206,7 @@ fn check(types: &IndexSpaces, artifact: &CodeArtifact) -> Result<(), &'static st
     if !there(&artifact.host_calls, imported) {
         return Err("a host trampoline is missing");
     }
+    artifact.handlers.check(end as u32, types.tags.len() as u32)?;
     if !artifact.traps.is_sorted_by_key(|site| site.offset) {
         return Err("trap sites in disorder");
     }

@@ -72,6 +72,7 @@ pub(crate) enum Item {
     Table(u32),
     Memory(u32),
     Global(u32),
+    Tag(u32),
 }
 
 /// An element segment.
@@ -205,6 +206,7 @@ impl Module {
             Item::Table(index) => ExternType::Table(types.tables[index as usize]),
             Item::Memory(index) => ExternType::Memory(types.memories[index as usize]),
             Item::Global(index) => ExternType::Global(types.globals[index as usize]),
+            Item::Tag(index) => ExternType::Tag(types.tag_type(index).clone()),
         }
     }
 

@@ -91,7 +91,8 @@ pub(super) unsafe extern "sysv64" fn resume(record: *mut RunRecord, world: *mut 
     )
 }
 
-/// Where code leaves with a request: see [`crate::compiler::abi`].
+/// Where code leaves with a request: see [`crate::compiler::abi`]. What it pushes, `super::unwind` lays out anew where an
+/// exception leads the guest elsewhere.
 ///
 /// # Safety
 /// For machine code alone to call, within [`enter`] or [`resume`], with its context in `r15`.

@@ -56,7 +56,7 @@ macro_rules! for_each_vmctx_field {
 
 /// Changes whenever anything that machine code relies on does: the fields here, register use, or how calls are made. It is
 /// part of the key under which compiled code is kept.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// A table as machine code sees it.
 #[derive(Debug, Clone, Copy)]

@@ -183,7 +183,7 @@ impl Side for Luge {
     fn state(&self) -> Vec<(String, Snapshot)> {
         let exports = self.instance.exports(&self.store).filter_map(|(name, export)| {
             let snapshot = match export {
-                Extern::Func(_) => return None,
+                Extern::Func(_) | Extern::Tag(_) => return None,
                 Extern::Global(global) => Snapshot::Global(from_value(&global.get(&self.store))),
                 Extern::Memory(memory) => Snapshot::Memory(memory.data(&self.store).to_vec()),
                 Extern::Table(table) => Snapshot::Table(u64::from(table.size(&self.store))),

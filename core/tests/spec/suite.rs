@@ -154,13 +154,13 @@ const PROPOSALS: &[(Proposal, bool)] = &[
     (Proposal::TailCall, true),
     (Proposal::MultiMemory, true),
     (Proposal::Memory64, true),
-    (Proposal::ExceptionHandling, false),
+    (Proposal::ExceptionHandling, true),
     (Proposal::FunctionReferences, false),
     (Proposal::GC, false),
     (Proposal::Threads, false),
 ];
 
-/// Scripts of the 3.0 release that use references to functions of a type, garbage-collected types, or exceptions.
+/// Scripts of the 3.0 release that use references to functions of a type, or garbage-collected types.
 const V3_UNCOVERED: &[&str] = &[
     "br_on_non_null.wast",
     "br_on_null.wast",
@@ -169,8 +169,6 @@ const V3_UNCOVERED: &[&str] = &[
     "data.wast",
     "elem.wast",
     "global.wast",
-    "imports.wast",
-    "instance.wast",
     "linking.wast",
     "local_init.wast",
     "ref.wast",

@@ -122,7 +122,7 @@ impl Function<'_> {
     }
 
     /// Before a call that takes the top `count` operands: whatever else is in registers goes to the frame. Changes no register.
-    fn save_for_call(&mut self, count: usize) {
+    pub(super) fn save_for_call(&mut self, count: usize) {
         let first = (self.stack.len() - count) as u32;
         for reg in self.occupied.iter() {
             match self.holders[reg.index()] {
@@ -134,7 +134,7 @@ impl Function<'_> {
     }
 
     /// After a call: its operands are gone, and nothing is in a register.
-    fn after_call(&mut self, count: usize) {
+    pub(super) fn after_call(&mut self, count: usize) {
         for _ in 0..count {
             self.pop();
         }
@@ -237,7 +237,7 @@ impl Function<'_> {
             let at = self.masm.jump_unknown();
             self.link_to(at, func);
         } else {
-            self.direct_call(func, ty);
+            self.outside_of_handlers(|this| this.direct_call(func, ty));
             self.emit_return();
         }
     }
@@ -273,7 +273,7 @@ impl Function<'_> {
             self.masm.bind(plain);
         }
         self.pass_arguments(ty);
-        self.masm.call_func_ref();
+        self.outside_of_handlers(|this| this.masm.call_func_ref());
         self.after_call(ty.params().len());
         self.push_call_results(ty.results());
         self.emit_return();

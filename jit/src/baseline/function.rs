@@ -15,13 +15,15 @@ use super::control::Label;
 use super::moves::{AbiPlace, AbiPlaces, Move};
 use super::place::{Holder, Local, Locations, Operand, Place, RegSet, width, words};
 use crate::masm::{self, Condition, Masm, Mem, Reg, Rhs, SCRATCH, SCRATCH2};
-use luge_core::compiler::{ModuleView, SourcePosition, abi};
+use luge_core::compiler::{HandlerTable, ModuleView, SourcePosition, abi};
 use luge_core::operator::{
     BinaryOp, CompareOp, ExtractLaneOp, LaneWidth, Libcall, LoadOp, ReplaceLaneOp, SplatOp, StoreOp, UnaryOp,
     VectorBinaryOp, VectorLoadOp, VectorShiftOp, VectorTernaryOp, VectorTestOp, VectorUnaryOp,
 };
 use luge_core::vmctx::offsets;
-use luge_core::{BlockSignature, Control, FuncType, LoopHints, MemoryAccess, Next, Sink, Trap, ValType};
+use luge_core::{
+    BlockSignature, Catch, Control, FuncType, LoopHints, MemoryAccess, Next, Sink, Trap, ValType,
+};
 
 /// The compiler of a module's functions, one after the other; its buffers are used again for each.
 pub(super) struct Function<'w> {
@@ -33,6 +35,10 @@ pub(super) struct Function<'w> {
     pub(super) calls: Vec<(u32, u32)>,
     /// Where each compiled function begins.
     pub(super) entries: Vec<u32>,
+    /// Where exceptions are caught.
+    pub(super) handlers: HandlerTable,
+    /// The first handler of the current function.
+    first_handler: usize,
 
     // Of the current function.
     pub(super) results: &'w [ValType],
@@ -112,6 +118,8 @@ impl<'w> Function<'w> {
             positions: Vec::new(),
             calls: Vec::new(),
             entries: Vec::new(),
+            handlers: HandlerTable::default(),
+            first_handler: 0,
             results: &[],
             locals: Vec::new(),
             stack: Vec::new(),
@@ -162,6 +170,7 @@ impl<'w> Function<'w> {
         self.operators = 0;
         self.shifted = None;
         self.result_local = None;
+        self.first_handler = self.handlers.len();
         self.masm.clear_labels();
         self.results = ty.results();
         self.incoming = AbiPlaces::stack_bytes(ty.params())
@@ -232,7 +241,11 @@ impl<'w> Function<'w> {
             self.masm.patch_u32(at, target.wrapping_sub(table));
         }
         let below = (-self.operands_end) as u32 + self.most_words * 8 + self.outgoing;
-        self.masm.patch_frame(self.frame_patch, (below + 15) & !15);
+        let size = (below + 15) & !15;
+        self.masm.patch_frame(self.frame_patch, size);
+        for handler in self.handlers.handlers_mut(self.first_handler) {
+            handler.place = size;
+        }
         if let Some(patch) = self.fuel_patch.take() {
             self.masm.patch_u32(patch, self.operators.clamp(1, 1 << 20));
         }
@@ -728,6 +741,15 @@ impl Sink for Function<'_> {
         self.open_block(ty)
     }
 
+    fn try_table(
+        &mut self,
+        controls: &mut [Control<Label>],
+        ty: BlockSignature<'_>,
+        catches: &[Catch<'_>],
+    ) -> Label {
+        self.open_try_table(controls, ty, catches)
+    }
+
     fn loop_(&mut self, ty: BlockSignature<'_>, hints: &LoopHints<'_>) -> Label {
         self.open_loop(ty, hints)
     }
@@ -764,6 +786,14 @@ impl Sink for Function<'_> {
 
     fn unreachable(&mut self) {
         self.masm.trap(Trap::Unreachable);
+    }
+
+    fn throw(&mut self, tag: u32, ty: &FuncType) {
+        self.throw_exception(tag, ty);
+    }
+
+    fn throw_ref(&mut self) {
+        self.throw_reference();
     }
 
     fn is_exhausted(&self) -> bool {

@@ -6,6 +6,7 @@
 //! | `registers` | which register is given out next, and what has to leave it |
 //! | `control` | labels, loops, and what is in registers where ways meet |
 //! | `calls` | calls and trampolines |
+//! | `exceptions` | throwing, and where what is caught lands |
 //! | `moves` | several moves at once, and the calling convention |
 //! | `place` | the words in which all of them speak |
 //!
@@ -15,6 +16,7 @@
 
 mod calls;
 mod control;
+mod exceptions;
 mod function;
 mod moves;
 mod place;
@@ -107,7 +109,7 @@ impl CodeGenerator for Baseline {
             entries.push(entered.then(|| function.entry_trampoline(ty)));
             host_calls.push(imported.then(|| function.host_trampoline(ty)));
         }
-        let positions = function.positions;
+        let (positions, handlers) = (function.positions, function.handlers);
         let data = function.masm.take_data();
         let (text, traps) = function.masm.into_parts();
         Ok(CodeArtifact {
@@ -116,6 +118,7 @@ impl CodeGenerator for Baseline {
             entries,
             host_calls,
             traps,
+            handlers,
             positions,
             data,
         })
