@@ -349,7 +349,10 @@ mod tests {
                 | Trap::IntegerDivideByZero
                 | Trap::InvalidConversionToInteger
                 | Trap::StackExhausted
-                | Trap::HostAborted => {}
+                | Trap::HostAborted
+                | Trap::UncaughtException
+                | Trap::NullException
+                | Trap::TooManyExceptions => {}
             }
         }
     }
