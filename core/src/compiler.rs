@@ -41,9 +41,11 @@
 //!   beyond what is reserved for memories, they are a bug of the code generator, after which nothing is certain: the
 //!   process is aborted, and says where.
 
+use crate::engine::WasmLevel;
 use crate::error::ModuleError;
 use crate::frontend::{self, Scan, Sink};
 use crate::index_spaces::IndexSpaces;
+use crate::module;
 use crate::trap::Trap;
 use crate::types::{FuncType, GlobalType, MemoryType, TableType, ValType};
 use crate::vm::layout::VmLayout;
@@ -73,13 +75,13 @@ pub trait CodeGenerator: Debug + Send + Sync {
 /// Makes the machine code of a module and publishes nothing: for tools that look at code or keep it.
 ///
 /// # Errors
-/// As of [`Module::new`](crate::Module::new), but that features the level lacks are not named.
+/// As of [`Module::new`](crate::Module::new).
 pub fn compile(
-    level: crate::WasmLevel,
+    level: WasmLevel,
     compiler: &dyn CodeGenerator,
     wasm: &[u8],
 ) -> Result<CodeArtifact, ModuleError> {
-    crate::module::decode::artifact(level, compiler, wasm)
+    module::artifact(level, compiler, wasm)
 }
 
 /// How accesses to linear memory are kept in bounds.
@@ -163,6 +165,12 @@ impl<'w> ModuleTranslation<'w> {
         }
     }
 
+    /// Bytes of all bodies that are left: a measure of how much code there will be.
+    pub fn body_bytes(&self) -> u64 {
+        let ranges = self.bodies.as_slice().iter().map(|(_, body)| body.range());
+        ranges.map(|range| range.end.saturating_sub(range.start)).sum()
+    }
+
     /// How many functions are left.
     pub fn remaining(&self) -> usize {
         self.bodies.len()
@@ -221,6 +229,19 @@ impl FunctionTranslation<'_, '_> {
     /// Where its body begins, in bytes from the module's start.
     pub fn offset(&self) -> u64 {
         self.body.range().start
+    }
+
+    /// Reads and validates the body, and makes nothing of it: what a pass costs before any code is made.
+    ///
+    /// # Errors
+    /// [`ModuleError::Invalid`] where the body is malformed or invalid.
+    pub fn validate(self) -> Result<(), ModuleError> {
+        let mut validator = self
+            .func
+            .into_validator(std::mem::take(&mut self.module.allocations));
+        validator.validate(&self.body).map_err(ModuleError::invalid)?;
+        self.module.allocations = validator.into_allocations();
+        Ok(())
     }
 
     /// Reads and validates the body, and tells `sink` what it means; `label` is the sink's own of the whole body.
@@ -319,6 +340,8 @@ pub struct CodeArtifact {
     pub handlers: HandlerTable,
     /// Where operators begin in the code, in ascending order: for profilers and people, if it was asked for.
     pub positions: Vec<SourcePosition>,
+    /// The parts of the code that are data (jump tables, constants), in ascending order: for who disassembles.
+    pub data: Vec<Range<u32>>,
 }
 
 /// An instruction that can trap.

@@ -1,6 +1,8 @@
 //! The engine: what all modules of a process share, and the limits that bound every guest.
 
+use crate::cache::CodeCache;
 use crate::compiler::CodeGenerator;
+use crate::observer::CodeObserver;
 use crate::types::FuncType;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -104,6 +106,10 @@ pub struct EngineConfig {
     /// that all instances of a store are of the same. The code is run as it comes: a code generator is trusted as the
     /// engine itself.
     pub compiler: Option<Arc<dyn CodeGenerator>>,
+    /// Where machine code is kept from one process to the next, if anywhere.
+    pub code_cache: Option<Arc<CodeCache>>,
+    /// Who is told where machine code lies, if anybody.
+    pub observer: Option<Arc<dyn CodeObserver>>,
 }
 
 /// What all modules of a process share. Cheap to clone; clones are the same engine.

@@ -53,6 +53,9 @@ struct Region {
     tail_call: bool,
 }
 
+/// The number of what is not there.
+const ABSENT: u32 = u32::MAX;
+
 impl HandlerTable {
     /// Begins a region at `start`, which is not before that of the last one. Handlers are tried in order.
     pub fn open(&mut self, start: u32, handlers: &[Handler]) {
@@ -127,6 +130,61 @@ impl HandlerTable {
             }
         }
         (None, looked_at)
+    }
+
+    /// The regions as numbers, to be kept in a file.
+    pub(crate) fn region_numbers(&self) -> impl ExactSizeIterator<Item = [u32; 6]> {
+        self.regions.iter().map(|region| {
+            [
+                region.start,
+                region.end,
+                region.enclosing.unwrap_or(ABSENT),
+                region.first,
+                region.count,
+                u32::from(region.tail_call),
+            ]
+        })
+    }
+
+    /// The handlers likewise.
+    pub(crate) fn handler_numbers(&self) -> impl ExactSizeIterator<Item = [u32; 4]> {
+        self.handlers.iter().map(|handler| {
+            [
+                handler.tag.unwrap_or(ABSENT),
+                u32::from(handler.with_ref),
+                handler.target,
+                handler.place,
+            ]
+        })
+    }
+
+    /// The table that these numbers stand for, which is yet to be checked. `None` where they stand for nothing.
+    pub(crate) fn from_numbers(regions: &[[u32; 6]], handlers: &[[u32; 4]]) -> Option<Self> {
+        let present = |number: u32| Some(number).filter(|&number| number != ABSENT);
+        let truth = |number: u32| (number < 2).then_some(number == 1);
+        let region = |&[start, end, enclosing, first, count, tail_call]: &[u32; 6]| {
+            Some(Region {
+                start,
+                end,
+                enclosing: present(enclosing),
+                first,
+                count,
+                tail_call: truth(tail_call)?,
+            })
+        };
+        let handler = |&[tag, with_ref, target, place]: &[u32; 4]| {
+            Some(Handler {
+                tag: present(tag),
+                with_ref: truth(with_ref)?,
+                target,
+                place,
+            })
+        };
+        Some(Self {
+            regions: regions.iter().map(region).collect::<Option<_>>()?,
+            handlers: handlers.iter().map(handler).collect::<Option<_>>()?,
+            open: Vec::new(),
+        })
     }
 
     /// Bytes that the table takes.
@@ -222,6 +280,17 @@ mod tests {
         assert_eq!(caught(65, 2), Some(4));
         assert_eq!(caught(79, 7), Some(2));
         assert_eq!(caught(80, 7), None);
+    }
+
+    #[test]
+    fn a_table_is_what_its_numbers_say() {
+        let table = nested();
+        let regions: Vec<_> = table.region_numbers().collect();
+        let handlers: Vec<_> = table.handler_numbers().collect();
+        assert_eq!(HandlerTable::from_numbers(&regions, &handlers), Some(table));
+        let mut wrong = regions;
+        wrong[0][5] = 2;
+        assert_eq!(HandlerTable::from_numbers(&wrong, &handlers), None);
     }
 
     #[test]

@@ -31,6 +31,7 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod cache;
 pub mod compiler;
 mod engine;
 mod error;
@@ -43,6 +44,7 @@ mod instance;
 mod interp;
 mod linker;
 mod module;
+pub mod observer;
 pub mod operator;
 mod store;
 mod table;

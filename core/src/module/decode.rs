@@ -7,6 +7,7 @@ use super::{
     ConstExpr, DataSegment, ElementSegment, Export, Import, Item, MachineCode, ModuleInner, Names,
     SegmentMode,
 };
+use crate::cache::{CacheMiss, CacheOutcome, Rejection};
 use crate::compiler::{CodeArtifact, CodeGenerator, ModuleTranslation};
 use crate::engine::{Engine, WasmLevel};
 use crate::error::ModuleError;
@@ -29,18 +30,20 @@ const MAX_MODULE_BYTES: usize = 1 << 30;
 /// Reads a whole module.
 pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, ModuleError> {
     let (sections, bodies) = sections(engine.config().level, wasm)?;
+    let mut cache = None;
     let (code, machine_code) = match &engine.config().compiler {
-        Some(compiler) => (
-            ModuleCode::default(),
-            Some(compile(&**compiler, &sections.types, bodies)?),
-        ),
+        Some(compiler) => {
+            let (published, outcome) = publish(engine, &**compiler, wasm, &sections, bodies)?;
+            cache = outcome;
+            (ModuleCode::default(), Some(published))
+        }
         None => (translate(&sections.types, bodies)?, None),
     };
-    Ok(sections.finish(engine, code, machine_code))
+    Ok(sections.finish(engine, code, machine_code, cache))
 }
 
-/// Makes the machine code of a module without publishing it.
-pub(crate) fn artifact(
+/// Has a tier make machine code of a module, and publishes nothing.
+pub(super) fn artifact(
     level: WasmLevel,
     compiler: &dyn CodeGenerator,
     wasm: &[u8],
@@ -83,12 +86,16 @@ fn component() -> ModuleError {
     }
 }
 
-/// Has a tier make machine code of all function bodies, and publishes it.
-fn compile(
+/// Publishes the machine code of all function bodies: what the engine's cache has, or else what a tier makes of them now.
+///
+/// What the cache has was made of the same bytes at the same level, so that the bodies have been validated then.
+fn publish(
+    engine: &Engine,
     compiler: &dyn CodeGenerator,
-    types: &IndexSpaces,
+    wasm: &[u8],
+    sections: &Sections,
     bodies: Vec<Body<'_>>,
-) -> Result<MachineCode, ModuleError> {
+) -> Result<(MachineCode, Option<CacheOutcome>), ModuleError> {
     let unsupported = |what: &str| ModuleError::Unsupported {
         tier: compiler.name(),
         what: what.to_owned(),
@@ -98,7 +105,31 @@ fn compile(
             "machine code cannot be run on this processor or system",
         ));
     }
-    MachineCode::publish(compiler.name(), types, generate(compiler, types, bodies)?)
+    let config = engine.config();
+    let publish = |artifact| {
+        MachineCode::publish(
+            compiler.name(),
+            &sections.types,
+            artifact,
+            &sections.names,
+            config.observer.as_ref(),
+        )
+    };
+    let Some(cache) = &config.code_cache else {
+        return Ok((publish(generate(compiler, &sections.types, bodies)?)?, None));
+    };
+    let key = cache.key(wasm, config.level, compiler);
+    let miss = match cache.load(&key) {
+        Ok(artifact) => match publish(artifact) {
+            Ok(code) => return Ok((code, Some(CacheOutcome::Hit))),
+            Err(ModuleError::Unsupported { .. }) => CacheMiss::Rejected(Rejection::OtherModule),
+            Err(error) => return Err(error),
+        },
+        Err(miss) => miss,
+    };
+    let artifact = generate(compiler, &sections.types, bodies)?;
+    let stored = cache.store(&key, &artifact);
+    Ok((publish(artifact)?, Some(CacheOutcome::Compiled { miss, stored })))
 }
 
 /// Has a tier make machine code of all function bodies.
@@ -271,7 +302,13 @@ impl Sections {
         Ok(())
     }
 
-    fn finish(self, engine: &Engine, code: ModuleCode, machine_code: Option<MachineCode>) -> ModuleInner {
+    fn finish(
+        self,
+        engine: &Engine,
+        code: ModuleCode,
+        machine_code: Option<MachineCode>,
+        cache: Option<CacheOutcome>,
+    ) -> ModuleInner {
         let signatures = self.types.types.iter().map(|ty| engine.signature(ty)).collect();
         let export_index: HashMap<Box<str>, u32> = self
             .exports
@@ -293,6 +330,7 @@ impl Sections {
             names: self.names,
             code,
             machine_code,
+            cache,
         }
     }
 }

@@ -9,14 +9,19 @@
 //!   switch, signals    the ways in and out of machine code: by call, and by fault
 //!   unwind             the way of an exception through the frames of a run
 //!   native             a run of machine code, as safe as a run of the interpreter
+//!   debugger, elf      what GDB is told of code
+//!   marker             how perf finds a file
 //! ```
 //!
 //! Everything outside of this module is `deny(unsafe_code)`.
 
 pub(crate) mod code;
 pub(crate) mod context;
+pub(crate) mod debugger;
+mod elf;
 pub mod layout;
 pub(crate) mod linear;
+pub(crate) mod marker;
 mod mmap;
 pub(crate) mod native;
 mod run;

@@ -45,27 +45,37 @@ pub(crate) const CONFIGURATIONS: &[Configuration] = &[
     Configuration {
         name: "baseline",
         slice: 1 << 20,
-        compiler: || baseline(BoundsStrategy::Guard),
+        compiler: || baseline(BoundsStrategy::Guard, host()),
     },
     Configuration {
         name: "baseline-software",
         slice: 1 << 20,
-        compiler: || baseline(BoundsStrategy::Software),
+        compiler: || baseline(BoundsStrategy::Software, host()),
     },
     Configuration {
         name: "baseline-preempted",
         slice: 1,
-        compiler: || baseline(BoundsStrategy::Guard),
+        compiler: || baseline(BoundsStrategy::Guard, host()),
+    },
+    // The code of a processor that has the least that is needed.
+    Configuration {
+        name: "baseline-sse",
+        slice: 1 << 20,
+        compiler: || baseline(BoundsStrategy::Guard, CpuFeatures::BASELINE),
     },
 ];
 
+fn host() -> CpuFeatures {
+    CpuFeatures::detect().expect("a processor that machine code is made for")
+}
+
 /// The baseline compiler, whose code counts fuel.
-fn baseline(bounds: BoundsStrategy) -> Option<Arc<dyn CodeGenerator>> {
+fn baseline(bounds: BoundsStrategy, cpu: CpuFeatures) -> Option<Arc<dyn CodeGenerator>> {
     let options = BaselineOptions {
         bounds,
         fuel: true,
         positions: false,
-        cpu: CpuFeatures::detect().expect("a processor that machine code is made for"),
+        cpu,
     };
     Some(Arc::new(Baseline::new(options)))
 }

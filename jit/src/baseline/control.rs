@@ -100,7 +100,7 @@ impl Function<'_> {
         let words = self
             .stack
             .get(height)
-            .map_or_else(|| self.height_words(), |first| first.words);
+            .map_or(self.height_words, |first| first.words);
         // Branches to the end reach as high as the results do.
         let results: u32 = ty.results.iter().map(|&ty| self::words(ty)).sum();
         self.most_words = self.most_words.max(words + results);
@@ -468,6 +468,7 @@ impl Function<'_> {
             self.table_entries.push((at, start, way));
             self.masm.word(0);
         }
+        self.masm.data_since(start);
         for depth in order {
             self.masm.bind(ways[&depth]);
             self.branch(&mut controls[innermost - depth as usize]);

@@ -66,6 +66,9 @@ impl CodeGenerator for Baseline {
     fn compile(&self, module: &mut ModuleTranslation<'_>) -> Result<CodeArtifact, ModuleError> {
         let view = module.module();
         let mut function = Function::new(self.options, view);
+        // What code usually comes to; it grows from there.
+        let expected = module.body_bytes().saturating_mul(2).min(1 << 26);
+        function.masm.reserve_code(usize::try_from(expected).unwrap_or(0));
         let mut funcs = Vec::with_capacity(module.remaining());
         while let Some(translation) = module.next_function()? {
             let index = translation.index() as usize;
@@ -73,6 +76,12 @@ impl CodeGenerator for Baseline {
             function.open(ty, translation.locals(), translation.body_bytes());
             let label = function.body_label();
             translation.translate(&mut function, label)?;
+            if let Some(what) = function.unsupported {
+                return Err(ModuleError::Unsupported {
+                    tier: self.name(),
+                    what: what.to_owned(),
+                });
+            }
             if function.is_too_large() {
                 return Err(ModuleError::TooLarge {
                     what: "the bytes of code that branches carry values with",
@@ -101,6 +110,7 @@ impl CodeGenerator for Baseline {
             host_calls.push(imported.then(|| function.host_trampoline(ty)));
         }
         let (positions, handlers) = (function.positions, function.handlers);
+        let data = function.masm.take_data();
         let (text, traps) = function.masm.into_parts();
         Ok(CodeArtifact {
             text,
@@ -110,6 +120,7 @@ impl CodeGenerator for Baseline {
             traps,
             handlers,
             positions,
+            data,
         })
     }
 }

@@ -43,6 +43,8 @@ pub(crate) struct Masm {
     labels: Labels,
     traps: Vec<TrapSite>,
     constants: vector::Constants,
+    /// Jump tables and constants among the code.
+    data: Vec<std::ops::Range<u32>>,
     /// The register whose value the zero flag tells of, its width, and where the instruction that set it ends.
     zero_flag: Option<(Reg, u32, u32)>,
     /// Labels of this function's trap instructions, one for each kind that is used.
@@ -58,9 +60,15 @@ impl Masm {
             labels: Labels::default(),
             traps: Vec::new(),
             constants: vector::Constants::default(),
+            data: Vec::new(),
             zero_flag: None,
             stubs: Vec::new(),
         }
+    }
+
+    /// Makes room for so many bytes of code.
+    pub(crate) fn reserve_code(&mut self, bytes: usize) {
+        self.code.reserve(bytes);
     }
 
     /// What the code may use.
@@ -78,6 +86,17 @@ impl Masm {
     /// The code and its trap sites.
     pub(crate) fn into_parts(self) -> (Vec<u8>, Vec<TrapSite>) {
         (self.code, self.traps)
+    }
+
+    /// Says that what was emitted from `start` on is data.
+    pub(crate) fn data_since(&mut self, start: u32) {
+        let range = start..self.here();
+        self.data.push(range);
+    }
+
+    /// What was said to be data, in ascending order.
+    pub(crate) fn take_data(&mut self) -> Vec<std::ops::Range<u32>> {
+        std::mem::take(&mut self.data)
     }
 
     /// Overwrites the four bytes at `offset`, for what is known only later.

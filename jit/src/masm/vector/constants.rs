@@ -56,10 +56,12 @@ impl Masm {
         }
         // What lies between is never run: `int3`.
         self.align(SIZE, 0xcc);
+        let start = self.here();
         for (bits, label) in constants {
             self.bind(label);
             self.code.extend_from_slice(&bits.to_le_bytes());
         }
+        self.data_since(start);
     }
 
     /// A constant as an operand.

@@ -60,18 +60,6 @@ macro_rules! extrema {
 extrema!(min_f32 max_f32: minps maxps subps cmpps psrld_imm 10);
 extrema!(min_f64 max_f64: minpd maxpd subpd cmppd psrlq_imm 13);
 
-/// Emits one of the three orders of a fused multiply-add.
-macro_rules! fused {
-    ($masm:ident, $op:ident, $dst:ident, $b:ident, $c:ident; $madd_s:ident $nmadd_s:ident $madd_d:ident $nmadd_d:ident) => {
-        match $op {
-            VectorTernaryOp::F32x4RelaxedMadd => emit!($masm; $madd_s Rx($dst), Rx($b), Rx($c)),
-            VectorTernaryOp::F32x4RelaxedNmadd => emit!($masm; $nmadd_s Rx($dst), Rx($b), Rx($c)),
-            VectorTernaryOp::F64x2RelaxedMadd => emit!($masm; $madd_d Rx($dst), Rx($b), Rx($c)),
-            _ => emit!($masm; $nmadd_d Rx($dst), Rx($b), Rx($c)),
-        }
-    };
-}
-
 impl Masm {
     /// Whether relaxed multiply-add can be emitted. The deterministic profile rounds once, which needs FMA.
     pub(crate) fn supports_relaxed_madd(&self) -> bool {
@@ -84,13 +72,30 @@ impl Masm {
             self.supports_relaxed_madd(),
             "whoever translates has to ask first"
         );
-        if dst == a && dst != c {
-            fused!(self, op, dst, b, c; vfmadd213ps vfnmadd213ps vfmadd213pd vfnmadd213pd);
-        } else if dst == b && dst != c {
-            fused!(self, op, dst, a, c; vfmadd213ps vfnmadd213ps vfmadd213pd vfnmadd213pd);
+        use VectorTernaryOp as O;
+        let negated = matches!(op, O::F32x4RelaxedNmadd | O::F64x2RelaxedNmadd);
+        let factor = if dst == a { b } else { a };
+        let start = if (dst == a || dst == b) && dst != c {
+            let start = self.code.len();
+            if negated {
+                emit!(self; vfnmadd213ps Rx(dst), Rx(factor), Rx(c));
+            } else {
+                emit!(self; vfmadd213ps Rx(dst), Rx(factor), Rx(c));
+            }
+            start
         } else {
             self.movaps(dst, c);
-            fused!(self, op, dst, a, b; vfmadd231ps vfnmadd231ps vfmadd231pd vfnmadd231pd);
+            let start = self.code.len();
+            if negated {
+                emit!(self; vfnmadd231ps Rx(dst), Rx(a), Rx(b));
+            } else {
+                emit!(self; vfmadd231ps Rx(dst), Rx(a), Rx(b));
+            }
+            start
+        };
+        if matches!(op, O::F64x2RelaxedMadd | O::F64x2RelaxedNmadd) {
+            // VEX.W makes them doubles, which `dynasm` forgets.
+            self.code[start + 2] |= 0x80;
         }
     }
 

@@ -41,7 +41,7 @@ impl Masm {
     }
 
     /// `dst = 0 - src`.
-    pub(super) fn from_zero(&mut self, dst: Reg, src: Reg, subtract: Binary) {
+    pub(super) fn negate_lanes(&mut self, dst: Reg, src: Reg, subtract: Binary) {
         let to = self.beside(dst, src);
         self.zero_vector(to);
         subtract(self, to, to, src);

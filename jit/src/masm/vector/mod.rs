@@ -24,6 +24,8 @@ mod lanes;
 mod memory;
 mod shift;
 mod shuffle;
+#[cfg(test)]
+mod tests;
 
 pub(super) use constants::Constants;
 pub(crate) use shift::ShiftCount;
@@ -36,7 +38,6 @@ use luge_core::operator::{VectorBinaryOp, VectorTernaryOp, VectorTestOp, VectorU
 
 impl Masm {
     /// `dst = op src`.
-    #[expect(clippy::too_many_lines, reason = "a table with a line for each operator")]
     pub(crate) fn vector_unary(&mut self, op: VectorUnaryOp, dst: Reg, src: Reg) {
         use VectorUnaryOp as O;
         match op {
@@ -45,10 +46,10 @@ impl Masm {
             O::I16x8Abs => self.pabsw(dst, src),
             O::I32x4Abs => self.pabsd(dst, src),
             O::I64x2Abs => self.abs_qwords(dst, src),
-            O::I8x16Neg => self.from_zero(dst, src, Self::psubb),
-            O::I16x8Neg => self.from_zero(dst, src, Self::psubw),
-            O::I32x4Neg => self.from_zero(dst, src, Self::psubd),
-            O::I64x2Neg => self.from_zero(dst, src, Self::psubq),
+            O::I8x16Neg => self.negate_lanes(dst, src, Self::psubb),
+            O::I16x8Neg => self.negate_lanes(dst, src, Self::psubw),
+            O::I32x4Neg => self.negate_lanes(dst, src, Self::psubd),
+            O::I64x2Neg => self.negate_lanes(dst, src, Self::psubq),
             O::I8x16Popcnt => self.popcnt_bytes(dst, src),
             O::I16x8ExtAddPairwiseI8x16S => self.add_pairs_of_bytes_s(dst, src),
             O::I16x8ExtAddPairwiseI8x16U => self.add_pairs_of_bytes_u(dst, src),

@@ -55,7 +55,7 @@ impl Masm {
         if self.shuffle_by_pattern(dst, a, b, lanes, 31) || self.shuffle_by_pattern(dst, b, a, &swapped, 31) {
             return;
         }
-        // `VSCRATCH2` for the one and `dst` for the other, so that neither source is lost too early.
+        // Both beside `dst`, which may be either.
         let of_a = self.constant(u128::from_le_bytes(
             lanes.map(|lane| if lane < 16 { lane } else { NONE }),
         ));
@@ -100,18 +100,20 @@ impl Masm {
             return true;
         }
         // From the same place of either.
-        if mask == 31 && is(&|i| i | (lanes[usize::from(i)] & 16)) {
-            if let Some(words) = units::<8>(lanes, 2) {
-                let from_b = (0..8).filter(|&i| words[i] >= 8).fold(0, |bits, i| bits | 1 << i);
-                self.pblendw(dst, a, b, from_b);
-                return true;
-            }
+        if mask == 31
+            && is(&|i| i | (lanes[usize::from(i)] & 16))
+            && let Some(words) = units::<8>(lanes, 2)
+        {
+            let from_b = (0..8).filter(|&i| words[i] >= 8).fold(0, |bits, i| bits | 1 << i);
+            self.pblendw(dst, a, b, from_b);
+            return true;
         }
-        if let Some(dwords) = units::<4>(lanes, 4) {
-            if dwords[..2].iter().all(|&dword| dword < 4) && dwords[2..].iter().all(|&dword| dword >= 4) {
-                self.shufps(dst, a, b, order(&dwords));
-                return true;
-            }
+        if let Some(dwords) = units::<4>(lanes, 4)
+            && dwords[..2].iter().all(|&dword| dword < 4)
+            && dwords[2..].iter().all(|&dword| dword >= 4)
+        {
+            self.shufps(dst, a, b, order(&dwords));
+            return true;
         }
         false
     }
