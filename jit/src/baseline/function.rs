@@ -321,6 +321,12 @@ impl<'w> Function<'w> {
     /// Puts the base of a memory other than the first into [`SCRATCH2`].
     fn memory_base(&mut self, memory: u32) {
         if memory != 0 {
+            // What leaves the result's local when its register is claimed may go through this very register.
+            if let Some(local) = self.result_local
+                && (local as usize) < self.locals.len()
+            {
+                self.preserve(local);
+            }
             let at = self.module.layout().memory(memory) + luge_core::vmctx::parts::MEMORY_BASE;
             self.masm.spill_load(SCRATCH2, Mem::new(Reg::VMCTX, at), 8);
         }
