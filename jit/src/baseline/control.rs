@@ -49,7 +49,6 @@ enum Carried {
 }
 
 impl Carried {
-
     fn types(&self) -> &[ValType] {
         match self {
             Self::Nothing => &[],
