@@ -79,6 +79,23 @@ fn open_blocks_with_many_vectors_are_cheap() {
     module.expect("module");
 }
 
+/// What is kept of each open construct is little, but not nothing.
+#[test]
+fn open_constructs_are_bounded() {
+    for (count, fits) in [(100_000, true), (140_000, false)] {
+        let (_, module) = engine_and_module(&format!(
+            "(module (func {} {}))",
+            "loop ".repeat(count),
+            "end ".repeat(count)
+        ));
+        match module {
+            Ok(_) => assert!(fits, "{count}"),
+            Err(ModuleError::TooLarge { have, .. }) => assert!(!fits && have < count as u64, "{count}"),
+            Err(other) => panic!("{count}: {other}"),
+        }
+    }
+}
+
 /// A function that calls itself in the place of a return never ends, and is never out of reach.
 #[test]
 fn endless_tail_recursion_gives_the_core_back() {
