@@ -39,7 +39,7 @@ impl MachineCode {
     pub(super) fn publish(
         tier: &'static str,
         types: &IndexSpaces,
-        artifact: CodeArtifact,
+        mut artifact: CodeArtifact,
         names: &Names,
         observer: Option<&Arc<dyn CodeObserver>>,
     ) -> Result<Self, ModuleError> {
@@ -49,8 +49,7 @@ impl MachineCode {
                 what: format!("of its own fault ({what})"),
             });
         }
-        let mut handlers = artifact.handlers;
-        handlers.shrink();
+        artifact.handlers.shrink();
         let text =
             PublishedCode::new(&artifact.text).map_err(|error| ModuleError::CodeMemory(Arc::new(error)))?;
         let observed = observer.map(|observer| {
@@ -74,7 +73,7 @@ impl MachineCode {
             entries: artifact.entries.into(),
             host_calls: artifact.host_calls.into(),
             traps: artifact.traps.into(),
-            handlers,
+            handlers: artifact.handlers,
         })
     }
 
