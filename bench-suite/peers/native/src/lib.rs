@@ -21,14 +21,16 @@ pub type AnyError = Box<dyn Error + Send + Sync>;
 
 /// Another engine.
 pub trait Peer {
+    /// A compiled module.
+    type Module;
     /// An instance whose export `run` can be called.
     type Instance;
 
-    /// Compiles a module whole and drops the code.
+    /// Compiles a module whole, until its code is ready to run.
     ///
     /// # Errors
     /// Where the engine does not take the module.
-    fn compile(&self, wasm: &[u8]) -> Result<(), AnyError>;
+    fn compile(&self, wasm: &[u8]) -> Result<Self::Module, AnyError>;
 
     /// Compiles and instantiates a module without imports.
     ///
@@ -93,7 +95,7 @@ fn answer<P: Peer>(
             let compiled = peer.compile(&wasm);
             let nanoseconds = thread_cpu_nanoseconds() - before;
             Ok(match compiled {
-                Ok(()) => format!("ok {nanoseconds}"),
+                Ok(_) => format!("ok {nanoseconds}"),
                 Err(error) => format!("unsupported {}", one_line(&*error)),
             })
         }

@@ -6,15 +6,15 @@ use wasmi::{CompilationMode, Config, Engine, Instance, Module, Store, TypedFunc}
 struct Wasmi(Engine);
 
 impl Peer for Wasmi {
+    type Module = Module;
     type Instance = (Store<()>, TypedFunc<i32, i64>);
 
-    fn compile(&self, wasm: &[u8]) -> Result<(), AnyError> {
-        Module::new(&self.0, wasm)?;
-        Ok(())
+    fn compile(&self, wasm: &[u8]) -> Result<Module, AnyError> {
+        Ok(Module::new(&self.0, wasm)?)
     }
 
     fn load(&self, wasm: &[u8]) -> Result<Self::Instance, AnyError> {
-        let module = Module::new(&self.0, wasm)?;
+        let module = self.compile(wasm)?;
         let mut store = Store::new(&self.0, ());
         let instance = Instance::new(&mut store, &module, &[])?;
         let run = instance.get_typed_func(&store, "run")?;
