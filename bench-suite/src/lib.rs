@@ -1,10 +1,20 @@
 //! What the benchmarks measure: guests that are ready to run.
 //!
+//! Two kinds share this crate. `benches/engine.rs` counts instructions against the expectations in the tree; the programs
+//! `kernels` and `compile` measure time against other engines, by [`kernel`], [`lineup`], [`contender`], [`peer`], [`timing`]. See
+//! `bench-suite/README.md`.
+//!
 //! `benches/engine.rs` counts instructions by callgrind and nothing else, so that everything that is not to be measured
 //! (reading a module, linking it, making a store) happens here, before the count begins. Each guest's result is checked
 //! after the run: a benchmark of a wrong answer measures nothing. The expected counts stand in `expected.toml`;
 //! `cargo xtask callgrind` compares them.
 #![forbid(unsafe_code)]
+
+pub mod contender;
+pub mod kernel;
+pub mod lineup;
+pub mod peer;
+pub mod timing;
 
 use luge_core::wasi::{self, Output, WasiCtx, WasiTemplate};
 use luge_core::{Engine, Func, Limits, Linked, Linker, Module, Store, Value};

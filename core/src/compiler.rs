@@ -29,19 +29,31 @@
 //!   but the bases of memories, which never move, and their sizes as lower bounds, for memories never shrink.
 //! * **Calls of what is not of the same module** take the callee's [`FuncRef`](crate::vmctx::FuncRef) in `r11`, set `r15`
 //!   and `r14` from it (of a host's function: null), and restore both afterwards from the own frame and context.
+//! * **Tail calls** out of the instance close their frame and jump to `tail_call`, with everything in registers. A tail call of a
+//!   host's function (one whose `FuncRef` has no context), or one that passes anything on the stack, is a call and a return:
+//!   the host's trampoline asks its caller's frame who calls.
+//! * **Exceptions.** Code throws by leaving ([`abi::LEAVE_THROW`]), as from a call of the engine. The engine follows the chain of
+//!   `rbp` and looks each return address up in [`CodeArtifact::handlers`], of the module whose context is at `[rbp - 8]`. In
+//!   the innermost frame that catches, code goes on at the handler's target with `rbp`, `rsp`, `r15` and `r14` as after a
+//!   call, and nothing else: what a handler needs of locals and operands is in the frame before any call in its region.
 //! * **Faults.** SIGSEGV, SIGBUS, SIGFPE and SIGILL at an instruction of [`CodeArtifact::traps`] are that trap, with the
-//!   functions that are active as the chain of `rbp` gives them. At any other instruction they are a bug of the
-//!   code generator, after which nothing about memory is certain: the process is aborted, and says where.
+//!   functions that are active as the chain of `rbp` gives them. At any other instruction, and at an access that reaches
+//!   beyond what is reserved for memories, they are a bug of the code generator, after which nothing is certain: the
+//!   process is aborted, and says where.
 
+use crate::engine::WasmLevel;
 use crate::error::ModuleError;
 use crate::frontend::{self, Scan, Sink};
 use crate::index_spaces::IndexSpaces;
+use crate::module;
 use crate::trap::Trap;
 use crate::types::{FuncType, GlobalType, MemoryType, TableType, ValType};
 use crate::vm::layout::VmLayout;
 use std::fmt::Debug;
 use std::ops::Range;
 use wasmparser::{FuncToValidate, FuncValidatorAllocations, FunctionBody, ValidatorResources};
+
+pub use crate::handlers::{Handler, HandlerTable};
 
 /// A tier that makes machine code.
 pub trait CodeGenerator: Debug + Send + Sync {
@@ -58,6 +70,18 @@ pub trait CodeGenerator: Debug + Send + Sync {
     /// What `module` gives where a body is malformed or invalid; [`ModuleError::Unsupported`] where the tier cannot take
     /// a function.
     fn compile(&self, module: &mut ModuleTranslation<'_>) -> Result<CodeArtifact, ModuleError>;
+}
+
+/// Makes the machine code of a module and publishes nothing: for tools that look at code or keep it.
+///
+/// # Errors
+/// As of [`Module::new`](crate::Module::new).
+pub fn compile(
+    level: WasmLevel,
+    compiler: &dyn CodeGenerator,
+    wasm: &[u8],
+) -> Result<CodeArtifact, ModuleError> {
+    module::artifact(level, compiler, wasm)
 }
 
 /// How accesses to linear memory are kept in bounds.
@@ -90,6 +114,17 @@ pub mod abi {
     /// Requests below this one are a [`Libcall`](crate::operator::Libcall) by its number (`as u32`), `ecx` and `edx` its
     /// immediates. A request ends by coming back, with the results in the slots, or not at all.
     pub const LEAVE_HOST_CALL: u32 = 0x100;
+
+    /// Throws an exception: `ecx` is the module's number of its tag, and the slots, as many as the payload takes, hold the
+    /// payload. Never comes back.
+    pub const LEAVE_THROW: u32 = 0x101;
+
+    /// Throws the exception that the first slot refers to. Never comes back.
+    pub const LEAVE_THROW_REF: u32 = 0x102;
+
+    /// Bytes that every frame which calls provides at its low end, however few the callee needs: a tail call of anything that
+    /// fits needs no more than its caller's caller has given.
+    pub const LEAST_STACK_BYTES: u32 = 64;
 
     /// How many 8-byte slots a call of the engine has to provide, however few it uses.
     pub const LEAVE_SLOTS: usize = 4;
@@ -128,6 +163,12 @@ impl<'w> ModuleTranslation<'w> {
             types: self.types,
             layout: self.layout,
         }
+    }
+
+    /// Bytes of all bodies that are left: a measure of how much code there will be.
+    pub fn body_bytes(&self) -> u64 {
+        let ranges = self.bodies.as_slice().iter().map(|(_, body)| body.range());
+        ranges.map(|range| range.end.saturating_sub(range.start)).sum()
     }
 
     /// How many functions are left.
@@ -188,6 +229,19 @@ impl FunctionTranslation<'_, '_> {
     /// Where its body begins, in bytes from the module's start.
     pub fn offset(&self) -> u64 {
         self.body.range().start
+    }
+
+    /// Reads and validates the body, and makes nothing of it: what a pass costs before any code is made.
+    ///
+    /// # Errors
+    /// [`ModuleError::Invalid`] where the body is malformed or invalid.
+    pub fn validate(self) -> Result<(), ModuleError> {
+        let mut validator = self
+            .func
+            .into_validator(std::mem::take(&mut self.module.allocations));
+        validator.validate(&self.body).map_err(ModuleError::invalid)?;
+        self.module.allocations = validator.into_allocations();
+        Ok(())
     }
 
     /// Reads and validates the body, and tells `sink` what it means; `label` is the sink's own of the whole body.
@@ -281,8 +335,13 @@ pub struct CodeArtifact {
     pub host_calls: Vec<Option<u32>>,
     /// The instructions that can trap, in ascending order: an offset is that of the instruction that faults.
     pub traps: Vec<TrapSite>,
+    /// Where exceptions are caught. What a handler takes lies at `[rsp]`, a slot of 8 bytes behind the other and two for a
+    /// vector, the reference last. [`Handler::place`] is a multiple of 16.
+    pub handlers: HandlerTable,
     /// Where operators begin in the code, in ascending order: for profilers and people, if it was asked for.
     pub positions: Vec<SourcePosition>,
+    /// The parts of the code that are data (jump tables, constants), in ascending order: for who disassembles.
+    pub data: Vec<Range<u32>>,
 }
 
 /// An instruction that can trap.

@@ -1,6 +1,8 @@
 //! The engine: what all modules of a process share, and the limits that bound every guest.
 
+use crate::cache::CodeCache;
 use crate::compiler::CodeGenerator;
+use crate::observer::CodeObserver;
 use crate::types::FuncType;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,8 +16,9 @@ pub enum WasmLevel {
     /// WebAssembly 2.0 (2022).
     V2,
     /// All that the engine implements: WebAssembly 2.0, and of 3.0 (2025) relaxed vector instructions in the deterministic
-    /// profile, longer constant expressions, tail calls and several memories. Garbage collection, function references,
-    /// exceptions, 64-bit memories, and threads, which are no part of it, are refused by name.
+    /// profile, longer constant expressions, tail calls, several memories, 64-bit memories and tables, and exceptions. Garbage
+    /// collection, function references, the exceptions of before 3.0, and threads, which are no part of it, are refused by
+    /// name.
     #[default]
     Latest,
 }
@@ -31,7 +34,14 @@ impl WasmLevel {
             "reference-types",
             "simd",
         ];
-        const LATEST: [&str; 4] = ["relaxed-simd", "extended-const", "tail-call", "multi-memory"];
+        const LATEST: [&str; 6] = [
+            "relaxed-simd",
+            "extended-const",
+            "tail-call",
+            "multi-memory",
+            "memory64",
+            "exceptions",
+        ];
         feature == "mutable-global"
             || (self != Self::V1 && V2.contains(&feature))
             || (self == Self::Latest && LATEST.contains(&feature))
@@ -48,6 +58,8 @@ impl WasmLevel {
                     | WasmFeatures::EXTENDED_CONST
                     | WasmFeatures::TAIL_CALL
                     | WasmFeatures::MULTI_MEMORY
+                    | WasmFeatures::MEMORY64
+                    | WasmFeatures::EXCEPTIONS
             }
         }
     }
@@ -64,10 +76,13 @@ pub struct Limits {
     pub stack_bytes: usize,
     /// Calls that may be active at once in the interpreter. Machine code is bounded by its stack alone.
     pub call_depth: usize,
+    /// Bytes that all exceptions of a store may take to which guests hold references; those that are only thrown and
+    /// caught take none.
+    pub exception_bytes: usize,
 }
 
 impl Default for Limits {
-    /// 4 GiB of memory, ten million table elements, 1 MiB of stack and 20,000 calls: bounds for a command line. A server
+    /// 4 GiB of memory, ten million table elements, 1 MiB of stack, 20,000 calls and 16 MiB of exceptions: bounds for a command line. A server
     /// sets its own.
     fn default() -> Self {
         Self {
@@ -75,6 +90,7 @@ impl Default for Limits {
             table_elements: 10_000_000,
             stack_bytes: 1 << 20,
             call_depth: 20_000,
+            exception_bytes: 16 << 20,
         }
     }
 }
@@ -90,6 +106,10 @@ pub struct EngineConfig {
     /// that all instances of a store are of the same. The code is run as it comes: a code generator is trusted as the
     /// engine itself.
     pub compiler: Option<Arc<dyn CodeGenerator>>,
+    /// Where machine code is kept from one process to the next, if anywhere.
+    pub code_cache: Option<Arc<CodeCache>>,
+    /// Who is told where machine code lies, if anybody.
+    pub observer: Option<Arc<dyn CodeObserver>>,
 }
 
 /// What all modules of a process share. Cheap to clone; clones are the same engine.

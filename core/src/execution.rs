@@ -5,9 +5,10 @@
 
 use crate::compiler::abi::HOST_SLOTS;
 use crate::error::{CallError, RunError};
+use crate::exception;
 use crate::interp::Exit;
 use crate::linker::{Caller, HostError};
-use crate::store::{Func, FuncEntity, Store};
+use crate::store::{Func, FuncEntity, Store, StoreInner};
 use crate::tier::Tier;
 use crate::trap::{Trap, TrapReport};
 use crate::types::FuncType;
@@ -92,6 +93,9 @@ impl Execution {
                 })),
             },
         };
+        if !matches!(state, State::Ended(_)) {
+            store.inner.runs += 1;
+        }
         Ok(Self {
             func,
             tier,
@@ -118,7 +122,7 @@ impl Execution {
                 State::Wasm => match self.tier.run(&mut store.inner, fuel) {
                     Exit::Finished => return self.finish(store),
                     Exit::Preempted => return Step::Preempted,
-                    Exit::Trapped(report) => return self.end(Step::Trapped(report)),
+                    Exit::Trapped(report) => return self.end(&mut store.inner, Step::Trapped(report)),
                     Exit::Host { func, base, instance } => {
                         fuel = self.tier.fuel_left();
                         self.state = State::Host {
@@ -133,10 +137,10 @@ impl Execution {
                     match called {
                         Ok(()) => {}
                         Err(HostError::Block { until }) => return Step::Blocked { until },
-                        Err(HostError::Exit(code)) => return self.end(Step::Exited(code)),
+                        Err(HostError::Exit(code)) => return self.end(&mut store.inner, Step::Exited(code)),
                         Err(HostError::Trap(trap)) => {
                             let report = self.tier.report(&store.inner, trap);
-                            return self.end(Step::Trapped(report));
+                            return self.end(&mut store.inner, Step::Trapped(report));
                         }
                     }
                     if instance.is_none() {
@@ -189,12 +193,14 @@ impl Execution {
         (called, caller.cost)
     }
 
-    fn finish<T>(&mut self, store: &Store<T>) -> Step {
+    fn finish<T>(&mut self, store: &mut Store<T>) -> Step {
         self.results = Value::read_slots(self.ty.results(), &store.inner, self.tier.slots_mut());
-        self.end(Step::Finished)
+        self.end(&mut store.inner, Step::Finished)
     }
 
-    fn end(&mut self, step: Step) -> Step {
+    fn end(&mut self, store: &mut StoreInner, step: Step) -> Step {
+        store.runs -= 1;
+        exception::reclaim(store);
         self.state = State::Ended(step.clone());
         step
     }

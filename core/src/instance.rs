@@ -7,7 +7,7 @@
 
 use crate::error::{InstantiateError, LinkError};
 use crate::module::{ConstExpr, Item, Module, ModuleInner, SegmentMode};
-use crate::store::{Extern, Func, FuncEntity, Global, Instance, Memory, Store, StoreInner, Table};
+use crate::store::{Extern, Func, FuncEntity, Global, Instance, Memory, Store, StoreInner, Table, Tag};
 use crate::table::bounds;
 use crate::trap::{Trap, TrapReport};
 use crate::types::ExternType;
@@ -21,6 +21,7 @@ pub(crate) struct InstanceEntity {
     pub(crate) tables: Box<[u32]>,
     pub(crate) memories: Box<[u32]>,
     pub(crate) globals: Box<[u32]>,
+    pub(crate) tags: Box<[u32]>,
     /// References of each element segment; empty once dropped.
     pub(crate) elements: Box<[Box<[u64]>]>,
     pub(crate) dropped_data: Box<[bool]>,
@@ -69,6 +70,7 @@ impl InstanceEntity {
             Item::Table(index) => Extern::Table(Table::new_handle(store, self.tables[index as usize])),
             Item::Memory(index) => Extern::Memory(Memory::new_handle(store, self.memories[index as usize])),
             Item::Global(index) => Extern::Global(Global::new_handle(store, self.globals[index as usize])),
+            Item::Tag(index) => Extern::Tag(Tag::new_handle(store, self.tags[index as usize])),
         }
     }
 }
@@ -107,6 +109,7 @@ pub(crate) fn instantiate<T>(
         tables: spaces.tables.into(),
         memories: spaces.memories.into(),
         globals: spaces.globals.into(),
+        tags: spaces.tags.into(),
         elements,
         dropped_data: vec![false; module.inner().data().len()].into(),
         context: None,
@@ -128,6 +131,7 @@ struct Spaces {
     tables: Vec<u32>,
     memories: Vec<u32>,
     globals: Vec<u32>,
+    tags: Vec<u32>,
 }
 
 impl Spaces {
@@ -139,6 +143,7 @@ impl Spaces {
                 Extern::Table(table) => spaces.tables.push(table.index(store) as u32),
                 Extern::Memory(memory) => spaces.memories.push(memory.index(store) as u32),
                 Extern::Global(global) => spaces.globals.push(global.index(store) as u32),
+                Extern::Tag(tag) => spaces.tags.push(tag.index(store) as u32),
             }
         }
         spaces
@@ -165,6 +170,9 @@ impl Spaces {
         }
         for &ty in &types.memories[types.imported_memories as usize..] {
             self.memories.push(store.add_memory(ty)?);
+        }
+        for &ty in &types.tags[types.imported_tags as usize..] {
+            self.tags.push(store.add_tag(types.type_at(ty).clone()));
         }
         let defined = &types.globals[types.imported_globals as usize..];
         for (&ty, init) in defined.iter().zip(module.inner().globals()) {
@@ -223,16 +231,21 @@ pub(crate) fn matches(wanted: &ExternType, provided: &ExternType) -> bool {
         (ExternType::Func(wanted), ExternType::Func(provided)) => wanted == provided,
         (ExternType::Table(wanted), ExternType::Table(provided)) => {
             wanted.element == provided.element
+                && wanted.table64 == provided.table64
                 && limits(
                     (wanted.minimum, wanted.maximum),
                     (provided.minimum, provided.maximum),
                 )
         }
-        (ExternType::Memory(wanted), ExternType::Memory(provided)) => limits(
-            (wanted.minimum, wanted.maximum),
-            (provided.minimum, provided.maximum),
-        ),
+        (ExternType::Memory(wanted), ExternType::Memory(provided)) => {
+            wanted.memory64 == provided.memory64
+                && limits(
+                    (wanted.minimum, wanted.maximum),
+                    (provided.minimum, provided.maximum),
+                )
+        }
         (ExternType::Global(wanted), ExternType::Global(provided)) => wanted == provided,
+        (ExternType::Tag(wanted), ExternType::Tag(provided)) => wanted == provided,
         _ => false,
     }
 }

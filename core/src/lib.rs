@@ -1,13 +1,13 @@
-//! Luge's WebAssembly engine: decode, validate, translate, interpret; instances, memory, traps, WASI.
+//! Luge's WebAssembly engine: decode, validate, translate, interpret or run machine code; instances, memory, traps, WASI.
 //!
 //! ```text
 //!   bytes ──► module::decode ──► frontend (one visitor) ──► Sink: a tier ──► code
 //!                                     │ operator table                        │
 //!                                     ▼                                       ▼
-//!   Linker ──► Linked module ──► Store + Instance ──► Execution ──► interp (machine, dispatch)
-//!                                     │
-//!                                     ▼
-//!                                vm: reserved address space, layout shared with machine code
+//!   Linker ──► Linked module ──► Store + Instance ──► Execution ──► tier: interp (machine, dispatch)
+//!                                     │                              │   or vm::native
+//!                                     ▼                              ▼
+//!                                vm: reserved address space, machine code, the ways in and out of it
 //! ```
 //!
 //! The engine does no network I/O and starts no threads. A guest can end only its own run: every fault of its is a
@@ -31,16 +31,20 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub mod cache;
 pub mod compiler;
 mod engine;
 mod error;
+mod exception;
 mod execution;
 mod frontend;
+mod handlers;
 mod index_spaces;
 mod instance;
 mod interp;
 mod linker;
 mod module;
+pub mod observer;
 pub mod operator;
 mod store;
 mod table;
@@ -58,10 +62,12 @@ pub mod wasi;
 pub use engine::{Engine, EngineConfig, Limits, WasmLevel};
 pub use error::{CallError, InstantiateError, LinkError, ModuleError, RunError};
 pub use execution::{Execution, Step};
-pub use frontend::{BlockSignature, Control, ControlKind, LocalUse, LoopHints, MemoryAccess, Next, Sink};
+pub use frontend::{
+    BlockSignature, Catch, Control, ControlKind, LocalUse, LoopHints, MemoryAccess, Next, Sink,
+};
 pub use linker::{Caller, HostError, Linked, Linker};
 pub use module::{ExportType, ImportType, Module, features_used};
-pub use store::{Extern, Func, Global, Instance, Memory, Store, Table};
+pub use store::{Exception, Extern, Func, Global, Instance, Memory, Store, Table, Tag};
 pub use trap::{BacktraceFrame, Trap, TrapReport};
 pub use types::{ExternType, FuncType, GlobalType, MemoryType, TableType, ValType};
 pub use value::Value;

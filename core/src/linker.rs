@@ -262,6 +262,7 @@ fn external_type<T>(store: &Store<T>, external: Extern) -> ExternType {
         Extern::Table(table) => ExternType::Table(table.ty(store)),
         Extern::Memory(memory) => ExternType::Memory(memory.ty(store)),
         Extern::Global(global) => ExternType::Global(global.ty(store)),
+        Extern::Tag(tag) => ExternType::Tag(tag.ty(store)),
     }
 }
 

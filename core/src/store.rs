@@ -8,6 +8,7 @@
 
 use crate::engine::{Engine, Limits, Signature};
 use crate::error::InstantiateError;
+use crate::exception::Exceptions;
 use crate::instance::InstanceEntity;
 use crate::linker::HostFunc;
 use crate::table::{Table as TableEntity, bounds};
@@ -37,6 +38,11 @@ pub(crate) struct StoreInner {
     pub(crate) tables: Vec<TableEntity>,
     pub(crate) memories: Vec<LinearMemory>,
     pub(crate) globals: Vec<GlobalEntity>,
+    /// Type of each tag. A tag is itself by its number: two of one type are two.
+    pub(crate) tags: Vec<FuncType>,
+    pub(crate) exceptions: Exceptions,
+    /// How many runs have begun and not ended.
+    pub(crate) runs: u32,
     /// What machine code sees of the above.
     pub(crate) native: Published,
     /// What all tables have together, which the limits bound.
@@ -112,6 +118,10 @@ handles! {
     Memory;
     /// A global of a store.
     Global;
+    /// A tag of a store, by which exceptions are told apart.
+    Tag;
+    /// An exception of a store. It stays there for as long as the store.
+    Exception;
     /// An instance of a store.
     Instance;
 }
@@ -127,6 +137,8 @@ pub enum Extern {
     Memory(Memory),
     /// A global.
     Global(Global),
+    /// A tag of exceptions.
+    Tag(Tag),
 }
 
 impl<T> Store<T> {
@@ -144,6 +156,9 @@ impl<T> Store<T> {
                 tables: Vec::new(),
                 memories: Vec::new(),
                 globals: Vec::new(),
+                tags: Vec::new(),
+                exceptions: Exceptions::default(),
+                runs: 0,
                 native: Published::default(),
                 table_elements: 0,
             },
@@ -233,6 +248,11 @@ impl StoreInner {
         self.globals.len() as u32 - 1
     }
 
+    pub(crate) fn add_tag(&mut self, ty: FuncType) -> u32 {
+        self.tags.push(ty);
+        self.tags.len() as u32 - 1
+    }
+
     /// Memory `memory` of an instance.
     pub(crate) fn memory_of(&mut self, instance: usize, memory: u32) -> &mut LinearMemory {
         let memory = self.instances[instance].memories[memory as usize];
@@ -296,9 +316,10 @@ impl StoreInner {
             Value::F32(bits) => u64::from(bits),
             Value::F64(bits) => bits,
             Value::V128(bits) => return [bits as u64, (bits >> 64) as u64],
-            Value::FuncRef(None) | Value::ExternRef(None) => 0,
+            Value::FuncRef(None) | Value::ExternRef(None) | Value::ExnRef(None) => 0,
             Value::FuncRef(Some(func)) => func.index(self) as u64 + 1,
             Value::ExternRef(Some(number)) => u64::from(number) + 1,
+            Value::ExnRef(Some(exception)) => exception.index(self) as u64 + 1,
         };
         [slot, 0]
     }
@@ -317,6 +338,11 @@ impl StoreInner {
                     .map(|index| Func::new_handle(self, index as u32)),
             ),
             ValType::ExternRef => Value::ExternRef(slot.checked_sub(1).map(|number| number as u32)),
+            ValType::ExnRef => {
+                self.exceptions.keep(slot);
+                let exception = slot.checked_sub(1);
+                Value::ExnRef(exception.map(|index| Exception::new_handle(self, index as u32)))
+            }
         }
     }
 }
@@ -370,6 +396,26 @@ impl Global {
             "a mutable global of the value's type"
         );
         global.slot = slot;
+    }
+}
+
+impl Tag {
+    /// A tag of the embedder's own, whose exceptions carry `ty`'s parameters.
+    ///
+    /// # Panics
+    /// If the type has results: a mistake of the embedder's.
+    pub fn new<T>(store: &mut Store<T>, ty: FuncType) -> Self {
+        assert!(
+            ty.results().is_empty(),
+            "an exception has a payload and no results"
+        );
+        let index = store.inner.add_tag(ty);
+        Self::new_handle(&store.inner, index)
+    }
+
+    /// Its type.
+    pub fn ty<T>(&self, store: &Store<T>) -> FuncType {
+        store.inner.tags[self.index(&store.inner)].clone()
     }
 }
 

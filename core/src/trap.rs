@@ -36,6 +36,15 @@ pub enum Trap {
     /// A NaN was truncated to an integer.
     #[error("invalid conversion to integer")]
     InvalidConversionToInteger,
+    /// An exception was thrown that no handler of the run catches (exception handling proposal).
+    #[error("uncaught exception")]
+    UncaughtException,
+    /// `throw_ref` was given a null reference.
+    #[error("null exception reference")]
+    NullException,
+    /// The exceptions to which the guest holds references would take more than the limits allow.
+    #[error("too many exceptions are referred to")]
+    TooManyExceptions,
     /// Calls are nested deeper, or their frames are larger, than the limits allow.
     #[error("call stack exhausted")]
     StackExhausted,

@@ -1,4 +1,4 @@
-//! The type language of WebAssembly 2.0, as far as this engine speaks it.
+//! The type language of WebAssembly, as far as this engine speaks it.
 
 use std::fmt;
 
@@ -20,6 +20,8 @@ pub enum ValType {
     FuncRef,
     /// Nullable reference to something of the embedder's.
     ExternRef,
+    /// Nullable reference to an exception.
+    ExnRef,
 }
 
 impl ValType {
@@ -34,6 +36,7 @@ impl ValType {
             wasmparser::ValType::V128 => Self::V128,
             wasmparser::ValType::Ref(r) if r == wasmparser::RefType::FUNCREF => Self::FuncRef,
             wasmparser::ValType::Ref(r) if r == wasmparser::RefType::EXTERNREF => Self::ExternRef,
+            wasmparser::ValType::Ref(r) if r == wasmparser::RefType::EXNREF => Self::ExnRef,
             wasmparser::ValType::Ref(_) => return None,
         })
     }
@@ -60,6 +63,7 @@ impl ValType {
             Self::V128 => &[Self::V128],
             Self::FuncRef => &[Self::FuncRef],
             Self::ExternRef => &[Self::ExternRef],
+            Self::ExnRef => &[Self::ExnRef],
         }
     }
 }
@@ -74,6 +78,7 @@ impl fmt::Display for ValType {
             Self::V128 => "v128",
             Self::FuncRef => "funcref",
             Self::ExternRef => "externref",
+            Self::ExnRef => "exnref",
         })
     }
 }
@@ -148,12 +153,15 @@ impl fmt::Display for FuncType {
 /// The type of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TableType {
-    /// [`ValType::FuncRef`] or [`ValType::ExternRef`].
+    /// [`ValType::FuncRef`], [`ValType::ExternRef`] or [`ValType::ExnRef`].
     pub element: ValType,
     /// Elements at the start.
     pub minimum: u32,
-    /// Elements that the table may grow to; `None` leaves it to the engine's limit.
+    /// Elements that the table may grow to; `None` leaves it to the engine's limit. What does not fit 32 bits is given as
+    /// their greatest number.
     pub maximum: Option<u32>,
+    /// Whether elements are numbered by `i64`. There are not more of them for that.
+    pub table64: bool,
 }
 
 /// The type of a linear memory, in pages of 64 KiB.
@@ -161,8 +169,11 @@ pub struct TableType {
 pub struct MemoryType {
     /// Pages at the start.
     pub minimum: u32,
-    /// Pages that the memory may grow to; `None` leaves it to the engine's limit.
+    /// Pages that the memory may grow to; `None` leaves it to the engine's limit. What does not fit 32 bits is given as
+    /// their greatest number.
     pub maximum: Option<u32>,
+    /// Whether addresses are `i64`. The memory is not larger for that: 4 GiB at most.
+    pub memory64: bool,
 }
 
 /// The type of a global.
@@ -185,6 +196,8 @@ pub enum ExternType {
     Memory(MemoryType),
     /// A global.
     Global(GlobalType),
+    /// A tag of exceptions: the parameters are its payload, and there are no results.
+    Tag(FuncType),
 }
 
 impl fmt::Display for ExternType {
@@ -196,13 +209,23 @@ impl fmt::Display for ExternType {
         match self {
             Self::Func(ty) => write!(f, "func {ty}"),
             Self::Table(ty) => {
-                write!(f, "table of {} ", ty.element)?;
+                write!(
+                    f,
+                    "{}table of {} ",
+                    if ty.table64 { "64-bit " } else { "" },
+                    ty.element
+                )?;
                 limits(f, ty.minimum, ty.maximum)
             }
             Self::Memory(ty) => {
-                f.write_str("memory of pages ")?;
+                f.write_str(if ty.memory64 {
+                    "64-bit memory of pages "
+                } else {
+                    "memory of pages "
+                })?;
                 limits(f, ty.minimum, ty.maximum)
             }
+            Self::Tag(ty) => write!(f, "tag {ty}"),
             Self::Global(ty) => write!(f, "global {}{}", if ty.mutable { "mut " } else { "" }, ty.content),
         }
     }

@@ -4,7 +4,7 @@
 //! 0 for null and otherwise an index plus one. A vector is two slots, its low half first. Validation has proved the types, so the slots carry no tags; [`Value`]
 //! puts the tag back where the embedder looks.
 
-use crate::store::{Func, StoreInner};
+use crate::store::{Exception, Func, StoreInner};
 use crate::types::ValType;
 
 /// A value with its type.
@@ -25,6 +25,8 @@ pub enum Value {
     FuncRef(Option<Func>),
     /// Reference to something that the embedder numbers, or null.
     ExternRef(Option<u32>),
+    /// Reference to an exception of the store, or null.
+    ExnRef(Option<Exception>),
 }
 
 impl Value {
@@ -38,6 +40,7 @@ impl Value {
             Self::V128(_) => ValType::V128,
             Self::FuncRef(_) => ValType::FuncRef,
             Self::ExternRef(_) => ValType::ExternRef,
+            Self::ExnRef(_) => ValType::ExnRef,
         }
     }
 
@@ -73,6 +76,7 @@ impl Value {
             ValType::V128 => Self::V128(0),
             ValType::FuncRef => Self::FuncRef(None),
             ValType::ExternRef => Self::ExternRef(None),
+            ValType::ExnRef => Self::ExnRef(None),
         }
     }
 }

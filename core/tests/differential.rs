@@ -1,9 +1,11 @@
-//! Random modules through this engine and an independent one.
+//! Random modules through this engine's tiers and an independent engine.
 //!
 //! A seed makes a module (wasm-smith: always valid, always ending, NaNs canonical), which is instantiated by our
-//! interpreter and by wasmi. Every exported function is called with the same arguments, and the two must agree on
+//! interpreter, by our baseline compiler (bounds by guard pages, and by comparisons in code that counts fuel), and by wasmi.
+//! Every exported function is called with the same arguments, and all must agree with the interpreter on
 //! results bit by bit, on whether and why a call traps, and afterwards on every exported global, memory and table size.
-//! Our side runs in slices of a few units of fuel, so that being preempted and resumed is tested with everything else.
+//! The interpreter and one baseline run in slices of a few units of fuel, so that being preempted and resumed is tested with
+//! everything else.
 //!
 //! ```text
 //! LUGE_SEEDS=1000..20000 cargo test --release -p luge-core --test differential      a longer run
@@ -21,7 +23,7 @@ mod sides;
 
 use generate::Case;
 use libtest_mimic::{Arguments, Failed, Trial};
-use sides::{Ended, Luge, Side, Snapshot, Wasmi};
+use sides::{Ended, LugeModule, Side, Snapshot, Tier, WasmiModule};
 use std::fmt;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,7 +56,7 @@ fn main() -> ExitCode {
     let trials = seeds.clone().step_by(CHUNK as usize).map(|from| {
         let range = from..(from + CHUNK).min(seeds.end);
         let counts = Arc::clone(&counts);
-        Trial::test(format!("wasmi seeds {}..{}", range.start, range.end), move || {
+        Trial::test(format!("seeds {}..{}", range.start, range.end), move || {
             range.into_iter().try_for_each(|seed| run_seed(seed, &counts))
         })
     });
@@ -125,26 +127,59 @@ fn run_seed(seed: u64, counts: &Mutex<Counts>) -> Result<(), Failed> {
 
 fn check(case: &Case) -> Result<Counts, String> {
     let mut counts = Counts::default();
+    let modules = Modules {
+        interpreter: LugeModule::new(&case.wasm, Tier::Interpreter)?,
+        wasmi: WasmiModule::new(&case.wasm)?,
+        guarded: LugeModule::new(&case.wasm, Tier::Guarded)?,
+        checked: LugeModule::new(&case.wasm, Tier::Checked)?,
+    };
     for round in 0..ROUNDS {
-        check_round(case, round, &mut counts).map_err(|message| format!("round {round}: {message}"))?;
+        check_round(case, &modules, round, &mut counts)
+            .map_err(|message| format!("round {round}: {message}"))?;
     }
     Ok(counts)
 }
 
+/// A case as each engine has taken it.
+struct Modules {
+    interpreter: LugeModule,
+    wasmi: WasmiModule,
+    guarded: LugeModule,
+    checked: LugeModule,
+}
+
 /// Calls every exported function once. After a trap the rest goes on in a new instance, for the trap may be the end of
 /// the module's fuel, after which every call would trap at once.
-fn check_round(case: &Case, round: u64, counts: &mut Counts) -> Result<(), String> {
+fn check_round(case: &Case, modules: &Modules, round: u64, counts: &mut Counts) -> Result<(), String> {
     let mut random = case.random(round);
     let mut pending = None;
     loop {
-        let ours = Luge::instantiate(&case.wasm, &mut random)?;
-        let theirs = Wasmi::instantiate(&case.wasm)?;
-        let (mut ours, mut theirs) = match (ours, theirs) {
-            (Ok(ours), Ok(theirs)) => (ours, theirs),
-            (Err(ours), Err(theirs)) => return agree("instantiation", &ours, &theirs, counts).map(drop),
-            (Ok(_), Err(theirs)) => return Err(format!("instantiates here and there ended with {theirs:?}")),
-            (Err(ours), Ok(_)) => return Err(format!("instantiates there and here ended with {ours:?}")),
+        let slice = 1 << random.below(12);
+        let ours = modules.interpreter.instantiate(slice)?;
+        let contenders: [(&str, Contender); 3] = [
+            ("wasmi", boxed(modules.wasmi.instantiate()?)),
+            ("baseline", boxed(modules.guarded.instantiate(u64::MAX)?)),
+            ("baseline-software", boxed(modules.checked.instantiate(slice)?)),
+        ];
+        let mut ours = match ours {
+            Ok(ours) => ours,
+            Err(end) => {
+                for (name, there) in &contenders {
+                    match there {
+                        Err(there) => agree("instantiation", &end, name, there, counts)?,
+                        Ok(_) => return Err(format!("instantiates by {name} and here ended with {end:?}")),
+                    };
+                }
+                return Ok(());
+            }
         };
+        let mut others = Vec::new();
+        for (name, there) in contenders {
+            match there {
+                Ok(there) => others.push((name, there)),
+                Err(end) => return Err(format!("instantiates here and by {name} ended with {end:?}")),
+            }
+        }
         let functions = pending.get_or_insert_with(|| {
             let mut functions = ours.functions();
             random.shuffle(&mut functions);
@@ -154,21 +189,32 @@ fn check_round(case: &Case, round: u64, counts: &mut Counts) -> Result<(), Strin
         while !trapped && let Some((name, ty)) = functions.pop() {
             let arguments = random.arguments(ty.params());
             let place = format!("{name:?} {arguments:?}");
-            let (our_end, their_end) = (ours.call(&name, &arguments)?, theirs.call(&name, &arguments)?);
-            if !agree(&place, &our_end, &their_end, counts)? {
-                return Ok(());
+            let our_end = ours.call(&name, &arguments)?;
+            for (by, other) in &mut others {
+                if !agree(&place, &our_end, by, &other.call(&name, &arguments)?, counts)? {
+                    return Ok(());
+                }
             }
             trapped = matches!(our_end, Ended::Trapped(_));
         }
-        same_state(&ours.state(), &theirs.state())?;
+        for (by, other) in &others {
+            same_state(&ours.state(), &other.state()).map_err(|message| format!("{by}: {message}"))?;
+        }
         if functions.is_empty() {
             return Ok(());
         }
     }
 }
 
+/// An instance in another engine, or how making one has ended.
+type Contender = Result<Box<dyn Side>, Ended>;
+
+fn boxed<S: Side + 'static>(side: Result<S, Ended>) -> Contender {
+    side.map(|side| Box::new(side) as Box<dyn Side>)
+}
+
 /// Counts a call on which both sides agree; `false` when it has to be skipped.
-fn agree(place: &str, ours: &Ended, theirs: &Ended, counts: &mut Counts) -> Result<bool, String> {
+fn agree(place: &str, ours: &Ended, by: &str, theirs: &Ended, counts: &mut Counts) -> Result<bool, String> {
     match (ours, theirs) {
         (Ended::Exhausted, _) | (_, Ended::Exhausted) => {
             counts.exhausted += 1;
@@ -176,7 +222,7 @@ fn agree(place: &str, ours: &Ended, theirs: &Ended, counts: &mut Counts) -> Resu
         }
         (Ended::Returned(ours), Ended::Returned(theirs)) if ours == theirs => counts.returned += 1,
         (Ended::Trapped(ours), Ended::Trapped(theirs)) if ours == theirs => counts.trapped += 1,
-        _ => return Err(format!("{place}: here {ours:?}, there {theirs:?}")),
+        _ => return Err(format!("{place}: here {ours:?}, by {by} {theirs:?}")),
     }
     Ok(true)
 }

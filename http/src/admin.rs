@@ -17,6 +17,7 @@ use bytes::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
 
+use crate::engine::Tier;
 use crate::error::{Failure, explained};
 use crate::h1::{Admission, Body, Head, Request, Response, Service};
 use crate::inflight::InFlight;
@@ -34,8 +35,8 @@ pub struct AdminService {
     pub exposition: Arc<Exposition>,
     /// The requests in flight.
     pub inflight: Arc<InFlight>,
-    /// Names of the functions, in the registry's order.
-    pub functions: Vec<String>,
+    /// Names and tiers of the functions, in the registry's order.
+    pub functions: Vec<(String, Tier)>,
 }
 
 impl Service for AdminService {
@@ -85,12 +86,14 @@ impl AdminService {
         let mut lines = String::new();
         for entry in self.inflight.list() {
             // Names are of a restricted alphabet, numbers and addresses need no escapes either.
-            let function = self.functions.get(entry.function).map_or("?", String::as_str);
+            let Some((function, tier)) = self.functions.get(entry.function) else {
+                continue;
+            };
             let age_us = now.saturating_duration_since(entry.started).as_micros();
             let (request, shard, peer) = (entry.request, entry.shard, entry.peer);
             let _ = writeln!(
                 lines,
-                r#"{{"request":"{request}","function":"{function}","shard":{shard},"peer":"{peer}","age_us":{age_us}}}"#
+                r#"{{"request":"{request}","function":"{function}","tier":"{tier}","shard":{shard},"peer":"{peer}","age_us":{age_us}}}"#
             );
         }
         lines

@@ -8,17 +8,20 @@ use std::borrow::Cow;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use luge_core::wasi::{self, WasiConfigError, WasiCtx, WasiTemplate};
-use luge_core::{Engine, EngineConfig, ExternType, Limits, LinkError, Linked, Linker, Module, ModuleError};
+use luge_core::wasi::{WasiConfigError, WasiCtx, WasiTemplate};
+use luge_core::{Engine, ExternType, Limits, LinkError, Linked, Module, ModuleError};
 
 use crate::config::{FunctionConfig, ModuleSource};
+use crate::engine::{CompileError, Compiled, Engines, Tier};
 
-/// Bytes of guest value stack: what a C program's shadow stack does not hold. Deep recursion ends there in a trap.
+/// Bytes of guest stack: what a C program's shadow stack does not hold. Deep recursion ends there in a trap.
 const STACK_BYTES: usize = 1 << 20;
-/// Calls that may be active at once in one run.
+/// Calls that may be active at once in one interpreted run; machine code is bounded by its stack alone.
 const CALL_DEPTH: usize = 20_000;
+/// Bytes of exceptions that are referred to: more of them than any program has under way.
+const EXCEPTION_BYTES: usize = 1 << 20;
 /// Elements of a table: function pointers of a large program, and some to grow.
 const TABLE_ELEMENTS: u32 = 1 << 20;
 
@@ -30,6 +33,8 @@ pub struct Function {
     limits: Limits,
     linked: Linked<WasiCtx>,
     template: WasiTemplate,
+    tier: Tier,
+    declined: Option<ModuleError>,
     compile_time: Duration,
     module_bytes: usize,
     reads_environment: bool,
@@ -58,9 +63,9 @@ pub enum DeployProblem {
         /// The system's reason.
         source: io::Error,
     },
-    /// The bytes are no module that the engine takes.
-    #[error("{0}; `luge inspect` tells what the module uses")]
-    Module(#[from] ModuleError),
+    /// The bytes are no module that the engine takes, or its tier cannot be had.
+    #[error("{0}; `luge inspect` tells what the module uses and which tiers take it")]
+    Compile(#[from] CompileError),
     /// It imports what nobody provides.
     #[error("{0}; functions are WASI preview 1 commands and import from `wasi_snapshot_preview1` only")]
     Link(#[from] LinkError),
@@ -85,33 +90,29 @@ pub enum DeployProblem {
 }
 
 impl Function {
-    /// Reads, compiles and links a function's module.
+    /// Reads, compiles and links a function's module, in its own tier or in that of the engines.
     ///
     /// # Errors
     /// Whatever keeps the function from being run.
-    pub fn deploy(
-        engine: &Engine,
-        linker: &Linker<WasiCtx>,
-        config: FunctionConfig,
-    ) -> Result<Function, DeployError> {
-        Self::prepare(engine, linker, &config)
+    pub fn deploy(engines: &Engines, config: FunctionConfig) -> Result<Function, DeployError> {
+        Self::prepare(engines, &config)
             .map_err(|problem| DeployError {
                 function: config.name.clone(),
                 problem: Box::new(problem),
             })
-            .map(|parts| parts.assemble(config, engine))
+            .map(|parts| parts.assemble(config, engines))
     }
 
-    fn prepare(
-        engine: &Engine,
-        linker: &Linker<WasiCtx>,
-        config: &FunctionConfig,
-    ) -> Result<Parts, DeployProblem> {
+    fn prepare(engines: &Engines, config: &FunctionConfig) -> Result<Parts, DeployProblem> {
         let wasm = read(&config.module)?;
-        let started = Instant::now();
-        let module = Module::new(engine, &wasm)?;
-        let linked = linker.link(&module)?;
-        let compile_time = started.elapsed();
+        let Compiled {
+            module,
+            tier,
+            declined,
+            time: compile_time,
+        } = engines.compile(config.tier, &wasm)?;
+        log_cache(&config.name, &module);
+        let linked = engines.linker(tier).link(&module)?;
         if !is_command(&module) {
             return Err(DeployProblem::NoStart);
         }
@@ -137,6 +138,8 @@ impl Function {
         Ok(Parts {
             linked,
             template: builder.template()?,
+            tier,
+            declined,
             compile_time,
             module_bytes: wasm.len(),
             reads_environment: reads_environment(&module),
@@ -180,6 +183,24 @@ impl Function {
         self.reads_environment
     }
 
+    /// How it is run.
+    #[must_use]
+    pub fn tier(&self) -> Tier {
+        self.tier
+    }
+
+    /// Why it is interpreted, where the server's tier is another one and has declined it.
+    #[must_use]
+    pub fn declined(&self) -> Option<&ModuleError> {
+        self.declined.as_ref()
+    }
+
+    /// Size of its code, the machine's or the interpreter's.
+    #[must_use]
+    pub fn code_bytes(&self) -> usize {
+        self.linked.module().code_bytes()
+    }
+
     /// How long decoding, validating and compiling took.
     #[must_use]
     pub fn compile_time(&self) -> Duration {
@@ -193,35 +214,51 @@ impl Function {
     }
 }
 
+/// Says where a function's machine code came from, where there is a cache.
+fn log_cache(function: &str, module: &Module) {
+    match module.cache_outcome() {
+        Some(outcome) if outcome.is_ordinary() => tracing::debug!(function, %outcome, "machine code"),
+        Some(outcome) => tracing::warn!(function, %outcome, "machine code"),
+        None => {}
+    }
+}
+
 struct Parts {
     linked: Linked<WasiCtx>,
     template: WasiTemplate,
+    tier: Tier,
+    declined: Option<ModuleError>,
     compile_time: Duration,
     module_bytes: usize,
     reads_environment: bool,
 }
 
 impl Parts {
-    fn assemble(self, config: FunctionConfig, engine: &Engine) -> Function {
+    fn assemble(self, config: FunctionConfig, engines: &Engines) -> Function {
         let limits = Limits {
             memory_pages: config.memory_pages,
             table_elements: TABLE_ELEMENTS,
             stack_bytes: STACK_BYTES,
             call_depth: CALL_DEPTH,
+            exception_bytes: EXCEPTION_BYTES,
         };
         let Parts {
             linked,
             template,
+            tier,
+            declined,
             compile_time,
             module_bytes,
             reads_environment,
         } = self;
         Function {
             config,
-            engine: engine.clone(),
+            engine: engines.engine(tier).clone(),
             limits,
             linked,
             template,
+            tier,
+            declined,
             compile_time,
             module_bytes,
             reads_environment,
@@ -238,13 +275,11 @@ impl Registry {
     ///
     /// # Errors
     /// All problems, one per function that has any.
-    pub fn deploy(configs: Vec<FunctionConfig>) -> Result<Registry, Vec<DeployError>> {
-        let engine = Engine::new(EngineConfig::default());
-        let linker = linker(&engine);
+    pub fn deploy(engines: &Engines, configs: Vec<FunctionConfig>) -> Result<Registry, Vec<DeployError>> {
         let mut functions = Vec::with_capacity(configs.len());
         let mut errors = Vec::new();
         for config in configs {
-            match Function::deploy(&engine, &linker, config) {
+            match Function::deploy(engines, config) {
                 Ok(function) => functions.push(function),
                 Err(error) => errors.push(error),
             }
@@ -261,14 +296,6 @@ impl Registry {
     pub fn functions(&self) -> &[Function] {
         &self.0
     }
-}
-
-/// Everything that a function may import: WASI preview 1.
-#[must_use]
-pub fn linker(engine: &Engine) -> Linker<WasiCtx> {
-    let mut linker = Linker::new(engine);
-    wasi::add_to_linker(&mut linker, |context| context);
-    linker
 }
 
 /// Whether the module is a WASI command: it exports `_start: [] -> []`.
@@ -297,5 +324,43 @@ fn read(source: &ModuleSource) -> Result<Cow<'static, [u8]>, DeployProblem> {
                     source,
                 })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tests::{SPIN, declining};
+
+    /// A function of a module that lives as long as the process.
+    fn config(tier: Option<Tier>) -> FunctionConfig {
+        let wasm = wat::parse_str(SPIN).unwrap().leak();
+        let module = ModuleSource::Embedded(wasm);
+        let mut config = FunctionConfig::new("spin".to_owned(), "/spin".to_owned(), module);
+        config.tier = tier;
+        config
+    }
+
+    #[test]
+    fn a_declined_function_is_deployed_all_the_same() {
+        let registry = Registry::deploy(&declining(), vec![config(None)]).unwrap();
+        let function = &registry.functions()[0];
+        assert_eq!(function.tier(), Tier::Interp);
+        assert!(function.declined().is_some() && function.code_bytes() > 0);
+    }
+
+    #[test]
+    fn a_function_that_must_have_its_tier_is_refused_without_it() {
+        let errors = Registry::deploy(&declining(), vec![config(Some(Tier::Baseline))]).unwrap_err();
+        let text = errors[0].to_string();
+        assert!(
+            text.starts_with("function \"spin\": ") && text.contains("not today"),
+            "{text}"
+        );
+        let registry = Registry::deploy(&declining(), vec![config(Some(Tier::Interp))]).unwrap();
+        assert!(
+            registry.functions()[0].declined().is_none(),
+            "its own choice is no fallback"
+        );
     }
 }

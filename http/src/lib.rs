@@ -1,8 +1,8 @@
 //! The front of Luge: HTTP, manifest, functions, admin address and command line.
 //!
 //! ```text
-//!   luge.toml, flags --> config --> function (compiled once) --> server: one shard per core
-//!                                                                  |
+//!   luge.toml, flags --> config --> engine: tiers --> function (compiled once) --> server: one shard per core
+//!                                                                                 |
 //!   connection --> h1 --> service: routes, admission --> sandbox (a scheduler task) --> cgi --> answer
 //!                            |                              |
 //!                            +---- metrics, inflight -------+----> admin: /livez /readyz /metrics /requests
@@ -16,6 +16,7 @@ pub mod cgi;
 pub mod cli;
 pub mod config;
 pub mod door;
+pub mod engine;
 pub mod error;
 pub mod examples;
 pub mod function;
@@ -25,6 +26,7 @@ pub mod lifecycle;
 pub mod log;
 pub mod metrics;
 pub mod net;
+pub mod profile;
 pub mod routes;
 pub mod sandbox;
 pub mod server;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Parser;
-use luge_http::cli::{self, Cli, Command, ServeArgs, check, inspect, run};
+use luge_http::cli::{self, Cli, Command, ServeArgs, check, compile, inspect, run};
 use luge_http::config::Config;
 use luge_http::log::Log;
 use luge_http::{examples, server};
@@ -48,6 +48,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
             finish(written)
         }
         Command::Inspect(args) => finish(inspect::inspect(&args, &mut out)?),
+        Command::Compile(args) => finish(compile::compile(&args, &mut out)?),
     }
 }
 
@@ -71,6 +72,9 @@ fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     config.listen = args.listen.unwrap_or(config.listen);
     config.admin = args.admin.unwrap_or(config.admin);
     config.cores = args.cores.or(config.cores);
+    config.engine = config.engine.overridden_by(args.engine.tier, args.engine.bounds);
+    config.code_cache = args.code_cache.or(config.code_cache);
+    config.perf_map |= args.perf_map;
     let is_example = args.manifest.is_none();
     server::serve(config, log.dropped_lines(), |addresses| {
         // Nobody has to read this.

@@ -7,26 +7,28 @@
 //!                        `start` function
 //! ```
 //! The scheduler gives a run a slice of time; the engine counts fuel. The sandbox turns one into the other: it runs
-//! fuel in small chunks and looks at the clock between them. Nothing is instantiated before the first slice, so a
+//! fuel in small chunks, whose size follows what they take, and looks at the clock between them. Nothing is instantiated before the first slice, so a
 //! request that waits in the queue costs its body and no memory, and everything happens on the shard that runs it.
+//!
+//! Nothing here knows how the engine leaves a run and takes it up again. The interpreter keeps the run on the heap; machine
+//! code has a stack of its own, which stays as it is while the run waits, and which is freed as it is when the run is
+//! stopped: no frame on it owns anything.
 //!
 //! Two lines of defence keep a guest's failure its own: every trap is a value, and should the engine itself panic, the
 //! scheduler ends this task alone; its store is dropped whole, and the server goes on.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use luge_core::wasi::{Input, Output, WasiCtx};
 use luge_core::{Execution, Instance, InstantiateError, Store};
 use luge_shards::Task;
 
+use crate::engine::Tier;
 use crate::error::Failure;
 use crate::function::{Function, Registry};
 use crate::inflight::RequestId;
 
-/// Fuel between two looks at the clock: some tens of microseconds of interpreter, against some tens of nanoseconds
-/// for the look.
-const FUEL_CHUNK: u64 = 16 * 1024;
 /// Bytes of stderr that wait to be logged; more is not taken from the guest until it is.
 const STDERR_BUFFER: usize = 256 * 1024;
 /// From this much on, stderr is logged while the guest still runs.
@@ -45,6 +47,7 @@ pub struct Sandbox {
     function: usize,
     request: RequestId,
     state: State,
+    pace: Pace,
     allowance: LogAllowance,
 }
 
@@ -57,10 +60,11 @@ enum State {
     Gone,
 }
 
+/// Fields are dropped in this order: what runs goes before what it runs in.
 struct Run {
-    store: Store<WasiCtx>,
-    instance: Instance,
     execution: Execution,
+    instance: Instance,
+    store: Store<WasiCtx>,
 }
 
 impl Sandbox {
@@ -93,6 +97,7 @@ impl Sandbox {
             function,
             request,
             state,
+            pace: Pace::new(deployed.tier()),
             allowance: LogAllowance::default(),
         })
     }
@@ -123,7 +128,7 @@ impl Sandbox {
                 Ok(state) => (state, Progress::More),
                 Err(failure) => (State::Ended(Err(failure)), Progress::Done),
             },
-            State::Starting(mut run) => match run.execution.resume(&mut run.store, FUEL_CHUNK) {
+            State::Starting(mut run) => match run.execution.resume(&mut run.store, self.pace.chunk) {
                 luge_core::Step::Finished => match self.enter(run) {
                     Ok(state) => (state, Progress::More),
                     Err(failure) => (State::Ended(Err(failure)), Progress::Done),
@@ -131,7 +136,7 @@ impl Sandbox {
                 step => self.after(step, run, State::Starting),
             },
             State::Running(mut run) => {
-                let step = run.execution.resume(&mut run.store, FUEL_CHUNK);
+                let step = run.execution.resume(&mut run.store, self.pace.chunk);
                 self.after(step, run, State::Running)
             }
             State::Ended(_) | State::Gone => (state, Progress::Done),
@@ -155,9 +160,9 @@ impl Sandbox {
         };
         let execution = Execution::new(&mut store, start, &[]).map_err(|_| Failure::Internal)?;
         let run = Box::new(Run {
-            store,
-            instance,
             execution,
+            instance,
+            store,
         });
         Ok(if is_start {
             State::Starting(run)
@@ -226,6 +231,44 @@ impl Sandbox {
     }
 }
 
+/// How much fuel a run gets between two looks at the clock.
+///
+/// What a unit of fuel takes differs a thousandfold. The interpreter needs about two nanoseconds for an operator. Machine
+/// code does twenty in one where locals are in registers, and it pays in advance for branches that it then does not take;
+/// where each load misses the caches it needs twenty nanoseconds for one. So the size is found for each run, from how
+/// long its chunks take.
+#[derive(Debug)]
+struct Pace {
+    chunk: u64,
+}
+
+impl Pace {
+    /// What a chunk should take: long against the tens of nanoseconds that leaving the guest, the look and the way back
+    /// cost, and short against the slice.
+    const GOAL: Duration = Duration::from_micros(20);
+    const LEAST: u64 = 1024;
+    /// Bounds the time by which a guest can be late that turns from the quickest code to the slowest.
+    const MOST: u64 = 512 * 1024;
+
+    /// The pace of a run that nothing is known of.
+    fn new(tier: Tier) -> Pace {
+        let chunk = match tier {
+            Tier::Interp => 16 * 1024,
+            Tier::Baseline => 64 * 1024,
+        };
+        Pace { chunk }
+    }
+
+    /// After a chunk that took so long.
+    fn learn(&mut self, took: Duration) {
+        if took < Self::GOAL / 2 {
+            self.chunk = (self.chunk * 2).min(Self::MOST);
+        } else if took > Self::GOAL * 2 {
+            self.chunk = (self.chunk / 4).max(Self::LEAST);
+        }
+    }
+}
+
 /// What one run may still bring into the log.
 #[derive(Debug)]
 struct LogAllowance {
@@ -276,6 +319,7 @@ enum Progress {
 
 impl Task for Sandbox {
     fn run(&mut self, until: Instant) -> luge_shards::Step {
+        let mut before = Instant::now();
         loop {
             // Moved out and in: after a panic of the engine the scheduler finds nothing half-done here.
             let state = std::mem::replace(&mut self.state, State::Gone);
@@ -284,8 +328,15 @@ impl Task for Sandbox {
             match progress {
                 Progress::Done => return luge_shards::Step::Done,
                 Progress::Blocked(until) => return luge_shards::Step::Blocked { until },
-                Progress::More if Instant::now() >= until => return luge_shards::Step::Preempted,
-                Progress::More => {}
+                Progress::More => {
+                    let now = Instant::now();
+                    // Making the instance counts too, which costs a run the right size of its first chunk at most.
+                    self.pace.learn(now.saturating_duration_since(before));
+                    if now >= until {
+                        return luge_shards::Step::Preempted;
+                    }
+                    before = now;
+                }
             }
         }
     }
@@ -294,6 +345,37 @@ impl Task for Sandbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn chunks_grow_and_shrink_to_what_they_should_take() {
+        for tier in Tier::ALL {
+            for unit_ns in [0.02, 0.5, 2.0, 20.0] {
+                let mut pace = Pace::new(tier);
+                let took = |pace: &Pace| Duration::from_secs_f64(pace.chunk as f64 * unit_ns / 1e9);
+                for _ in 0..8 {
+                    pace.learn(took(&pace));
+                }
+                let took = took(&pace);
+                assert!(
+                    (Pace::GOAL / 2..=Pace::GOAL * 2).contains(&took),
+                    "{tier}, {unit_ns} ns: {took:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn chunks_have_bounds() {
+        let mut pace = Pace::new(Tier::Baseline);
+        for _ in 0..100 {
+            pace.learn(Duration::ZERO);
+        }
+        assert_eq!(pace.chunk, Pace::MOST);
+        for _ in 0..100 {
+            pace.learn(Duration::from_secs(1));
+        }
+        assert_eq!(pace.chunk, Pace::LEAST);
+    }
 
     #[test]
     fn a_run_brings_a_bounded_number_of_lines_into_the_log() {

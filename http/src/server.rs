@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use luge_core::cache::CodeCache;
 use luge_shards::{
     Capabilities, CoreSelection, CoresError, ListenAddress, ProbeError, Shard, ShardFailed, Shards,
     ShardsConfig, StartError,
@@ -23,13 +24,15 @@ use signal_hook::consts::TERM_SIGNALS;
 use crate::admin::AdminService;
 use crate::config::{Config, ServerLimits};
 use crate::door::{Door, OpenConnections};
+use crate::engine::{Attachments, Engines, Unbounded};
 use crate::examples;
 use crate::function::{DeployError, Registry};
 use crate::h1;
 use crate::inflight::InFlight;
 use crate::lifecycle::{Lifecycle, StartupError};
-use crate::metrics::{Exposition, ShardMetrics, ShardSource};
+use crate::metrics::{Deployed, Exposition, ShardMetrics, ShardSource};
 use crate::net::{ShardRuntime, unless};
+use crate::profile::{self, ProfileError};
 use crate::routes::RouteTable;
 use crate::service::{BodyMemory, FunctionService};
 
@@ -47,6 +50,12 @@ pub enum ServeError {
     /// Functions cannot be deployed.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Deploy(Vec<DeployError>),
+    /// Profilers cannot be given names.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    /// Guests could leave their memory.
+    #[error(transparent)]
+    Unbounded(#[from] Unbounded),
     /// The system lacks something.
     #[error(transparent)]
     Probe(#[from] ProbeError),
@@ -109,7 +118,13 @@ pub fn serve(
     if config.listen == config.admin && config.listen.port() != 0 {
         return Err(ServeError::SameAddress(config.listen));
     }
-    let registry = Registry::deploy(config.functions.clone()).map_err(ServeError::Deploy)?;
+    let attachments = Attachments {
+        code_cache: code_cache(&config),
+        observer: profile::asked_for(config.perf_map)?,
+    };
+    let engines = Engines::for_server(config.engine, attachments)?;
+    let registry = Registry::deploy(&engines, config.functions.clone()).map_err(ServeError::Deploy)?;
+    log_deployment(&engines, &registry);
     let (functions, admin) = (reserve(config.listen)?, reserve(config.admin)?);
     let addresses = Addresses {
         listen: functions.addr(),
@@ -133,7 +148,8 @@ pub fn serve(
     if up.is_ok() {
         let functions = shared.registry.functions().len();
         let Addresses { listen, admin } = addresses;
-        tracing::info!(%listen, %admin, cores, functions, system = ?capabilities, ?limits, "started");
+        let (tier, bounds) = (engines.tier(), engines.bounds());
+        tracing::info!(%listen, %admin, cores, functions, %tier, %bounds, system = ?capabilities, ?limits, "started");
         announce(addresses);
     } else {
         shards.drain();
@@ -178,6 +194,36 @@ fn cores(config: &Config) -> Result<usize, CoresError> {
         return Err(CoresError::TooFew { asked, available });
     }
     Ok(asked)
+}
+
+/// The code cache, if there is to be one. A server without it is slower to start, and no worse otherwise.
+fn code_cache(config: &Config) -> Option<Arc<CodeCache>> {
+    let folder = config.code_cache.as_deref()?;
+    match CodeCache::open(folder, CodeCache::DEFAULT_BYTES) {
+        Ok(cache) => Some(Arc::new(cache)),
+        Err(reason) => {
+            tracing::warn!(%reason, "functions are compiled each time that the server starts");
+            None
+        }
+    }
+}
+
+/// Says of each function how it will be run, and why not as the server was asked to.
+fn log_deployment(engines: &Engines, registry: &Registry) {
+    if let Some(reason) = engines.unavailable() {
+        tracing::warn!(%reason, "functions are interpreted");
+    }
+    for function in registry.functions() {
+        let name = function.config().name.as_str();
+        let tier = function.tier();
+        if let Some(reason) = function.declined() {
+            let wanted = engines.tier();
+            tracing::warn!(function = name, %tier, %wanted, %reason, "the function is interpreted");
+        }
+        let (module_bytes, code_bytes) = (function.module_bytes(), function.code_bytes());
+        let compile_time = function.compile_time();
+        tracing::info!(function = name, %tier, module_bytes, code_bytes, ?compile_time, "deployed");
+    }
 }
 
 /// Says that connections will wait unanswered in the backlog before their own bound is reached.
@@ -229,18 +275,17 @@ impl Shared {
         dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Shared {
         let mut routes = RouteTable::default();
-        let mut names = Vec::new();
         for (index, function) in registry.functions().iter().enumerate() {
             let inserted = routes.insert(&function.config().route, index);
             debug_assert!(inserted.is_ok(), "the configuration was checked");
-            names.push(function.config().name.clone());
         }
+        let deployed: Vec<Deployed> = registry.functions().iter().map(Deployed::from).collect();
         let source = |_| ShardSource {
-            counters: ShardMetrics::new(names.len()),
+            counters: ShardMetrics::new(deployed.len()),
             scheduler: OnceLock::new(),
         };
         let sources: Arc<[ShardSource]> = (0..cores).map(source).collect();
-        let exposition = Exposition::new(names, Arc::clone(&sources), dropped_log_lines);
+        let exposition = Exposition::new(deployed, Arc::clone(&sources), dropped_log_lines);
         Shared {
             addresses,
             inflight: InFlight::new(cores, config.limits.connections),
@@ -380,7 +425,7 @@ fn admin_door(shard: &Shard, shared: &Shared) -> Door<AdminService> {
         .registry
         .functions()
         .iter()
-        .map(|function| function.config().name.clone());
+        .map(|function| (function.config().name.clone(), function.tier()));
     Door {
         runtime: ShardRuntime {
             shard: shard.clone(),
@@ -404,5 +449,71 @@ struct Down<'a>(&'a Lifecycle);
 impl Drop for Down<'_> {
     fn drop(&mut self) {
         self.0.shard_down();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::config::{FunctionConfig, ModuleSource};
+    use crate::engine::tests::{SPIN, declining};
+
+    /// A log in memory.
+    #[derive(Clone, Default)]
+    struct Text(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Text {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().expect("no panic").extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_fallback_is_logged_and_counted() {
+        let module = ModuleSource::Embedded(wat::parse_str(SPIN).expect("valid").leak());
+        let spin = FunctionConfig::new("spin".to_owned(), "/spin".to_owned(), module);
+        let config = Config::for_functions(vec![spin]);
+        let engines = declining();
+        let registry = Registry::deploy(&engines, config.functions.clone()).expect("interpreted");
+
+        let text = Text::default();
+        let writer = text.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || log_deployment(&engines, &registry));
+        let log = String::from_utf8(text.0.lock().expect("no panic").clone()).expect("text");
+        let warning = log.lines().find(|line| line.contains("WARN")).expect("a warning");
+        for part in [
+            "the function is interpreted",
+            "function=\"spin\"",
+            "tier=interp",
+            "wanted=baseline",
+            "not today",
+        ] {
+            assert!(warning.contains(part), "{part} is not in {warning}");
+        }
+
+        let local = SocketAddr::from(([127, 0, 0, 1], 0));
+        let addresses = Addresses {
+            listen: local,
+            admin: local,
+        };
+        let shared = Shared::new(config, registry, addresses, 1, || 0);
+        let metrics = shared.exposition.encode().expect("text");
+        for line in [
+            "luge_functions{tier=\"interp\"} 1",
+            "luge_compile_fallbacks_total 1",
+        ] {
+            assert!(metrics.contains(line), "{line} is not in {metrics}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What the processor can do, as far as code generation cares.
 
-/// Extensions beyond x86-64 with SSE4.1, which is the least that the code generators need.
+/// Extensions beyond x86-64 with SSE4.2 (2008), which is the least that the code generators need: it compares 64-bit lanes.
 ///
 /// They are part of the key of cached code: code is run only where it has all that it was made for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,8 +38,8 @@ impl CpuFeatures {
     pub fn detect() -> Option<Self> {
         #[cfg(target_arch = "x86_64")]
         {
-            if !std::arch::is_x86_feature_detected!("sse4.1") || !std::arch::is_x86_feature_detected!("ssse3")
-            {
+            // It includes SSE4.1 and SSSE3.
+            if !std::arch::is_x86_feature_detected!("sse4.2") {
                 return None;
             }
             Some(Self {

@@ -15,7 +15,7 @@ mod visitor;
 
 pub(crate) use scan::Scan;
 pub use scan::{LocalUse, LoopHints};
-pub use sink::{BlockSignature, Control, ControlKind, MemoryAccess, Next, Sink};
+pub use sink::{BlockSignature, Catch, Control, ControlKind, MemoryAccess, Next, Sink};
 
 use crate::error::ModuleError;
 use crate::index_spaces::IndexSpaces;

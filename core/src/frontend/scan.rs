@@ -100,38 +100,15 @@ impl Scan {
     /// Ends at the end of the body, or at what is not known.
     fn operators(&mut self, reader: &mut Skipper<'_>, locals: &[ValType]) -> Option<()> {
         let mut in_loop = 0_u32;
-        let mut called = false;
         loop {
             let opcode = reader.byte()?;
-            if std::mem::take(&mut called)
-                && opcode != UNREACHABLE
-                && let Some(open) = self.open.iter_mut().rev().find(|open| open.number.is_some())
-            {
-                open.calls = true;
-            }
-            match opcode {
-                LOOP => {
+            match FORMS[usize::from(opcode)] {
+                Form::None => {}
+                Form::One => {
                     reader.leb()?;
-                    let number = self.loops.len() as u32;
-                    self.loops.push(Found::default());
-                    self.open(Some(number));
-                    in_loop += 1;
                 }
-                0x02 | 0x04 => {
-                    reader.leb()?;
-                    self.open(None);
-                }
-                0x1f => {
-                    reader.try_table()?;
-                    self.open(None);
-                }
-                0x0b => {
-                    if self.open.last()?.number.is_some() {
-                        in_loop -= 1;
-                    }
-                    self.end(locals);
-                }
-                0x20..=0x22 => {
+                Form::Memory => reader.memarg()?,
+                Form::Local => {
                     let local = reader.leb()?;
                     if in_loop > 0 && (local as usize) < locals.len() {
                         let written = opcode != 0x20;
@@ -142,11 +119,43 @@ impl Scan {
                         });
                     }
                 }
-                0x10 | 0x11 => {
-                    called = true;
-                    reader.skip(opcode)?;
+                Form::Call => {
+                    reader.leb()?;
+                    if opcode == 0x11 {
+                        reader.leb()?;
+                    }
+                    if in_loop > 0
+                        && reader.0.first() != Some(&UNREACHABLE)
+                        && let Some(open) = self.open.iter_mut().rev().find(|open| open.number.is_some())
+                    {
+                        open.calls = true;
+                    }
                 }
-                _ => reader.skip(opcode)?,
+                Form::Block => {
+                    reader.leb()?;
+                    self.open(None);
+                }
+                Form::Loop => {
+                    reader.leb()?;
+                    let number = self.loops.len() as u32;
+                    self.loops.push(Found::default());
+                    self.open(Some(number));
+                    in_loop += 1;
+                }
+                Form::End => {
+                    if self.open.last()?.number.is_some() {
+                        in_loop -= 1;
+                    }
+                    self.end(locals);
+                }
+                Form::Other => {
+                    if opcode == 0x1f {
+                        reader.try_table()?;
+                        self.open(None);
+                    } else {
+                        reader.skip_other(opcode)?;
+                    }
+                }
             }
         }
     }
@@ -272,26 +281,13 @@ impl Skipper<'_> {
         Some(())
     }
 
-    /// The immediates of every operator that the scan does not look at.
-    #[inline(always)]
-    fn skip(&mut self, opcode: u8) -> Option<()> {
-        match FORMS[usize::from(opcode)] {
-            Form::None => {}
-            Form::One => {
-                self.leb()?;
-            }
-            Form::Two => {
-                self.leb()?;
-                self.leb()?;
-            }
-            Form::Memory => self.memarg()?,
-            Form::Other => self.skip_other(opcode)?,
-        }
-        Some(())
-    }
-
+    /// The immediates of operators that are rare.
     fn skip_other(&mut self, opcode: u8) -> Option<()> {
         match opcode {
+            0x13 => {
+                self.leb()?;
+                self.leb()?;
+            }
             0x0e => {
                 for _ in 0..self.leb()? {
                     self.leb()?;
@@ -332,13 +328,18 @@ impl Skipper<'_> {
     }
 }
 
-/// What stands behind an opcode.
+/// What stands behind an opcode, and what the scan makes of it.
 #[derive(Clone, Copy)]
 enum Form {
     None,
+    /// One number.
     One,
-    Two,
     Memory,
+    Local,
+    Call,
+    Block,
+    Loop,
+    End,
     Other,
 }
 
@@ -348,9 +349,13 @@ static FORMS: [Form; 256] = {
     while opcode < 256 {
         forms[opcode] = match opcode {
             0x00 | 0x01 | 0x05 | 0x0a | 0x0f | 0x1a | 0x1b | 0x45..=0xc4 | 0xd1 => Form::None,
-            0x08 | 0x0c | 0x0d | 0x10 | 0x12 | 0x23..=0x26 | 0x3f..=0x42 | 0xd0 | 0xd2 => Form::One,
-            0x11 | 0x13 => Form::Two,
+            0x08 | 0x0c | 0x0d | 0x12 | 0x23..=0x26 | 0x3f..=0x42 | 0xd0 | 0xd2 => Form::One,
+            0x10 | 0x11 => Form::Call,
+            0x20..=0x22 => Form::Local,
             0x28..=0x3e => Form::Memory,
+            0x02 | 0x04 => Form::Block,
+            0x03 => Form::Loop,
+            0x0b => Form::End,
             _ => Form::Other,
         };
         opcode += 1;
@@ -392,10 +397,10 @@ pub(super) enum Immediates {
 mod tests {
     use super::*;
 
-    /// The hints of each loop of the one function of a module in text.
     /// For each loop its locals with their weights and whether they are written, and whether it calls.
     type Hints = Vec<(Vec<(u32, u32, bool)>, bool)>;
 
+    /// The hints of each loop of the one function of a module in text.
     fn hints(text: &str, locals: &[ValType]) -> Hints {
         let wasm = wat::parse_str(text).expect("wat");
         let mut found = Vec::new();

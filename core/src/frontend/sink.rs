@@ -10,12 +10,12 @@
 //!
 //! | call | before | after |
 //! |---|---|---|
-//! | `block`, `loop_` | parameters on top | the same, canonical |
+//! | `block`, `loop_`, `try_table` | parameters on top | the same, canonical |
 //! | `if_` | parameters, then the condition | parameters, canonical |
 //! | `else_` | the then-arm's results if `reachable` | parameters, canonical |
 //! | `end` | results if `reachable` | results, canonical; the construct is closed |
 //! | `br_if` | results, then the condition | the results stay |
-//! | `br`, `br_table`, `return_`, `unreachable` | what they take | nothing is asked: dead code follows |
+//! | `br`, `br_table`, `return_`, `unreachable`, `throw`, `throw_ref` | what they take | nothing is asked: dead code follows |
 //!
 //! *Canonical* means: in the place that every path to the label agrees on.
 
@@ -31,7 +31,7 @@ use crate::types::{FuncType, ValType};
 pub enum ControlKind {
     /// The function body itself: a branch to it returns.
     Body,
-    /// `block`: a branch to it goes to its end.
+    /// `block`, or `try_table`, which branches see as one: a branch to it goes to its end.
     Block,
     /// `loop`: a branch to it goes back to its start.
     Loop,
@@ -81,6 +81,19 @@ pub struct BlockSignature<'t> {
     pub params: &'t [ValType],
     /// Types of what it leaves.
     pub results: &'t [ValType],
+}
+
+/// A clause of a `try_table`: which exceptions it catches, and where it branches with what.
+#[derive(Debug, Clone, Copy)]
+pub struct Catch<'t> {
+    /// The tag that it catches; `None` catches all.
+    pub tag: Option<u32>,
+    /// Types of the payload that the branch carries: the tag's, or none where it catches all.
+    pub payload: &'t [ValType],
+    /// Whether the branch carries a reference to the exception behind the payload.
+    pub with_ref: bool,
+    /// The target among the constructs around the `try_table`; 0 is the innermost.
+    pub depth: u32,
 }
 
 /// The operator behind the one that a sink is being told of, as far as it is worth knowing ahead.
@@ -176,6 +189,14 @@ pub trait Sink {
 
     /// Opens a block.
     fn block(&mut self, ty: BlockSignature<'_>) -> Self::Label;
+    /// Opens a block within which, and within whose callees, exceptions are caught. `controls` are those around it. What
+    /// was on the stack below the parameters is there when a clause branches.
+    fn try_table(
+        &mut self,
+        controls: &mut [Control<Self::Label>],
+        ty: BlockSignature<'_>,
+        catches: &[Catch<'_>],
+    ) -> Self::Label;
     /// Opens a loop. `hints` is empty unless the tier looks ahead.
     fn loop_(&mut self, ty: BlockSignature<'_>, hints: &LoopHints<'_>) -> Self::Label;
     /// Opens an if; the condition is on top.
@@ -197,6 +218,10 @@ pub trait Sink {
     fn return_(&mut self);
     /// Traps.
     fn unreachable(&mut self);
+    /// Throws an exception of a tag, whose payload, `ty`'s parameters, is on top.
+    fn throw(&mut self, tag: u32, ty: &FuncType);
+    /// Throws the exception that a reference on top refers to.
+    fn throw_ref(&mut self);
 
     /// Whether the function has outgrown what the tier can represent. The front end looks after every operator
     /// and stops; the tier says why when it is asked for its result.

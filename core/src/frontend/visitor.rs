@@ -8,7 +8,7 @@
 //! was opened in live code.
 
 use super::scan::{Immediates, LoopHints, Scan, next_after};
-use super::sink::{BlockSignature, Control, ControlKind, MemoryAccess, Next, Sink};
+use super::sink::{BlockSignature, Catch, Control, ControlKind, MemoryAccess, Next, Sink};
 use crate::error::ModuleError;
 use crate::index_spaces::IndexSpaces;
 use crate::operator::{
@@ -162,6 +162,11 @@ impl<'a, S: Sink> Visitor<'a, S> {
             ControlKind::If => self.sink.if_(signature),
             _ => self.sink.block(signature),
         };
+        self.enter(kind, signature, label);
+    }
+
+    /// Takes in a construct that the sink has opened.
+    fn enter(&mut self, kind: ControlKind, signature: BlockSignature<'_>, label: S::Label) {
         let count = |types: &[ValType]| u32::try_from(types.len()).unwrap_or(u32::MAX);
         self.controls.push(Control {
             kind,
@@ -170,6 +175,38 @@ impl<'a, S: Sink> Visitor<'a, S> {
             label,
         });
         self.branched.push(false);
+    }
+
+    fn try_table(&mut self, table: &wasmparser::TryTable) {
+        if !self.reachable {
+            self.dead_depth += 1;
+            return;
+        }
+        self.begin(None);
+        let types = self.types;
+        let clause = |clause: &wasmparser::Catch| {
+            let (tag, with_ref, depth) = match *clause {
+                wasmparser::Catch::One { tag, label } => (Some(tag), false, label),
+                wasmparser::Catch::OneRef { tag, label } => (Some(tag), true, label),
+                wasmparser::Catch::All { label } => (None, false, label),
+                wasmparser::Catch::AllRef { label } => (None, true, label),
+            };
+            let payload = tag.map_or(&[][..], |tag| types.tag_type(tag).params());
+            Catch {
+                tag,
+                payload,
+                with_ref,
+                depth,
+            }
+        };
+        let catches: Vec<_> = table.catches.iter().map(clause).collect();
+        for catch in &catches {
+            let target = self.index_of(catch.depth);
+            self.branched[target] = true;
+        }
+        let signature = self.signature(table.ty);
+        let label = self.sink.try_table(&mut self.controls, signature, &catches);
+        self.enter(ControlKind::Block, signature, label);
     }
 
     fn else_(&mut self) {
@@ -264,6 +301,19 @@ impl<'a, S: Sink> Visitor<'a, S> {
     }
 }
 
+/// The type of a null reference.
+fn null_type(heap: wasmparser::HeapType) -> ValType {
+    match heap {
+        wasmparser::HeapType::FUNC => ValType::FuncRef,
+        wasmparser::HeapType::Abstract {
+            ty: wasmparser::AbstractHeapType::Exn,
+            ..
+        } => ValType::ExnRef,
+        // Validated: the level has no others.
+        _ => ValType::ExternRef,
+    }
+}
+
 fn memory_access(arg: &wasmparser::MemArg) -> MemoryAccess {
     let memory = match arg.target {
         MemArgTarget::Memory(memory) => memory,
@@ -341,8 +391,7 @@ macro_rules! rule {
 
     ($self:ident, reference_types, TypedSelect, $v:ident [$ty:ident] $ann:tt) => { live!($self, $v [$ty], $self.sink.select()) };
     ($self:ident, reference_types, RefNull, $v:ident [$heap:ident] $ann:tt) => { live!($self, $v [$heap], {
-        let ty = if $heap == wasmparser::HeapType::FUNC { ValType::FuncRef } else { ValType::ExternRef };
-        $self.sink.constant(ty, 0);
+        $self.sink.constant(null_type($heap), 0);
     }) };
     ($self:ident, reference_types, RefIsNull, $v:ident [] $ann:tt) => { live!($self, $v [], $self.sink.unary(UnaryOp::RefIsNull)) };
     ($self:ident, reference_types, RefFunc, $v:ident [$func:ident] $ann:tt) => { live!($self, $v [$func], $self.sink.libcall(Libcall::RefFunc, [$func, 0])) };
@@ -359,6 +408,14 @@ macro_rules! rule {
         $self.sink.return_call_indirect($table, $ty, types.type_at($ty));
         $self.reachable = false;
     }) };
+
+    ($self:ident, exceptions, TryTable, $v:ident [$table:ident] $ann:tt) => {{ validate!($self, $v, $table.clone()); $self.try_table(&$table); Ok(()) }};
+    ($self:ident, exceptions, Throw, $v:ident [$tag:ident] $ann:tt) => { live!($self, $v [$tag], {
+        let types = $self.types;
+        $self.sink.throw($tag, types.tag_type($tag));
+        $self.reachable = false;
+    }) };
+    ($self:ident, exceptions, ThrowRef, $v:ident [] $ann:tt) => { live!($self, $v [], { $self.sink.throw_ref(); $self.reachable = false; }) };
 
     ($self:ident, simd, V128Const, $v:ident [$value:ident] $ann:tt) => { live!($self, $v [$value], $self.sink.vector_constant($value.i128().cast_unsigned())) };
     ($self:ident, simd, I8x16Shuffle, $v:ident [$lanes:ident] $ann:tt) => { live!($self, $v [$lanes], $self.sink.shuffle($lanes)) };

@@ -1,6 +1,7 @@
 //! What translation leaves: one run of instructions for the whole module, and a few numbers for each function.
 
 use super::inst::{Inst, Pc};
+use crate::handlers::HandlerTable;
 
 /// The most instructions that run on one payment of fuel. A call pays for the first stretch of its callee, or for all of it
 /// where that is less; on every path through a longer function an [`Inst::Pay`] stands before each further stretch;
@@ -38,6 +39,8 @@ pub(crate) struct ModuleCode {
     /// Vector constants and the lanes of shuffles, which no instruction has room for.
     pub(super) vectors: Vec<u128>,
     pub(super) funcs: Vec<FunctionCode>,
+    /// Where exceptions are caught.
+    pub(super) handlers: HandlerTable,
 }
 
 impl ModuleCode {
@@ -51,11 +54,12 @@ impl ModuleCode {
         self.insts.shrink_to_fit();
         self.vectors.shrink_to_fit();
         self.funcs.shrink_to_fit();
+        self.handlers.shrink();
     }
 
     /// Size of the code in bytes.
     pub(crate) fn bytes(&self) -> usize {
-        self.insts.len() * size_of::<Inst>() + self.vectors.len() * size_of::<u128>()
+        self.insts.len() * size_of::<Inst>() + self.vectors.len() * size_of::<u128>() + self.handlers.bytes()
     }
 
     /// The defined function that an instruction belongs to.

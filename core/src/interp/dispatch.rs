@@ -32,6 +32,10 @@ pub(super) enum Action {
     Call { func: u32, base: usize },
     /// The same in the place of a return. Where it is a host's, a return follows the call.
     TailCall { func: u32, base: usize },
+    /// An exception of the instance's tag `tag` is thrown, its payload from `base` on.
+    Throw { tag: u32, base: usize },
+    /// The exception of this reference is thrown.
+    ThrowRef { reference: u64 },
     /// The runtime has to carry out an operator.
     Libcall {
         base: usize,
@@ -276,6 +280,12 @@ macro_rules! define_dispatch {
                                 }
                                 _ => leave!(Action::TailCall { func, base: base + usize::from(callee_base) }),
                             }
+                        }
+                        Inst::Throw { base: first, tag } => {
+                            leave!(Action::Throw { tag, base: base + usize::from(first) })
+                        }
+                        Inst::ThrowRef { src } => {
+                            leave!(Action::ThrowRef { reference: regs[usize::from(src)] })
                         }
                         Inst::Libcall { base: first, call, a, b } => {
                             leave!(Action::Libcall { base: base + usize::from(first), call, a, b })

@@ -83,6 +83,11 @@ macro_rules! define_instructions {
             /// Has the runtime carry out an operator; operands and result from `base` on.
             Libcall { base: Reg, call: Libcall, a: u32, b: u32 },
 
+            /// Throws an exception of the module's tag `tag`, its payload from `base` on.
+            Throw { base: Reg, tag: u32 },
+            /// Throws the exception that `src` refers to.
+            ThrowRef { src: Reg },
+
             /// `dst = vectors[index]`, of the module's code.
             VectorConst { dst: Reg, index: u32 },
             /// As `Copy`, of a vector; likewise the next ones.

@@ -73,8 +73,9 @@ pub(crate) fn perform_libcall(
     match call {
         Libcall::MemorySize => slots[0] = u64::from(store.memory_of(instance, a).pages()),
         Libcall::MemoryGrow => {
-            let before = store.grow_memory(instance, a, slots[0] as u32);
-            slots[0] = u64::from(before.unwrap_or(u32::MAX));
+            let memory64 = store.memory_of(instance, a).ty().memory64;
+            let before = delta(slots[0], memory64).and_then(|delta| store.grow_memory(instance, a, delta));
+            slots[0] = before.map_or(failure(memory64), u64::from);
             // Committing pages is a system call.
             *fuel -= 1000;
         }
@@ -96,6 +97,20 @@ pub(crate) fn perform_libcall(
         }
     }
     Ok(Progress::Done)
+}
+
+/// By how much to grow; `None` where that is more than anything may have.
+fn delta(slot: u64, wide: bool) -> Option<u32> {
+    if wide {
+        u32::try_from(slot).ok()
+    } else {
+        Some(slot as u32)
+    }
+}
+
+/// What growing gives where it fails: -1 of the address type.
+fn failure(wide: bool) -> u64 {
+    if wide { u64::MAX } else { u64::from(u32::MAX) }
 }
 
 /// One piece of a bulk operator on memory, and how many bytes it moved.
@@ -184,10 +199,12 @@ fn table_single(
     table: u32,
 ) -> Result<i64, Trap> {
     if call == Libcall::TableGrow {
-        let (init, delta) = (slots[0], slots[1] as u32);
-        let before = store.grow_table(instance, table, delta, init);
-        slots[0] = u64::from(before.unwrap_or(u32::MAX));
-        return Ok(1 + before.map_or(0, |_| (u64::from(delta) * ELEMENT / BYTES_PER_FUEL) as i64));
+        let table64 = store.table_of(instance, table).ty().table64;
+        let (init, delta) = (slots[0], delta(slots[1], table64));
+        let before = delta.and_then(|delta| store.grow_table(instance, table, delta, init));
+        slots[0] = before.map_or(failure(table64), u64::from);
+        let grown = before.and(delta).unwrap_or(0);
+        return Ok(1 + (u64::from(grown) * ELEMENT / BYTES_PER_FUEL) as i64);
     }
     let table = store.table_of(instance, table);
     match call {

@@ -23,6 +23,7 @@ use super::dispatch::{self, Action};
 use super::inst::Pc;
 use super::libcall::{LIBCALL_SLOTS, Progress, perform_libcall};
 use super::stack::ValueStack;
+use crate::exception::Thrown;
 use crate::store::{FuncEntity, StoreInner};
 use crate::trap::{BacktraceFrame, Trap, TrapReport};
 
@@ -158,6 +159,18 @@ impl Machine {
                         };
                     }
                 },
+                Action::Throw { tag, base } => {
+                    let thrown = self.thrown(store, tag, base);
+                    if let Some(exit) = self.throw(store, Ok(thrown)) {
+                        return exit;
+                    }
+                }
+                Action::ThrowRef { reference } => {
+                    let thrown = Thrown::again(store, reference);
+                    if let Some(exit) = self.throw(store, thrown) {
+                        return exit;
+                    }
+                }
                 Action::Libcall { base, call, a, b } => {
                     let slots = &mut self.stack[base..base + LIBCALL_SLOTS];
                     let instance = self.instance as usize;

@@ -12,6 +12,7 @@ mod libcall;
 pub(crate) mod machine;
 mod stack;
 mod translate;
+mod unwind;
 
 pub(crate) use code::ModuleCode;
 pub(crate) use libcall::{Progress, perform_libcall};

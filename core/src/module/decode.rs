@@ -7,8 +7,9 @@ use super::{
     ConstExpr, DataSegment, ElementSegment, Export, Import, Item, MachineCode, ModuleInner, Names,
     SegmentMode,
 };
-use crate::compiler::{CodeGenerator, ModuleTranslation};
-use crate::engine::Engine;
+use crate::cache::{CacheMiss, CacheOutcome, Rejection};
+use crate::compiler::{CodeArtifact, CodeGenerator, ModuleTranslation};
+use crate::engine::{Engine, WasmLevel};
 use crate::error::ModuleError;
 use crate::frontend;
 use crate::index_spaces::IndexSpaces;
@@ -28,6 +29,31 @@ const MAX_MODULE_BYTES: usize = 1 << 30;
 
 /// Reads a whole module.
 pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, ModuleError> {
+    let (sections, bodies) = sections(engine.config().level, wasm)?;
+    let mut cache = None;
+    let (code, machine_code) = match &engine.config().compiler {
+        Some(compiler) => {
+            let (published, outcome) = publish(engine, &**compiler, wasm, &sections, bodies)?;
+            cache = outcome;
+            (ModuleCode::default(), Some(published))
+        }
+        None => (translate(&sections.types, bodies)?, None),
+    };
+    Ok(sections.finish(engine, code, machine_code, cache))
+}
+
+/// Has a tier make machine code of a module, and publishes nothing.
+pub(super) fn artifact(
+    level: WasmLevel,
+    compiler: &dyn CodeGenerator,
+    wasm: &[u8],
+) -> Result<CodeArtifact, ModuleError> {
+    let (sections, bodies) = sections(level, wasm)?;
+    generate(compiler, &sections.types, bodies)
+}
+
+/// Reads all sections, and lists the function bodies, which are yet to be validated.
+fn sections(level: WasmLevel, wasm: &[u8]) -> Result<(Sections, Vec<Body<'_>>), ModuleError> {
     if wasm.len() > MAX_MODULE_BYTES {
         return Err(ModuleError::TooLarge {
             what: "the bytes of a module",
@@ -35,7 +61,7 @@ pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, Module
             limit: MAX_MODULE_BYTES as u64,
         });
     }
-    let features = engine.config().level.features();
+    let features = level.features();
     let mut validator = Validator::new_with_features(features);
     let mut parser = Parser::new(0);
     parser.set_features(features);
@@ -50,14 +76,7 @@ pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, Module
         }
         sections.read(payload)?;
     }
-    let (code, machine_code) = match &engine.config().compiler {
-        Some(compiler) => (
-            ModuleCode::default(),
-            Some(compile(&**compiler, &sections.types, bodies)?),
-        ),
-        None => (translate(&sections.types, bodies)?, None),
-    };
-    Ok(sections.finish(engine, code, machine_code))
+    Ok((sections, bodies))
 }
 
 fn component() -> ModuleError {
@@ -67,12 +86,16 @@ fn component() -> ModuleError {
     }
 }
 
-/// Has a tier make machine code of all function bodies, and publishes it.
-fn compile(
+/// Publishes the machine code of all function bodies: what the engine's cache has, or else what a tier makes of them now.
+///
+/// What the cache has was made of the same bytes at the same level, so that the bodies have been validated then.
+fn publish(
+    engine: &Engine,
     compiler: &dyn CodeGenerator,
-    types: &IndexSpaces,
+    wasm: &[u8],
+    sections: &Sections,
     bodies: Vec<Body<'_>>,
-) -> Result<MachineCode, ModuleError> {
+) -> Result<(MachineCode, Option<CacheOutcome>), ModuleError> {
     let unsupported = |what: &str| ModuleError::Unsupported {
         tier: compiler.name(),
         what: what.to_owned(),
@@ -82,12 +105,49 @@ fn compile(
             "machine code cannot be run on this processor or system",
         ));
     }
+    let config = engine.config();
+    let publish = |artifact| {
+        MachineCode::publish(
+            compiler.name(),
+            &sections.types,
+            artifact,
+            &sections.names,
+            config.observer.as_ref(),
+        )
+    };
+    let Some(cache) = &config.code_cache else {
+        return Ok((publish(generate(compiler, &sections.types, bodies)?)?, None));
+    };
+    let key = cache.key(wasm, config.level, compiler);
+    let miss = match cache.load(&key) {
+        Ok(artifact) => match publish(artifact) {
+            Ok(code) => return Ok((code, Some(CacheOutcome::Hit))),
+            Err(ModuleError::Unsupported { .. }) => CacheMiss::Rejected(Rejection::OtherModule),
+            Err(error) => return Err(error),
+        },
+        Err(miss) => miss,
+    };
+    let artifact = generate(compiler, &sections.types, bodies)?;
+    let stored = cache.store(&key, &artifact);
+    Ok((publish(artifact)?, Some(CacheOutcome::Compiled { miss, stored })))
+}
+
+/// Has a tier make machine code of all function bodies.
+fn generate(
+    compiler: &dyn CodeGenerator,
+    types: &IndexSpaces,
+    bodies: Vec<Body<'_>>,
+) -> Result<CodeArtifact, ModuleError> {
     let mut translation = ModuleTranslation::new(types, bodies);
     let artifact = compiler.compile(&mut translation)?;
     if translation.remaining() != 0 {
-        return Err(unsupported("it has not read all functions"));
+        // What is not read is not validated either.
+        return Err(ModuleError::Unsupported {
+            tier: compiler.name(),
+            what: "it has not read all functions".to_owned(),
+        });
     }
-    MachineCode::publish(compiler.name(), types, artifact)
+    Ok(artifact)
 }
 
 /// Translates all function bodies for the interpreter.
@@ -157,6 +217,11 @@ impl Sections {
                     self.types.memories.push(memory_type(&memory.map_err(invalid)?));
                 }
             }
+            Payload::TagSection(tags) => {
+                for tag in tags {
+                    self.types.tags.push(tag.map_err(invalid)?.func_type_idx);
+                }
+            }
             Payload::GlobalSection(globals) => {
                 for global in globals {
                     let global = global.map_err(invalid)?;
@@ -220,7 +285,12 @@ impl Sections {
                 types.imported_globals += 1;
                 Item::Global(types.imported_globals - 1)
             }
-            TypeRef::Tag(_) | TypeRef::FuncExact(_) => {
+            TypeRef::Tag(ty) => {
+                types.tags.push(ty.func_type_idx);
+                types.imported_tags += 1;
+                Item::Tag(types.imported_tags - 1)
+            }
+            TypeRef::FuncExact(_) => {
                 return Err(ModuleError::unsupported_type(&"of an import"));
             }
         };
@@ -232,7 +302,13 @@ impl Sections {
         Ok(())
     }
 
-    fn finish(self, engine: &Engine, code: ModuleCode, machine_code: Option<MachineCode>) -> ModuleInner {
+    fn finish(
+        self,
+        engine: &Engine,
+        code: ModuleCode,
+        machine_code: Option<MachineCode>,
+        cache: Option<CacheOutcome>,
+    ) -> ModuleInner {
         let signatures = self.types.types.iter().map(|ty| engine.signature(ty)).collect();
         let export_index: HashMap<Box<str>, u32> = self
             .exports
@@ -254,6 +330,7 @@ impl Sections {
             names: self.names,
             code,
             machine_code,
+            cache,
         }
     }
 }
@@ -291,7 +368,7 @@ fn val_type(ty: wasmparser::ValType) -> Result<ValType, ModuleError> {
     ValType::from_wasm(ty).ok_or_else(|| ModuleError::unsupported_type(&ty))
 }
 
-/// A bound that the validator has held to 32 bits.
+/// A bound as far as 32 bits reach, which is beyond any limit of ours.
 fn narrow(bound: u64) -> u32 {
     u32::try_from(bound).unwrap_or(u32::MAX)
 }
@@ -301,6 +378,7 @@ fn table_type(ty: &wasmparser::TableType) -> Result<TableType, ModuleError> {
         element: val_type(wasmparser::ValType::Ref(ty.element_type))?,
         minimum: narrow(ty.initial),
         maximum: ty.maximum.map(narrow),
+        table64: ty.table64,
     })
 }
 
@@ -308,6 +386,7 @@ fn memory_type(ty: &wasmparser::MemoryType) -> MemoryType {
     MemoryType {
         minimum: narrow(ty.initial),
         maximum: ty.maximum.map(narrow),
+        memory64: ty.memory64,
     }
 }
 
@@ -324,7 +403,8 @@ fn item(kind: ExternalKind, index: u32) -> Result<Item, ModuleError> {
         ExternalKind::Table => Item::Table(index),
         ExternalKind::Memory => Item::Memory(index),
         ExternalKind::Global => Item::Global(index),
-        ExternalKind::Tag | ExternalKind::FuncExact => {
+        ExternalKind::Tag => Item::Tag(index),
+        ExternalKind::FuncExact => {
             return Err(ModuleError::unsupported_type(&"of an export"));
         }
     })

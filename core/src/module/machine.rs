@@ -4,9 +4,11 @@
 //! and trampoline that can be asked for is there, and lies in the text. That the bytes do what they should is the
 //! code generator's word: an engine that is given one trusts it as it trusts itself.
 
-use crate::compiler::{CodeArtifact, TrapSite};
+use crate::compiler::{CodeArtifact, HandlerTable, TrapSite};
 use crate::error::ModuleError;
 use crate::index_spaces::IndexSpaces;
+use crate::module::Names;
+use crate::observer::{CodeObserver, CodeSymbol, CodeView, Observed};
 use crate::trap::Trap;
 use crate::vm::code::PublishedCode;
 use crate::vm::layout::VmLayout;
@@ -16,12 +18,16 @@ use std::sync::Arc;
 /// A module's code at the place where it runs.
 #[derive(Debug)]
 pub(crate) struct MachineCode {
+    /// In front of the text, so that it is dropped first.
+    #[expect(dead_code, reason = "it is there to be dropped")]
+    observed: Option<Observed>,
     text: PublishedCode,
     layout: VmLayout,
     funcs: Box<[Range<u32>]>,
     entries: Box<[Option<u32>]>,
     host_calls: Box<[Option<u32>]>,
     traps: Box<[TrapSite]>,
+    handlers: HandlerTable,
 }
 
 impl MachineCode {
@@ -34,6 +40,8 @@ impl MachineCode {
         tier: &'static str,
         types: &IndexSpaces,
         artifact: CodeArtifact,
+        names: &Names,
+        observer: Option<&Arc<dyn CodeObserver>>,
     ) -> Result<Self, ModuleError> {
         if let Err(what) = check(types, &artifact) {
             return Err(ModuleError::Unsupported {
@@ -43,13 +51,30 @@ impl MachineCode {
         }
         let text =
             PublishedCode::new(&artifact.text).map_err(|error| ModuleError::CodeMemory(Arc::new(error)))?;
+        let observed = observer.map(|observer| {
+            let symbols = symbols(types, &artifact, names);
+            Observed::tell(
+                observer,
+                &CodeView {
+                    tier,
+                    module: names.module.as_deref(),
+                    address: text.start(),
+                    text: &artifact.text,
+                    symbols: &symbols,
+                },
+            )
+        });
+        let mut handlers = artifact.handlers;
+        handlers.shrink();
         Ok(Self {
+            observed,
             text,
             layout: VmLayout::new(types),
             funcs: artifact.funcs.into(),
             entries: artifact.entries.into(),
             host_calls: artifact.host_calls.into(),
             traps: artifact.traps.into(),
+            handlers,
         })
     }
 
@@ -86,6 +111,16 @@ impl MachineCode {
         self.text.start() + offset as usize
     }
 
+    /// Where exceptions are caught, by offsets.
+    pub(crate) fn handlers(&self) -> &HandlerTable {
+        &self.handlers
+    }
+
+    /// The address of an offset in the code.
+    pub(crate) fn address_of(&self, offset: u32) -> usize {
+        self.text.start() + offset as usize
+    }
+
     /// The offset of an address in the code.
     pub(crate) fn offset_of(&self, address: usize) -> Option<u32> {
         self.text.offset_of(address)
@@ -105,6 +140,41 @@ impl MachineCode {
             .ok()?;
         Some(self.traps[index].trap)
     }
+}
+
+/// What lies in the code, by name and in ascending order: functions by their names in the name section, or else by their
+/// numbers, and trampolines by those of their types.
+fn symbols(types: &IndexSpaces, artifact: &CodeArtifact, names: &Names) -> Vec<CodeSymbol> {
+    let funcs = artifact.funcs.iter().zip(types.imported_funcs..);
+    let mut symbols: Vec<_> = funcs
+        .map(|(range, index)| CodeSymbol {
+            name: match names.funcs.get(&index) {
+                Some(name) => (**name).to_owned(),
+                None => format!("wasm-function[{index}]"),
+            },
+            func: Some(index),
+            range: range.clone(),
+        })
+        .collect();
+    for (what, trampolines) in [("entry", &artifact.entries), ("host call", &artifact.host_calls)] {
+        for (ty, start) in trampolines.iter().enumerate() {
+            symbols.extend(start.map(|start| CodeSymbol {
+                name: format!("{what} trampoline of type {ty}"),
+                func: None,
+                range: start..start,
+            }));
+        }
+    }
+    symbols.sort_by_key(|symbol| symbol.range.start);
+    // A trampoline ends where something else begins.
+    let mut end = artifact.text.len() as u32;
+    for symbol in symbols.iter_mut().rev() {
+        if symbol.range.is_empty() {
+            symbol.range.end = end;
+        }
+        end = symbol.range.start;
+    }
+    symbols
 }
 
 /// Finds what an artefact lacks.
@@ -136,6 +206,7 @@ fn check(types: &IndexSpaces, artifact: &CodeArtifact) -> Result<(), &'static st
     if !there(&artifact.host_calls, imported) {
         return Err("a host trampoline is missing");
     }
+    artifact.handlers.check(end as u32, types.tags.len() as u32)?;
     if !artifact.traps.is_sorted_by_key(|site| site.offset) {
         return Err("trap sites in disorder");
     }
@@ -199,7 +270,8 @@ mod tests {
             offset: 3,
             trap: Trap::Unreachable,
         }];
-        let code = MachineCode::publish("test", &types(), artifact).expect("executable memory");
+        let code = MachineCode::publish("test", &types(), artifact, &Names::default(), None)
+            .expect("executable memory");
         assert_eq!(code.offset_of(code.entry(0) + 3), Some(3));
         assert_eq!(code.trap_at(3), Some(Trap::Unreachable));
         assert_eq!(code.trap_at(4), None);

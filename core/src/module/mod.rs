@@ -12,7 +12,9 @@ pub(crate) use const_expr::ConstExpr;
 pub use features::features_used;
 pub(crate) use machine::MachineCode;
 
-use crate::engine::{Engine, Signature};
+use crate::cache::CacheOutcome;
+use crate::compiler::{CodeArtifact, CodeGenerator};
+use crate::engine::{Engine, Signature, WasmLevel};
 use crate::error::ModuleError;
 use crate::index_spaces::IndexSpaces;
 use crate::interp::ModuleCode;
@@ -43,6 +45,8 @@ pub(crate) struct ModuleInner {
     code: ModuleCode,
     /// Where the engine has a code generator.
     machine_code: Option<MachineCode>,
+    /// Where the machine code came from, if the engine has a cache.
+    cache: Option<CacheOutcome>,
 }
 
 /// An import.
@@ -68,6 +72,7 @@ pub(crate) enum Item {
     Table(u32),
     Memory(u32),
     Global(u32),
+    Tag(u32),
 }
 
 /// An element segment.
@@ -131,8 +136,14 @@ impl Module {
     pub fn new(engine: &Engine, wasm: &[u8]) -> Result<Self, ModuleError> {
         match decode::module(engine, wasm) {
             Ok(inner) => Ok(Self(Arc::new(inner))),
-            Err(error) => Err(name_missing_features(engine, wasm, error)),
+            Err(error) => Err(name_missing_features(engine.config().level, wasm, error)),
         }
+    }
+
+    /// Whether its machine code came from the engine's code cache, and if not, why. `None` where the engine has no cache or
+    /// no code generator.
+    pub fn cache_outcome(&self) -> Option<&CacheOutcome> {
+        self.0.cache.as_ref()
     }
 
     /// Imports, in the module's order.
@@ -195,6 +206,7 @@ impl Module {
             Item::Table(index) => ExternType::Table(types.tables[index as usize]),
             Item::Memory(index) => ExternType::Memory(types.memories[index as usize]),
             Item::Global(index) => ExternType::Global(types.globals[index as usize]),
+            Item::Tag(index) => ExternType::Tag(types.tag_type(index).clone()),
         }
     }
 
@@ -236,16 +248,24 @@ impl Module {
     }
 }
 
+/// Makes the machine code of a module without publishing it.
+pub(crate) fn artifact(
+    level: WasmLevel,
+    compiler: &dyn CodeGenerator,
+    wasm: &[u8],
+) -> Result<CodeArtifact, ModuleError> {
+    decode::artifact(level, compiler, wasm).map_err(|error| name_missing_features(level, wasm, error))
+}
+
 /// Where a module is invalid only because it uses what the engine does not implement, says what that is.
 #[cold]
-fn name_missing_features(engine: &Engine, wasm: &[u8], error: ModuleError) -> ModuleError {
+fn name_missing_features(level: WasmLevel, wasm: &[u8], error: ModuleError) -> ModuleError {
     let ModuleError::Invalid { .. } = error else {
         return error;
     };
     let Ok(used) = features_used(wasm) else {
         return error;
     };
-    let level = engine.config().level;
     let missing: Vec<&str> = used.into_iter().filter(|name| !level.implements(name)).collect();
     if missing.is_empty() {
         error

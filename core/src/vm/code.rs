@@ -21,8 +21,8 @@ const RESERVED_MAX: usize = 4 << 30;
 /// The least that is worth reserving.
 const RESERVED_MIN: usize = 16 << 20;
 
-/// Granularity of what modules get: a page of x86-64.
-const PAGE: usize = 4096;
+/// Granularity of what modules get: a multiple of every system's pages. Only those that hold code cost memory.
+const PAGE: usize = 64 << 10;
 
 /// First address of the range; 0 until it is reserved.
 static START: AtomicUsize = AtomicUsize::new(0);

@@ -112,6 +112,7 @@ pub(crate) fn publish_instance(store: &mut StoreInner, number: u32) {
     context.set(offsets::instance, number as usize);
     context.set(offsets::leave, switch::leave_address());
     context.set(offsets::preempt, switch::preempt_address());
+    context.set(offsets::tail_call, switch::tail_call_address());
     for ty in 0..module.types().types.len() as u32 {
         context.set(code.layout().signature(ty), module.signature(ty).number());
     }

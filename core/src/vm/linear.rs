@@ -8,7 +8,8 @@
 //!
 //! A 32-bit address plus a 32-bit constant offset, added in 64 bits, is below 8 GiB; with the widest access behind it,
 //! below 8 GiB + 64 KiB. The whole of that is reserved, so that machine code needs no bounds check: what is out of bounds
-//! lands on a page without access. The base never moves. The interpreter checks against the size all the same.
+//! lands on a page without access. The base never moves. A 64-bit address can be anything and needs a check wherever it is
+//! used, but the memory is the same: it only may not grow beyond 4 GiB. The interpreter checks against the size all the same.
 
 use super::mmap::Reservation;
 use crate::types::MemoryType;
@@ -30,6 +31,7 @@ pub(crate) struct LinearMemory {
     /// Pages that it may grow to: the least of the module's maximum, the limits', and the address space's.
     ceiling: u32,
     maximum: Option<u32>,
+    memory64: bool,
 }
 
 impl LinearMemory {
@@ -45,6 +47,7 @@ impl LinearMemory {
             area,
             ceiling,
             maximum: ty.maximum,
+            memory64: ty.memory64,
         })
     }
 
@@ -58,6 +61,7 @@ impl LinearMemory {
         MemoryType {
             minimum: self.pages(),
             maximum: self.maximum,
+            memory64: self.memory64,
         }
     }
 
@@ -70,6 +74,11 @@ impl LinearMemory {
         }
         self.area.commit(after as usize * PAGE).ok()?;
         Some(before)
+    }
+
+    /// Whether an address is one of those that are reserved for it: where a guest's access may fault.
+    pub(super) fn reserves(&self, address: usize) -> bool {
+        self.area.contains(address)
     }
 
     /// All its bytes.
@@ -93,6 +102,7 @@ mod tests {
         let ty = MemoryType {
             minimum: 1,
             maximum: Some(3),
+            memory64: false,
         };
         let mut memory = LinearMemory::new(ty, 100).expect("memory");
         assert_eq!(memory.grow(2), Some(1));
@@ -107,6 +117,7 @@ mod tests {
             MemoryType {
                 minimum: 0,
                 maximum: None,
+                memory64: false,
             },
             2,
         )

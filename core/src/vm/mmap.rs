@@ -78,6 +78,11 @@ impl Reservation {
         Ok(())
     }
 
+    /// Whether an address lies in the reservation, accessible or not.
+    pub(super) fn contains(&self, address: usize) -> bool {
+        address.wrapping_sub(self.base.addr().get()) < self.reserved
+    }
+
     /// Bytes that are accessible.
     pub(super) fn committed(&self) -> usize {
         self.committed

@@ -7,15 +7,21 @@
 //!   context            an instance's VmCtx, kept true by the store
 //!   stack, run         what a run needs beside: a stack and a record
 //!   switch, signals    the ways in and out of machine code: by call, and by fault
+//!   unwind             the way of an exception through the frames of a run
 //!   native             a run of machine code, as safe as a run of the interpreter
+//!   debugger, elf      what GDB is told of code
+//!   marker             how perf finds a file
 //! ```
 //!
 //! Everything outside of this module is `deny(unsafe_code)`.
 
 pub(crate) mod code;
 pub(crate) mod context;
+pub(crate) mod debugger;
+mod elf;
 pub mod layout;
 pub(crate) mod linear;
+pub(crate) mod marker;
 mod mmap;
 pub(crate) mod native;
 mod run;
@@ -28,6 +34,7 @@ mod switch;
 mod switch;
 #[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
 mod tests;
+mod unwind;
 pub mod vmctx;
 
 /// Whether machine code can be run on this machine at all.

@@ -25,9 +25,9 @@ use std::io;
 /// the host's stack pointer and the alternate signal stack, is found anew at each entry.
 #[derive(Debug)]
 pub(crate) struct NativeRun {
-    stack: GuestStack,
+    pub(super) stack: GuestStack,
     stack_limit: usize,
-    fuel: i64,
+    pub(super) fuel: i64,
     next: Next,
 }
 
@@ -40,6 +40,8 @@ enum Next {
     Resume,
     /// The operator that it has left for is not done yet.
     Libcall { call: Libcall, a: u32, b: u32 },
+    /// It has thrown an exception: of the instance's tag of this number, or once more what it refers to.
+    Throw { tag: Option<u32> },
     /// It waits for the host's function.
     Host,
     /// Nothing can be: it is over.
@@ -148,6 +150,15 @@ impl NativeRun {
                         return Exit::Preempted;
                     }
                 }
+                Next::Throw { tag } => {
+                    if let Err(trap) = self.throw(store, tag) {
+                        return self.trapped(store, trap);
+                    }
+                    self.next = Next::Resume;
+                    if self.fuel < 0 {
+                        return Exit::Preempted;
+                    }
+                }
                 Next::Host | Next::Over => {
                     unreachable!("a run goes on after its host call, and not after its end")
                 }
@@ -159,24 +170,31 @@ impl NativeRun {
     #[cold]
     pub(crate) fn report(&self, store: &StoreInner, trap: Trap) -> TrapReport {
         let mut backtrace = Vec::new();
+        for (pc, _) in self.frames() {
+            if backtrace.len() == TrapReport::MAX_FRAMES {
+                break;
+            }
+            backtrace.extend(function_at(store, pc));
+        }
+        TrapReport { trap, backtrace }
+    }
+
+    /// The frames, innermost first: an address within the instruction at which each stands, and where it lies.
+    pub(super) fn frames(&self) -> impl Iterator<Item = (usize, usize)> {
         let record = self.record();
         // A return address is one past the call; a fault's address is the instruction itself.
         let faulted = record.signal != 0;
-        let mut pc = record.guest_pc.wrapping_sub(usize::from(!faulted));
-        let mut frame = record.guest_frame;
-        while pc != 0 && backtrace.len() < TrapReport::MAX_FRAMES {
-            backtrace.extend(function_at(store, pc));
-            let (Some(caller), Some(to)) = (self.stack.word(frame), self.stack.word(frame.wrapping_add(8)))
-            else {
-                break;
-            };
+        let innermost = (
+            record.guest_pc.wrapping_sub(usize::from(!faulted)),
+            record.guest_frame,
+        );
+        let outwards = std::iter::successors(Some(innermost), |&(_, frame)| {
+            let caller = self.stack.word(frame)?;
+            let to = self.stack.word(frame.wrapping_add(8))?;
             // Frames lie one above the other; whatever claims otherwise is none.
-            if caller != 0 && caller <= frame {
-                break;
-            }
-            (pc, frame) = (to.wrapping_sub(1), caller);
-        }
-        TrapReport { trap, backtrace }
+            (caller == 0 || caller > frame).then(|| (to.wrapping_sub(1), caller))
+        });
+        outwards.take_while(|&(pc, _)| pc != 0)
     }
 
     /// Lets the guest run until it leaves.
@@ -219,6 +237,11 @@ impl NativeRun {
                 instance: instance as u32,
             });
         }
+        if request == abi::LEAVE_THROW || request == abi::LEAVE_THROW_REF {
+            let tag = (request == abi::LEAVE_THROW).then_some(a);
+            self.next = Next::Throw { tag };
+            return None;
+        }
         let Some(call) = Libcall::from_number(request) else {
             compiler_bug(&format!(
                 "code left with request {request:#x}, which there is none of"
@@ -256,6 +279,19 @@ impl NativeRun {
             Some((module.name().unwrap_or("?").to_owned(), offset, trap))
         });
         match site {
+            // What is out of a memory's bounds still lies in its reservation. Anywhere else nobody has kept the access in.
+            Some((module, offset, Some(Trap::MemoryOutOfBounds)))
+                if record.signal == libc::SIGSEGV
+                    && !store
+                        .memories
+                        .iter()
+                        .any(|memory| memory.reserves(record.fault_address)) =>
+            {
+                compiler_bug(&format!(
+                    "an access at offset {offset:#x} of module `{module}` to {:#x}, in no memory of the store",
+                    record.fault_address
+                ))
+            }
             Some((_, _, Some(trap))) => trap,
             Some((module, offset, None)) => compiler_bug(&format!(
                 "signal {} at offset {offset:#x} of module `{module}`, address {:#x}: not an instruction that may trap",
@@ -268,13 +304,13 @@ impl NativeRun {
         }
     }
 
-    fn record(&self) -> &RunRecord {
+    pub(super) fn record(&self) -> &RunRecord {
         // SAFETY: written in `new`, in the stack's own memory; whatever the guest or the handler has written there are
         // integers, and neither runs now: both need `&mut self`.
         unsafe { &*self.stack.record() }
     }
 
-    fn record_mut(&mut self) -> &mut RunRecord {
+    pub(super) fn record_mut(&mut self) -> &mut RunRecord {
         // SAFETY: as in `record`, and `&mut self` makes this the only reference.
         unsafe { &mut *self.stack.record() }
     }
@@ -301,7 +337,7 @@ fn function_at(store: &StoreInner, pc: usize) -> Option<BacktraceFrame> {
 /// Ends the process. Generated code has done what it never may, so that nothing is known of the guest's memory, or of
 /// ours: going on could hand one guest's data to another.
 #[cold]
-fn compiler_bug(what: &str) -> ! {
+pub(super) fn compiler_bug(what: &str) -> ! {
     eprintln!(
         "luge: a fault of generated code that no WebAssembly explains: {what}. This is a bug of the code generator."
     );

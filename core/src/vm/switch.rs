@@ -16,7 +16,7 @@
 //! Machine code must leave MXCSR and the x87 control word as it finds them, which are those that Rust assumes.
 
 use super::run::{Left, RunRecord};
-use super::vmctx::offsets;
+use super::vmctx::{offsets, parts};
 use std::arch::naked_asm;
 use std::ffi::c_void;
 use std::mem::offset_of;
@@ -64,7 +64,7 @@ pub(super) unsafe extern "sysv64" fn enter(record: *mut RunRecord, world: *mut c
         vmctx = const offset_of!(RunRecord, vmctx),
         slots = const offset_of!(RunRecord, slots),
         memory_base = const offsets::memory_base,
-        finished = const Left::Finished.number(),
+        finished = const Left::Finished as u32,
         to_host = sym to_host,
     )
 }
@@ -91,7 +91,8 @@ pub(super) unsafe extern "sysv64" fn resume(record: *mut RunRecord, world: *mut 
     )
 }
 
-/// Where code leaves with a request: see [`crate::compiler::abi`].
+/// Where code leaves with a request: see [`crate::compiler::abi`]. What it pushes, `super::unwind` lays out anew where an
+/// exception leads the guest elsewhere.
 ///
 /// # Safety
 /// For machine code alone to call, within [`enter`] or [`resume`], with its context in `r15`.
@@ -132,7 +133,7 @@ unsafe extern "sysv64" fn leave() {
         guest_pc = const offset_of!(RunRecord, guest_pc),
         guest_frame = const offset_of!(RunRecord, guest_frame),
         guest_rsp = const offset_of!(RunRecord, guest_rsp),
-        left = const Left::Request.number(),
+        left = const Left::Request as u32,
         to_host = sym to_host,
     )
 }
@@ -171,8 +172,50 @@ unsafe extern "sysv64" fn preempt() {
         "ret",
         run = const offsets::run,
         guest_rsp = const offset_of!(RunRecord, guest_rsp),
-        left = const Left::Preempted.number(),
+        left = const Left::Preempted as u32,
         to_host = sym to_host,
+    )
+}
+
+/// Where code jumps, its own frame closed, to call what is of another instance in the place of a return: the callee's `FuncRef`
+/// in `r11`, all arguments and results in registers.
+///
+/// The code that is returned to believes that its instance is still the one in `r15`. A frame that remembers it is
+/// put in between, unless there is one already: then this very stub was the last to call, and its frame serves on. However
+/// often instances call each other in this way, the stack does not grow.
+///
+/// # Safety
+/// As of [`leave`]; and the return address is on top of the stack, which has room for a trampoline.
+#[unsafe(naked)]
+unsafe extern "sysv64" fn tail_call() {
+    naked_asm!(
+        "lea rax, [rip + 3f]",
+        "cmp [rsp], rax",
+        "je 2f",
+        "push rbp",
+        "mov rbp, rsp",
+        // Room for the context, and for what every caller provides.
+        "sub rsp, {frame}",
+        "mov [rbp - 8], r15",
+        "mov rax, [r11 + {code}]",
+        "mov r15, [r11 + {vmctx}]",
+        "mov r14, [r11 + {memory}]",
+        "call rax",
+        "3:",
+        "mov r15, [rbp - 8]",
+        "mov r14, [r15 + {memory_base}]",
+        "leave",
+        "ret",
+        "2:",
+        "mov rax, [r11 + {code}]",
+        "mov r15, [r11 + {vmctx}]",
+        "mov r14, [r11 + {memory}]",
+        "jmp rax",
+        frame = const 16 + crate::compiler::abi::LEAST_STACK_BYTES,
+        code = const parts::FUNC_CODE,
+        vmctx = const parts::FUNC_VMCTX,
+        memory = const parts::FUNC_MEMORY,
+        memory_base = const offsets::memory_base,
     )
 }
 
@@ -186,7 +229,7 @@ unsafe extern "sysv64" fn landing() {
         "cld",
         "mov eax, {left}",
         "jmp {to_host}",
-        left = const Left::Faulted.number(),
+        left = const Left::Faulted as u32,
         to_host = sym to_host,
     )
 }
@@ -224,6 +267,11 @@ pub(super) fn leave_address() -> usize {
 /// Address of the stub for `VmCtx::preempt`.
 pub(super) fn preempt_address() -> usize {
     preempt as *const () as usize
+}
+
+/// Address of the stub for `VmCtx::tail_call`.
+pub(super) fn tail_call_address() -> usize {
+    tail_call as *const () as usize
 }
 
 /// Whether the processor has state that is to be cleared on the way to the host.

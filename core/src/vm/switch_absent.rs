@@ -29,6 +29,10 @@ pub(super) fn leave_address() -> usize {
     unreachable!("{ABSENT}")
 }
 
+pub(super) fn tail_call_address() -> usize {
+    unreachable!("{ABSENT}")
+}
+
 pub(super) fn preempt_address() -> usize {
     unreachable!("{ABSENT}")
 }

@@ -13,6 +13,7 @@
 //!         │ funcs                │──► a FuncRef of each function of the store
 //!         │ leave                │──► leaves for the engine and comes back
 //!         │ preempt              │──► the same, but no register is lost
+//!         │ tail_call            │──► calls another instance in the place of a return
 //!         │ instance             │    the instance's number in its store
 //!         ├──────────────────────┤
 //!         │ what the module has  │    see `layout`
@@ -44,6 +45,9 @@ macro_rules! for_each_vmctx_field {
             leave: usize,
             /// Where code calls when its fuel is below 0. No register and no flag that matters is lost.
             preempt: usize,
+            /// Where code jumps, its frame closed, to call another instance's function in the place of a return; the
+            /// `FuncRef` is in `r11`, and arguments and results are all in registers.
+            tail_call: usize,
             /// The instance's number in its store.
             instance: usize,
         }
@@ -52,7 +56,7 @@ macro_rules! for_each_vmctx_field {
 
 /// Changes whenever anything that machine code relies on does: the fields here, register use, or how calls are made. It is
 /// part of the key under which compiled code is kept.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// A table as machine code sees it.
 #[derive(Debug, Clone, Copy)]

@@ -7,7 +7,7 @@ use wasm_smith::{Config, Module};
 
 /// Loop turns, calls and bulk bytes that an instance may use up before every further call traps. Below the call depth that
 /// both engines allow, so that recursion ends by this and not by the stack.
-const FUEL: u32 = 10_000;
+const FUEL: u32 = 1_000;
 
 /// One module.
 pub(crate) struct Case {
@@ -42,13 +42,14 @@ impl Case {
     }
 }
 
-/// WebAssembly 2.0, longer constants, tail calls and several memories; and small state that can be compared whole.
+/// WebAssembly 2.0, longer constants, tail calls, several memories and 64-bit ones; and small state that can be compared whole.
 fn config(guarded: bool) -> Config {
     Config {
         disallow_traps: guarded,
         max_imports: 0,
         export_everything: true,
-        max_memory32_bytes: 16 << 16,
+        max_memory32_bytes: 2 << 16,
+        max_memory64_bytes: 2 << 16,
         memory_max_size_required: true,
         max_memories: 3,
         max_tables: 4,
@@ -68,7 +69,7 @@ fn config(guarded: bool) -> Config {
         exceptions_enabled: false,
         extended_const_enabled: true,
         gc_enabled: false,
-        memory64_enabled: false,
+        memory64_enabled: true,
         relaxed_simd_enabled: false,
         simd_enabled: true,
         tail_call_enabled: true,

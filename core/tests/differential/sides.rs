@@ -1,10 +1,12 @@
-//! The two engines behind one face.
+//! The engines behind one face.
 
-use crate::generate::Random;
+use luge_core::compiler::{BoundsStrategy, CodeGenerator};
 use luge_core::{
     Engine, EngineConfig, Execution, Extern, FuncType, Instance, InstantiateError, Limits, Linker, Module,
     Step, Store, Trap, Value,
 };
+use luge_jit::{Baseline, BaselineOptions, CpuFeatures};
+use std::sync::Arc;
 
 /// A value as far as two engines can agree on it: numbers by their bits, functions by whether they are null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +66,33 @@ const STACK_BYTES: usize = 64 << 20;
 /// Fuel after which a module that should end counts as one that does not.
 const FUEL_MAX: u64 = 1 << 32;
 
-/// Our interpreter.
+/// A way in which our engine runs a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tier {
+    Interpreter,
+    /// Compiled; memory is guarded by the address space, and no fuel is counted.
+    Guarded,
+    /// Compiled; memory is checked by code, and fuel is counted.
+    Checked,
+}
+
+impl Tier {
+    fn compiler(self) -> Option<Arc<dyn CodeGenerator>> {
+        let bounds = match self {
+            Self::Interpreter => return None,
+            Self::Guarded => BoundsStrategy::Guard,
+            Self::Checked => BoundsStrategy::Software,
+        };
+        Some(Arc::new(Baseline::new(BaselineOptions {
+            bounds,
+            fuel: self == Self::Checked,
+            positions: false,
+            cpu: CpuFeatures::detect().expect("a processor that machine code is made for"),
+        })))
+    }
+}
+
+/// Our engine.
 pub(crate) struct Luge {
     store: Store<()>,
     instance: Instance,
@@ -72,8 +100,15 @@ pub(crate) struct Luge {
     slice: u64,
 }
 
-impl Luge {
-    pub(crate) fn instantiate(wasm: &[u8], random: &mut Random) -> Result<Result<Luge, Ended>, String> {
+/// A module that our engine has taken, for many instances.
+pub(crate) struct LugeModule {
+    engine: Engine,
+    module: Module,
+    limits: Limits,
+}
+
+impl LugeModule {
+    pub(crate) fn new(wasm: &[u8], tier: Tier) -> Result<LugeModule, String> {
         let limits = Limits {
             stack_bytes: STACK_BYTES,
             call_depth: CALL_DEPTH,
@@ -81,21 +116,33 @@ impl Luge {
         };
         let engine = Engine::new(EngineConfig {
             limits: limits.clone(),
+            compiler: tier.compiler(),
             ..EngineConfig::default()
         });
-        let module = Module::new(&engine, wasm).map_err(|error| format!("refused here: {error}"))?;
-        let mut store = Store::new(&engine, &limits, ());
-        match Linker::new(&engine).instantiate(&mut store, &module) {
+        let module = Module::new(&engine, wasm).map_err(|error| format!("refused by {tier:?}: {error}"))?;
+        Ok(LugeModule {
+            engine,
+            module,
+            limits,
+        })
+    }
+
+    /// An instance whose calls run in slices of this fuel.
+    pub(crate) fn instantiate(&self, slice: u64) -> Result<Result<Luge, Ended>, String> {
+        let mut store = Store::new(&self.engine, &self.limits, ());
+        match Linker::new(&self.engine).instantiate(&mut store, &self.module) {
             Ok(instance) => Ok(Ok(Luge {
                 store,
                 instance,
-                slice: 1 << random.below(12),
+                slice,
             })),
             Err(InstantiateError::Trap(report)) => Ok(Err(our_end(report.trap)?)),
             Err(error) => Err(format!("not instantiated here: {error}")),
         }
     }
+}
 
+impl Luge {
     /// The exported functions with their types.
     pub(crate) fn functions(&self) -> Vec<(String, FuncType)> {
         let exports = self.instance.exports(&self.store);
@@ -126,6 +173,7 @@ impl Side for Luge {
                     ));
                 }
                 Step::Trapped(report) => return our_end(report.trap),
+                Step::Preempted if self.slice == u64::MAX => return Err("ran out of endless fuel".to_owned()),
                 Step::Preempted => fuel = fuel.checked_sub(self.slice).ok_or("does not end here")?,
                 other => return Err(format!("ended here with {other:?}")),
             }
@@ -135,7 +183,7 @@ impl Side for Luge {
     fn state(&self) -> Vec<(String, Snapshot)> {
         let exports = self.instance.exports(&self.store).filter_map(|(name, export)| {
             let snapshot = match export {
-                Extern::Func(_) => return None,
+                Extern::Func(_) | Extern::Tag(_) => return None,
                 Extern::Global(global) => Snapshot::Global(from_value(&global.get(&self.store))),
                 Extern::Memory(memory) => Snapshot::Memory(memory.data(&self.store).to_vec()),
                 Extern::Table(table) => Snapshot::Table(u64::from(table.size(&self.store))),
@@ -197,21 +245,33 @@ pub(crate) struct Wasmi {
     instance: wasmi::Instance,
 }
 
-impl Wasmi {
-    pub(crate) fn instantiate(wasm: &[u8]) -> Result<Result<Wasmi, Ended>, String> {
+/// A module that wasmi has taken.
+pub(crate) struct WasmiModule {
+    engine: wasmi::Engine,
+    module: wasmi::Module,
+}
+
+impl WasmiModule {
+    pub(crate) fn new(wasm: &[u8]) -> Result<WasmiModule, String> {
         let mut config = wasmi::Config::default();
         config
             .set_max_stack_height(STACK_BYTES)
             .set_max_recursion_depth(CALL_DEPTH);
         let engine = wasmi::Engine::new(&config);
         let module = wasmi::Module::new(&engine, wasm).map_err(|error| format!("refused there: {error}"))?;
-        let mut store = wasmi::Store::new(&engine, ());
-        match wasmi::Linker::new(&engine).instantiate_and_start(&mut store, &module) {
+        Ok(WasmiModule { engine, module })
+    }
+
+    pub(crate) fn instantiate(&self) -> Result<Result<Wasmi, Ended>, String> {
+        let mut store = wasmi::Store::new(&self.engine, ());
+        match wasmi::Linker::new(&self.engine).instantiate_and_start(&mut store, &self.module) {
             Ok(instance) => Ok(Ok(Wasmi { store, instance })),
             Err(error) => Ok(Err(their_end(&error)?)),
         }
     }
+}
 
+impl Wasmi {
     fn value(&mut self, value: &Observed) -> wasmi::Val {
         use wasmi::{ExternRef, F32, F64, Ref, V128, Val};
         match *value {
@@ -282,9 +342,13 @@ impl Side for Wasmi {
 
 fn their_end(error: &wasmi::Error) -> Result<Ended, String> {
     use wasmi::TrapCode;
-    use wasmi::errors::{ErrorKind, InstantiationError};
+    use wasmi::errors::{ErrorKind, InstantiationError, TableError};
     // By the standard an active segment that does not fit is a trap of `table.init`; there it is an error of its own.
     if let ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) = error.kind() {
+        return Ok(Ended::Trapped(Kind::Table));
+    }
+    // So is one into a table that is too small for what it copies.
+    if let ErrorKind::Table(TableError::CopyOutOfBounds) = error.kind() {
         return Ok(Ended::Trapped(Kind::Table));
     }
     let code = error

@@ -59,9 +59,11 @@ fn matches(found: Value, pattern: &WastRetCore<'_>) -> Result<bool, String> {
         (Value::I64(found), WastRetCore::I64(expected)) => found == *expected,
         (Value::F32(found), WastRetCore::F32(pattern)) => f32_matches(found, pattern),
         (Value::F64(found), WastRetCore::F64(pattern)) => f64_matches(found, pattern),
-        (Value::FuncRef(None) | Value::ExternRef(None), WastRetCore::RefNull(None)) => true,
-        (Value::FuncRef(None) | Value::ExternRef(None), WastRetCore::RefNull(Some(heap))) => {
-            found.ty() == reference(heap)?
+        (Value::FuncRef(None) | Value::ExternRef(None) | Value::ExnRef(None), WastRetCore::RefNull(heap)) => {
+            match heap {
+                Some(heap) => found.ty() == reference(heap)?,
+                None => true,
+            }
         }
         (Value::ExternRef(Some(_)), WastRetCore::RefExtern(None)) => true,
         (Value::ExternRef(Some(found)), WastRetCore::RefExtern(Some(expected))) => found == *expected,
@@ -122,6 +124,10 @@ fn reference(heap: &HeapType<'_>) -> Result<ValType, String> {
             shared: false,
             ty: AbstractHeapType::Extern,
         } => Ok(ValType::ExternRef),
+        HeapType::Abstract {
+            shared: false,
+            ty: AbstractHeapType::Exn,
+        } => Ok(ValType::ExnRef),
         other => Err(format!("no reference type of the covered levels: {other:?}")),
     }
 }

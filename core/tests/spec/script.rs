@@ -149,6 +149,10 @@ impl State {
                 let ended = self.execute(exec)?;
                 trapped(&ended, message)
             }
+            WastDirective::AssertException { exec, .. } => {
+                let ended = self.execute(exec)?;
+                trapped(&ended, &Trap::UncaughtException.to_string())
+            }
             WastDirective::AssertExhaustion { call, message, .. } => {
                 let ended = self.invoke(&call)?;
                 trapped(&ended, message)

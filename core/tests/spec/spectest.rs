@@ -42,18 +42,22 @@ pub(crate) fn linker(engine: &Engine, store: &mut Store<()>) -> Result<Linker<()
         );
         linker.define(MODULE, name, Extern::Global(global));
     }
-    let ty = TableType {
-        element: ValType::FuncRef,
-        minimum: 10,
-        maximum: Some(20),
-    };
-    let table = Table::new(store, ty, Value::FuncRef(None)).map_err(|error| error.to_string())?;
-    linker.define(MODULE, "table", Extern::Table(table));
+    for (name, table64) in [("table", false), ("table64", true)] {
+        let ty = TableType {
+            element: ValType::FuncRef,
+            minimum: 10,
+            maximum: Some(20),
+            table64,
+        };
+        let table = Table::new(store, ty, Value::FuncRef(None)).map_err(|error| error.to_string())?;
+        linker.define(MODULE, name, Extern::Table(table));
+    }
     let memory = Memory::new(
         store,
         MemoryType {
             minimum: 1,
             maximum: Some(2),
+            memory64: false,
         },
     )
     .map_err(|error| error.to_string())?;

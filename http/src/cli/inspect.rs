@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use luge_core::{Engine, EngineConfig, ImportType, Module, features_used};
+use luge_core::compiler::compile;
+use luge_core::{WasmLevel, features_used};
 use wasmparser::{Encoding, Parser, Payload};
 
-use super::InspectArgs;
-use crate::function::{is_command, linker};
+use super::{InspectArgs, disassembly};
+use crate::engine::{Attachments, Bounds, CompileError, Compiled, EngineChoice, Engines, Tier, baseline};
+use crate::function::is_command;
 
 /// Why a file cannot be inspected.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,14 @@ pub enum InspectError {
         path: PathBuf,
         /// The system's reason.
         source: io::Error,
+    },
+    /// There is no machine code of it, or none of what was asked for.
+    #[error("{}: {reason}", .path.display())]
+    Code {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
     },
     /// It is no WebAssembly at all.
     #[error("{}: {reason}", .path.display())]
@@ -42,11 +52,24 @@ pub fn inspect(args: &InspectArgs, out: &mut impl Write) -> Result<io::Result<()
         path: path.clone(),
         source,
     })?;
+    if args.asm {
+        return machine_code(&wasm, args.func.as_deref(), out).map_err(|reason| InspectError::Code {
+            path: path.clone(),
+            reason,
+        });
+    }
     let contents = Contents::read(&wasm).map_err(|reason| InspectError::Format {
         path: path.clone(),
         reason,
     })?;
     Ok(write_all(path, &wasm, &contents, out))
+}
+
+/// Writes the module's machine code, as the server runs it.
+fn machine_code(wasm: &[u8], wanted: Option<&str>, out: &mut impl Write) -> Result<io::Result<()>, String> {
+    let generator = baseline(Bounds::default(), true, true).map_err(|error| error.to_string())?;
+    let artifact = compile(WasmLevel::default(), &*generator, wasm).map_err(|error| error.to_string())?;
+    disassembly::write(wasm, &artifact, wanted, out)
 }
 
 /// What the sections say, gathered without judging it.
@@ -172,8 +195,8 @@ fn write_all(path: &Path, wasm: &[u8], contents: &Contents, out: &mut impl Write
     if contents.component {
         return writeln!(out, "a component: Luge runs core modules");
     }
-    let engine = Engine::new(EngineConfig::default());
-    let linker = linker(&engine);
+    let engines = Engines::for_command(EngineChoice::default(), Attachments::default());
+    let linker = engines.linker(Tier::Interp);
     writeln!(out, "\nimports")?;
     for (module, name, kind) in &contents.imports {
         let state = if linker.provides(module, name) {
@@ -208,23 +231,47 @@ fn write_all(path: &Path, wasm: &[u8], contents: &Contents, out: &mut impl Write
     for (name, bytes) in &contents.sections {
         writeln!(out, "  {bytes:9} bytes  {name}")?;
     }
+    let attempts = Tier::ALL.map(|tier| (tier, engines.compile(Some(tier), wasm)));
+    writeln!(out, "\ntiers")?;
+    for (tier, attempt) in &attempts {
+        match attempt {
+            Ok(compiled) => writeln!(
+                out,
+                "  {tier:8}  {bytes} bytes of code, compiled in {time:.1?}",
+                bytes = compiled.module.code_bytes(),
+                time = compiled.time,
+            )?,
+            Err(reason) => writeln!(out, "  {tier:8}  none: {reason}")?,
+        }
+    }
     writeln!(
         out,
         "\n{}",
-        verdict(&engine, wasm, |import| linker
-            .provides(import.module, import.name))
+        verdict(&engines, attempts.map(|(_, attempt)| attempt))
     )
 }
 
 /// Whether Luge can run it, and if not, why.
-fn verdict(engine: &Engine, wasm: &[u8], provides: impl Fn(&ImportType<'_>) -> bool) -> String {
-    let module = match Module::new(engine, wasm) {
-        Ok(module) => module,
-        Err(error) => return format!("Luge cannot run it: {error}"),
-    };
+fn verdict(engines: &Engines, attempts: [Result<Compiled, CompileError>; Tier::ALL.len()]) -> String {
+    let mut reasons = Vec::new();
+    for attempt in attempts {
+        match attempt {
+            Ok(compiled) => return verdict_of(engines, &compiled),
+            Err(reason) => reasons.push(reason),
+        }
+    }
+    // The interpreter's, which takes the most.
+    let reason = reasons.first().map_or(String::new(), ToString::to_string);
+    format!("Luge cannot run it: {reason}")
+}
+
+fn verdict_of(engines: &Engines, Compiled { module, tier, .. }: &Compiled) -> String {
+    let linker = engines.linker(*tier);
     let mut missing = BTreeMap::<String, usize>::new();
-    for import in module.imports().filter(|import| !provides(import)) {
-        *missing.entry(import.module.to_owned()).or_default() += 1;
+    for import in module.imports() {
+        if !linker.provides(import.module, import.name) {
+            *missing.entry(import.module.to_owned()).or_default() += 1;
+        }
     }
     if !missing.is_empty() {
         let list: Vec<_> = missing
@@ -233,7 +280,7 @@ fn verdict(engine: &Engine, wasm: &[u8], provides: impl Fn(&ImportType<'_>) -> b
             .collect();
         return format!("Luge cannot run it: missing imports: {}", list.join(", "));
     }
-    if is_command(&module) {
+    if is_command(module) {
         "Luge can run it: a WASI command".to_owned()
     } else {
         "Luge cannot run it: it exports no `_start` without parameters and results".to_owned()

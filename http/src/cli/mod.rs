@@ -4,6 +4,8 @@
 //! understood. `luge run` passes the program's own code on and has three of its own, see [`run`].
 
 pub mod check;
+pub mod compile;
+mod disassembly;
 pub mod inspect;
 pub mod run;
 
@@ -16,6 +18,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Preopen, parse_duration};
+use crate::engine::{Bounds, Tier};
 use crate::log::LogFormat;
 
 /// Serve WebAssembly functions over HTTP, on every core, each request in a sandbox of its own.
@@ -36,8 +39,21 @@ pub enum Command {
     Run(RunArgs),
     /// Check a manifest and compile its modules
     Check(CheckArgs),
-    /// Tell what a module imports, exports, uses and needs
+    /// Tell what a module imports, exports, uses and needs, or show its machine code
     Inspect(InspectArgs),
+    /// Compile a module as the server would, and tell what that costs
+    Compile(CompileArgs),
+}
+
+/// The options that choose an engine.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct EngineArgs {
+    /// Machine code made in advance, or the interpreter [default: baseline where the processor can]
+    #[arg(long, value_enum, value_name = "TIER")]
+    pub tier: Option<Tier>,
+    /// How machine code stays inside its memory [default: guard]
+    #[arg(long, value_enum, value_name = "BOUNDS")]
+    pub bounds: Option<Bounds>,
 }
 
 /// Arguments of `luge serve`.
@@ -61,6 +77,15 @@ pub struct ServeArgs {
     /// Number of cores to use [default: all]
     #[arg(long, value_name = "N")]
     pub cores: Option<NonZeroUsize>,
+    /// Which engine runs functions that do not say it themselves.
+    #[command(flatten)]
+    pub engine: EngineArgs,
+    /// Keep machine code in this folder, and take it from there at the next start
+    #[arg(long, value_name = "DIR")]
+    pub code_cache: Option<PathBuf>,
+    /// Write /tmp/perf-PID.map, so that perf names functions
+    #[arg(long)]
+    pub perf_map: bool,
     /// How log lines look
     #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
     pub log_format: LogFormat,
@@ -90,6 +115,12 @@ pub struct RunArgs {
     /// End the program after this time, like 500ms or 5s
     #[arg(long, value_name = "TIME", value_parser = parse_timeout)]
     pub timeout: Option<Duration>,
+    /// Write /tmp/perf-PID.map, so that perf names the program's functions
+    #[arg(long)]
+    pub perf_map: bool,
+    /// Which engine runs it.
+    #[command(flatten)]
+    pub engine: EngineArgs,
 }
 
 impl RunArgs {
@@ -113,15 +144,48 @@ impl RunArgs {
 pub struct CheckArgs {
     /// The manifest
     pub manifest: PathBuf,
+    /// Which engine the server would be asked for.
+    #[command(flatten)]
+    pub engine: EngineArgs,
 }
 
 /// Arguments of `luge inspect`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  luge inspect hello.wasm    imports (provided or missing), exports, memories, features, sections")]
+  luge inspect hello.wasm    imports (provided or missing), exports, memories, features, sections, tiers
+  luge inspect --asm hello.wasm                its machine code beside its operators
+  luge inspect --asm --func main hello.wasm    ... of one function")]
 pub struct InspectArgs {
     /// The module
     pub file: PathBuf,
+    /// Show the machine code of the baseline tier instead, as the server runs it
+    #[arg(long)]
+    pub asm: bool,
+    /// Only that of functions with this number or name
+    #[arg(long, value_name = "N|NAME", requires = "asm")]
+    pub func: Option<String>,
+}
+
+/// Arguments of `luge compile`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  luge compile hello.wasm                           sizes, and the time that it takes
+  luge compile hello.wasm -o hello.lcode            ... and the code in a file, to be looked at
+  luge compile hello.wasm --code-cache /var/cache/luge    ... and the code where luge serve finds it
+
+Code is found again by the very program that made it: compile with the luge that will serve.")]
+pub struct CompileArgs {
+    /// The module
+    pub file: PathBuf,
+    /// Where to write the code, in the code cache's format but without its secret
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The code cache to put it in
+    #[arg(long, value_name = "DIR")]
+    pub code_cache: Option<PathBuf>,
+    /// How the code stays inside its memory [default: guard]
+    #[arg(long, value_enum, value_name = "BOUNDS")]
+    pub bounds: Option<Bounds>,
 }
 
 /// Writes a line to stderr; a closed stderr is nobody's error.

@@ -2,19 +2,18 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use luge_core::wasi::{Input, Output, WasiConfigError, WasiCtx};
-use luge_core::{
-    CallError, Engine, EngineConfig, Execution, Func, InstantiateError, LinkError, Module, ModuleError, Step,
-    Store, TrapReport,
-};
+use luge_core::{CallError, Execution, Func, InstantiateError, LinkError, Step, Store, TrapReport};
 
 use super::RunArgs;
-use crate::function::{is_command, linker};
+use crate::engine::{Attachments, CompileError, Compiled, EngineChoice, Engines};
+use crate::function::is_command;
+use crate::profile::{self, ProfileError};
 
 /// Exit code after `--timeout`, as that of `timeout(1)`.
 pub const EXIT_TIMEOUT: u8 = 124;
@@ -80,14 +79,17 @@ pub enum RunProblem {
         /// The system's reason.
         source: io::Error,
     },
-    /// The bytes are no module that the engine takes.
+    /// The bytes are no module that the engine takes, or the tier cannot be had.
     #[error("{}: {source}", .path.display())]
-    Module {
+    Compile {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        source: ModuleError,
+        source: CompileError,
     },
+    /// Profilers cannot be given names.
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
     /// It imports what nobody provides.
     #[error(transparent)]
     Link(#[from] LinkError),
@@ -114,9 +116,23 @@ pub fn run(args: &RunArgs) -> Result<Ended, RunProblem> {
     // A program may block in a read of stdin, where no fuel is counted: the clock is kept by another thread, which ends
     // the process. Nothing is lost by that, since the program's writes are not buffered here.
     let deadline = args.timeout.map(|timeout| (Instant::now() + timeout, timeout));
-    let engine = Engine::new(EngineConfig::default());
-    let module = load(&engine, args.file())?;
-    let linked = linker(&engine).link(&module)?;
+    let choice = EngineChoice::default().overridden_by(args.engine.tier, args.engine.bounds);
+    let attachments = Attachments {
+        observer: profile::asked_for(args.perf_map)?,
+        code_cache: None,
+    };
+    let engines = Engines::for_command(choice, attachments);
+    let Compiled {
+        module,
+        tier,
+        declined,
+        ..
+    } = load(&engines, args)?;
+    if let Some(reason) = declined {
+        super::report(&format_args!("the program is interpreted: {reason}"));
+    }
+    let engine = engines.engine(tier);
+    let linked = engines.linker(tier).link(&module)?;
     if !is_command(&module) {
         return Err(RunProblem::NoStart);
     }
@@ -133,7 +149,7 @@ pub fn run(args: &RunArgs) -> Result<Ended, RunProblem> {
         .stdout(Output::Inherit)
         .stderr(Output::Inherit)
         .build()?;
-    let mut store = Store::new(&engine, &engine.config().limits.clone(), context);
+    let mut store = Store::new(engine, &engine.config().limits.clone(), context);
     let instance = match linked.instantiate(&mut store) {
         Ok(instance) => instance,
         Err(InstantiateError::Trap(report)) => return Ok(Ended::Trap(report)),
@@ -174,15 +190,18 @@ fn call(store: &mut Store<WasiCtx>, entry: Func) -> Result<Option<Ended>, CallEr
     }
 }
 
-fn load(engine: &Engine, path: &Path) -> Result<Module, RunProblem> {
+fn load(engines: &Engines, args: &RunArgs) -> Result<Compiled, RunProblem> {
+    let path = args.file();
     let wasm = std::fs::read(path).map_err(|source| RunProblem::Read {
         path: path.to_owned(),
         source,
     })?;
-    Module::new(engine, &wasm).map_err(|source| RunProblem::Module {
-        path: path.to_owned(),
-        source,
-    })
+    engines
+        .compile(args.engine.tier, &wasm)
+        .map_err(|source| RunProblem::Compile {
+            path: path.to_owned(),
+            source,
+        })
 }
 
 fn watch(deadline: Instant, timeout: Duration) {

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use matchit::InsertError;
 
+use crate::engine::Unbounded;
+
 /// All problems of one manifest, in the order of its lines.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
@@ -174,6 +176,9 @@ pub enum Problem {
     /// Not a media type.
     #[error("{0:?} is no media type: write type/subtype, like \"image/png\"")]
     ContentType(String),
+    /// Bounds that a server does not have.
+    #[error(transparent)]
+    Unbounded(#[from] Unbounded),
     /// A manifest without functions.
     #[error("the manifest deploys no function: add a [[function]] with name, route and module")]
     NoFunctions,

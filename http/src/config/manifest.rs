@@ -20,6 +20,7 @@ use super::{
     ServerLimits, WASM_PAGE, parse_duration, parse_size,
 };
 use crate::cgi;
+use crate::engine::{Bounds, EngineChoice, Tier, Unbounded};
 use crate::routes::{RouteError, RouteTable};
 
 /// Largest manifest and largest module, so that a wrong path (a disk image, a log) ends in words and not in swap.
@@ -78,9 +79,19 @@ struct Manifest {
     admin: Option<Spanned<String>>,
     cores: Option<Spanned<NonZeroUsize>>,
     #[serde(default)]
+    engine: EngineTable,
+    #[serde(default)]
     limits: LimitsTable,
     #[serde(default)]
     function: Vec<FunctionTable>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct EngineTable {
+    tier: Option<Tier>,
+    bounds: Option<Spanned<Bounds>>,
+    code_cache: Option<PathBuf>,
 }
 
 #[derive(Deserialize, Default)]
@@ -106,6 +117,7 @@ struct FunctionTable {
     name: Spanned<String>,
     route: Spanned<String>,
     module: Spanned<PathBuf>,
+    tier: Option<Tier>,
     methods: Option<Vec<Spanned<String>>>,
     deadline: Option<Spanned<String>>,
     cpu: Option<Spanned<String>>,
@@ -138,6 +150,9 @@ impl Check<'_> {
         self.address(&mut config.listen, "listen", manifest.listen);
         self.address(&mut config.admin, "admin", manifest.admin);
         config.cores = manifest.cores.map(Spanned::into_inner);
+        let code_cache = manifest.engine.code_cache.as_ref();
+        config.code_cache = code_cache.map(|path| self.folder.join(path));
+        self.engine(&mut config.engine, manifest.engine);
         self.limits(&mut config.limits, manifest.limits);
         if manifest.function.is_empty() {
             self.problem(0..0, "function", Problem::NoFunctions);
@@ -174,6 +189,17 @@ impl Check<'_> {
             config.functions.push(function);
         }
         config
+    }
+
+    fn engine(&mut self, choice: &mut EngineChoice, table: EngineTable) {
+        choice.tier = table.tier;
+        match table.bounds {
+            Some(bounds) if *bounds.get_ref() == Bounds::None => {
+                self.problem(bounds.span(), "engine.bounds", Unbounded.into());
+            }
+            Some(bounds) => choice.bounds = bounds.into_inner(),
+            None => {}
+        }
     }
 
     fn limits(&mut self, limits: &mut ServerLimits, table: LimitsTable) {
@@ -266,6 +292,7 @@ impl Check<'_> {
             0,
             BODY_BYTES_MAX,
         );
+        function.tier = table.tier;
         function.methods = table
             .methods
             .map(|methods| self.methods(&key("methods"), methods));

@@ -20,6 +20,8 @@ use std::time::Duration;
 use hyper::Method;
 use hyper::header::HeaderValue;
 
+use crate::engine::{EngineChoice, Tier};
+
 pub use error::{ConfigError, ConfigErrors, Place, Problem};
 pub use units::{DURATION_MAX, parse_duration, parse_size};
 
@@ -35,6 +37,12 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Number of cores (one shard each); `None` means every core that the process may use.
     pub cores: Option<NonZeroUsize>,
+    /// The tier of the functions, and how machine code stays inside its memory.
+    pub engine: EngineChoice,
+    /// The folder in which machine code is kept from one start to the next, if any.
+    pub code_cache: Option<PathBuf>,
+    /// Whether `perf` is told the names of generated code.
+    pub perf_map: bool,
     /// Bounds that hold for the whole server.
     pub limits: ServerLimits,
     /// The deployed functions; names and routes are unique.
@@ -57,6 +65,9 @@ impl Config {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
             cores: None,
+            engine: EngineChoice::default(),
+            code_cache: None,
+            perf_map: false,
             limits: ServerLimits::default(),
             functions,
         }
@@ -124,6 +135,8 @@ pub struct FunctionConfig {
     pub methods: Option<Vec<Method>>,
     /// Where the module's bytes are.
     pub module: ModuleSource,
+    /// The tier that it has to have; `None` leaves it to the server's.
+    pub tier: Option<Tier>,
     /// Time from the whole request to the answer; beyond it the run is stopped and answered 504.
     pub deadline: Duration,
     /// CPU time that one run may use; beyond it the run is stopped and answered 500.
@@ -157,6 +170,7 @@ impl FunctionConfig {
             route,
             methods: None,
             module,
+            tier: None,
             deadline: Duration::from_secs(5),
             cpu: Duration::from_secs(5),
             memory_pages: 1024,

@@ -11,7 +11,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::{BUCKETS_SECONDS, FunctionTotals, ShardMetrics};
+use super::{BUCKETS_SECONDS, Deployed, FunctionTotals, ShardMetrics};
+use crate::engine::Tier;
 use crate::error::FailureKind;
 
 /// What `/metrics` tells; encodes the counters as they stand whenever it is asked.
@@ -33,10 +34,10 @@ impl Exposition {
     /// The media type of the text.
     pub const CONTENT_TYPE: &'static str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-    /// An exposition of these shards and of the functions with these names, in the registry's order.
+    /// An exposition of these shards and of these functions, in the registry's order.
     #[must_use]
     pub fn new(
-        functions: Vec<String>,
+        functions: Vec<Deployed>,
         shards: Arc<[ShardSource]>,
         dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
     ) -> Exposition {
@@ -242,7 +243,7 @@ impl Collector for ServerCollector {
 
 #[derive(Debug)]
 struct FunctionCollector {
-    functions: Vec<String>,
+    functions: Vec<Deployed>,
     shards: Arc<[ShardSource]>,
 }
 
@@ -258,14 +259,61 @@ impl FunctionCollector {
         self.functions
             .iter()
             .enumerate()
-            .map(|(index, name)| (name.as_str(), sum(index)))
+            .map(|(index, deployed)| (deployed.name.as_str(), sum(index)))
             .collect()
+    }
+
+    /// What was decided at deployment.
+    fn encode_deployed(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let of = |tier| {
+            self.functions
+                .iter()
+                .filter(|deployed| deployed.tier == tier)
+                .count()
+        };
+        let members = Tier::ALL.map(|tier| ([("tier", tier.name())], count(of(tier) as u64)));
+        let about = ("functions", "Functions by tier", MetricType::Gauge);
+        family(encoder, about, members.into_iter())?;
+        let fallbacks = self
+            .functions
+            .iter()
+            .filter(|deployed| deployed.fell_back)
+            .count();
+        let help = "Functions that are interpreted because the server's tier declined them";
+        let lines = encoder.encode_descriptor("compile_fallbacks", help, None, MetricType::Counter)?;
+        ConstCounter::new(count(fallbacks as u64)).encode(lines)?;
+        let members = |value: fn(&Deployed) -> f64| {
+            self.functions.iter().map(move |deployed| {
+                let labels = [
+                    ("function", deployed.name.as_str()),
+                    ("tier", deployed.tier.name()),
+                ];
+                (labels, value(deployed))
+            })
+        };
+        let about = (
+            "function_compile_seconds",
+            "Time that decoding, validating and compiling took",
+            MetricType::Gauge,
+        );
+        family(
+            encoder,
+            about,
+            members(|deployed| deployed.compile_time.as_secs_f64()),
+        )?;
+        let about = ("function_code_bytes", "Size of the code", MetricType::Gauge);
+        family(
+            encoder,
+            about,
+            members(|deployed| count(deployed.code_bytes as u64)),
+        )
     }
 }
 
 impl Collector for FunctionCollector {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+        self.encode_deployed(&mut encoder)?;
         let totals = self.totals();
         let functions = || totals.iter().map(|(name, total)| (*name, total));
         let classes = functions().flat_map(|(name, total)| {
@@ -347,7 +395,14 @@ mod tests {
             scheduler: OnceLock::new(),
         };
         let shards: Arc<[ShardSource]> = Arc::new([source(), source()]);
-        let exposition = Exposition::new(vec!["echo".to_owned()], Arc::clone(&shards), || 7);
+        let echo = Deployed {
+            name: "echo".to_owned(),
+            tier: Tier::Interp,
+            fell_back: true,
+            code_bytes: 640,
+            compile_time: Duration::from_millis(250),
+        };
+        let exposition = Exposition::new(vec![echo], Arc::clone(&shards), || 7);
         shards[1].counters.requests.add(3);
         shards[1].counters.refuse(StatusCode::NOT_FOUND);
         let echo = &shards[0].counters.functions[0];
@@ -372,6 +427,11 @@ mod tests {
             "luge_function_duration_seconds_bucket{le=\"+Inf\",function=\"echo\"} 1",
             "luge_function_duration_seconds_count{function=\"echo\"} 1",
             "luge_log_lines_dropped_total 7",
+            "luge_functions{tier=\"interp\"} 1",
+            "luge_functions{tier=\"baseline\"} 0",
+            "luge_compile_fallbacks_total 1",
+            "luge_function_compile_seconds{function=\"echo\",tier=\"interp\"} 0.25",
+            "luge_function_code_bytes{function=\"echo\",tier=\"interp\"} 640",
         ] {
             let found = text
                 .lines()

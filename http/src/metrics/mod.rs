@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use hyper::StatusCode;
 
+use crate::engine::Tier;
 use crate::error::FailureKind;
+use crate::function::Function;
 
 pub use exposition::{Exposition, ShardSource};
 
@@ -92,6 +94,33 @@ impl ShardMetrics {
         REFUSED_STATUSES
             .into_iter()
             .zip(self.refused.iter().map(Counter::value))
+    }
+}
+
+/// What is known of a function once it is deployed, and does not change.
+#[derive(Debug, Clone)]
+pub struct Deployed {
+    /// Its name.
+    pub name: String,
+    /// How it is run.
+    pub tier: Tier,
+    /// Whether it is interpreted because the server's tier has declined it.
+    pub fell_back: bool,
+    /// Size of its code.
+    pub code_bytes: usize,
+    /// How long decoding, validating and compiling took.
+    pub compile_time: Duration,
+}
+
+impl From<&Function> for Deployed {
+    fn from(function: &Function) -> Deployed {
+        Deployed {
+            name: function.config().name.clone(),
+            tier: function.tier(),
+            fell_back: function.declined().is_some(),
+            code_bytes: function.code_bytes(),
+            compile_time: function.compile_time(),
+        }
     }
 }
 

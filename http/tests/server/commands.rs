@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Folder, Server, command, functions_folder};
+use crate::support::{Folder, Server, command, functions_folder, in_each_engine};
 
 fn luge(args: &[&str], stdin: &[u8]) -> Output {
     let mut child = Command::new(env!("CARGO_BIN_EXE_luge"))
@@ -19,6 +19,18 @@ fn luge(args: &[&str], stdin: &[u8]) -> Output {
     child.wait_with_output().expect("luge ends")
 }
 
+/// `luge run` in an engine.
+fn run(engine: &[&str], args: &[&str], stdin: &[u8]) -> Output {
+    luge(&[&["run"], engine, args].concat(), stdin)
+}
+
+in_each_engine!(
+    run_passes_streams_arguments_and_code_on,
+    run_executes_ordinary_c,
+    run_reports_traps_timeouts_and_misfits,
+    run_starts_with_the_start_function,
+);
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -30,15 +42,14 @@ fn example(name: &str) -> String {
         .to_string()
 }
 
-#[test]
-fn run_passes_streams_arguments_and_code_on() {
-    let output = luge(&["run", &example("hash")], b"abc");
+fn run_passes_streams_arguments_and_code_on(engine: &[&str]) {
+    let output = run(engine, &[&example("hash")], b"abc");
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     assert_eq!(
         text(&output.stdout),
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\n"
     );
-    let output = luge(&["run", &example("fibonacci")], b"not a number");
+    let output = run(engine, &[&example("fibonacci")], b"not a number");
     assert_eq!(output.status.code(), Some(2));
     assert!(
         text(&output.stderr).contains("not a decimal number"),
@@ -46,8 +57,9 @@ fn run_passes_streams_arguments_and_code_on() {
         text(&output.stderr)
     );
     let file = example("cgi_env");
-    let output = luge(
-        &["run", "--env", "COLOUR=blue", &file, "--flag", "last argument"],
+    let output = run(
+        engine,
+        &["--env", "COLOUR=blue", &file, "--flag", "last argument"],
         b"",
     );
     let listing = text(&output.stdout);
@@ -67,10 +79,9 @@ fn wasi_program(name: &str) -> String {
         .to_string()
 }
 
-#[test]
-fn run_executes_ordinary_c() {
+fn run_executes_ordinary_c(engine: &[&str]) {
     let read = |name: &str| std::fs::read(wasi_program(name)).expect("a file of the test programs");
-    let output = luge(&["run", &wasi_program("stdio.wasm")], &read("stdio.in"));
+    let output = run(engine, &[&wasi_program("stdio.wasm")], &read("stdio.in"));
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stderr));
     assert_eq!(text(&output.stdout), text(&read("stdio.expected")));
     assert_eq!(
@@ -122,15 +133,14 @@ fn a_granted_folder_can_be_read_and_not_left_or_changed() {
     );
 }
 
-#[test]
-fn run_reports_traps_timeouts_and_misfits() {
+fn run_reports_traps_timeouts_and_misfits(engine: &[&str]) {
     let folder = Folder::new();
     let path = |name: &str, text: &str| folder.module(name, text).display().to_string();
     let trap = path(
         "trap",
         r#"(module (func $inner unreachable) (func $_start (export "_start") (call $inner)))"#,
     );
-    let output = luge(&["run", &trap], b"");
+    let output = run(engine, &[&trap], b"");
     assert_eq!(output.status.code(), Some(134));
     let report = text(&output.stderr);
     assert!(
@@ -140,7 +150,7 @@ fn run_reports_traps_timeouts_and_misfits() {
     assert!(report.contains("at _start (function 1)"), "{report}");
 
     let spin = path("spin", r#"(module (func (export "_start") (loop (br 0))))"#);
-    let output = luge(&["run", "--timeout", "100ms", &spin], b"");
+    let output = run(engine, &["--timeout", "100ms", &spin], b"");
     assert_eq!(
         (output.status.code(), text(&output.stderr).as_str()),
         (Some(124), "luge: timeout of 100ms exceeded\n")
@@ -161,7 +171,7 @@ fn run_reports_traps_timeouts_and_misfits() {
         (&broken, "not a valid WebAssembly module"),
         ("/nowhere.wasm", "cannot read /nowhere.wasm"),
     ] {
-        let output = luge(&["run", file], b"");
+        let output = run(engine, &[file], b"");
         assert_eq!(output.status.code(), Some(125), "{file}");
         assert!(
             text(&output.stderr).contains(reason),
@@ -170,21 +180,20 @@ fn run_reports_traps_timeouts_and_misfits() {
         );
     }
     assert_eq!(
-        luge(&["run"], b"").status.code(),
+        run(engine, &[], b"").status.code(),
         Some(2),
         "the command line itself is wrong"
     );
 }
 
-#[test]
-fn run_starts_with_the_start_function() {
+fn run_starts_with_the_start_function(engine: &[&str]) {
     let folder = Folder::new();
     let module = r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
         (memory (export "memory") 1) (global $seen (mut i32) (i32.const 0))
         (func $early (global.set $seen (i32.const 7))) (start $early)
         (func (export "_start") (call $exit (global.get $seen))))"#;
     let path = folder.module("early", module).display().to_string();
-    assert_eq!(luge(&["run", &path], b"").status.code(), Some(7));
+    assert_eq!(run(engine, &[&path], b"").status.code(), Some(7));
 }
 
 #[test]
@@ -268,6 +277,9 @@ fn inspect_tells_what_a_module_needs() {
         "_start",
         "memory  ",
         "code",
+        "  interp    ",
+        "  baseline  ",
+        " bytes of code, compiled in ",
         "Luge can run it",
     ] {
         assert!(told.contains(part), "{part} is not in {told}");

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Answer, Folder, Server, functions_folder, picture_size};
+use crate::support::{Answer, Folder, Server, functions_folder, in_each_engine, picture_size};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -46,21 +46,14 @@ fn file(name: &str) -> Vec<u8> {
     std::fs::read(functions_folder().join("inputs").join(name)).expect("an input")
 }
 
-#[test]
-fn every_case_is_answered_as_expected() {
-    let server = Server::examples(&[]);
+in_each_engine!(every_case_is_answered_as_expected);
+
+fn every_case_is_answered_as_expected(engine: &[&str]) {
+    let server = Server::examples(engine);
     let cases = cases();
     assert!(cases.len() >= 30, "{} cases", cases.len());
     for case in &cases {
-        let body = match (&case.input, &case.body) {
-            (Some(name), _) => file(name),
-            (None, text) => text.clone().unwrap_or_default().into_bytes(),
-        };
-        let query = case
-            .query
-            .as_ref()
-            .map_or(String::new(), |query| format!("?{query}"));
-        let target = format!("/{}{query}", case.function);
+        let (target, body) = request(case);
         check(case, &server.post(&target, &body), &target, &server);
     }
     for name in [
@@ -78,6 +71,63 @@ fn every_case_is_answered_as_expected() {
             "no case for {name}"
         );
     }
+}
+
+/// Target and body of a case's request.
+fn request(case: &Case) -> (String, Vec<u8>) {
+    let body = match (&case.input, &case.body) {
+        (Some(name), _) => file(name),
+        (None, text) => text.clone().unwrap_or_default().into_bytes(),
+    };
+    let query = case
+        .query
+        .as_ref()
+        .map_or(String::new(), |query| format!("?{query}"));
+    (format!("/{}{query}", case.function), body)
+}
+
+#[test]
+fn every_engine_gives_the_same_bytes() {
+    let interp = Server::examples(&["--tier", "interp"]);
+    let guard = Server::examples(&["--tier", "baseline"]);
+    let software = Server::examples(&["--tier", "baseline", "--bounds", "software"]);
+    for case in cases() {
+        let (target, body) = request(&case);
+        let expected = told(interp.post(&target, &body));
+        for server in [&guard, &software] {
+            // Pictures are large: a difference is told by where it is.
+            let found = told(server.post(&target, &body));
+            assert_eq!(
+                (found.status, &found.headers),
+                (expected.status, &expected.headers),
+                "{target}"
+            );
+            let mut pairs = found.body.iter().zip(&expected.body);
+            let differs = pairs.position(|(one, other)| one != other);
+            assert_eq!(
+                (differs, found.body.len()),
+                (None, expected.body.len()),
+                "{target}"
+            );
+        }
+    }
+}
+
+/// The answer without what differs between two servers by right: the time of day, and the address in CGI variables.
+fn told(mut answer: Answer) -> Answer {
+    answer.headers.retain(|(name, _)| name != "date");
+    let text = String::from_utf8_lossy(&answer.body);
+    if text.contains("SERVER_PORT=") {
+        let mine = |line: &&str| !line.starts_with("SERVER_PORT=") && !line.starts_with("REMOTE_PORT=");
+        answer.body = text
+            .lines()
+            .filter(mine)
+            .collect::<Vec<_>>()
+            .join("\n")
+            .into_bytes();
+        answer.headers.retain(|(name, _)| name != "content-length");
+    }
+    answer
 }
 
 fn check(case: &Case, answer: &Answer, target: &str, server: &Server) {

@@ -1,6 +1,6 @@
 //! What a guest may do without harm to anybody else: each of these ended or crippled an earlier server of this kind.
 
-use crate::support::{Client, Server, command};
+use crate::support::{Client, Server, command, in_each_engine};
 
 const SPIN: &str = r#"(module (memory (export "memory") 1) (func $spin (export "_start") (loop (br 0))))"#;
 
@@ -55,13 +55,21 @@ const ECHO: &str = r#"(module
 
 const EMPTY: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 
+in_each_engine!(
+    a_guests_failure_is_its_own_and_has_a_reason,
+    an_endless_loop_is_stopped_and_its_core_goes_on,
+    a_flood_of_lines_does_not_push_others_out_of_the_log,
+    sleeping_runs_do_not_pile_up,
+    a_client_that_goes_away_ends_its_run,
+    a_sleeping_guest_costs_its_core_nothing,
+);
+
 fn failure(server: &Server, target: &str) -> (u16, String) {
     let answer = server.get(target);
     (answer.status, answer.reason().to_owned())
 }
 
-#[test]
-fn a_guests_failure_is_its_own_and_has_a_reason() {
+fn a_guests_failure_is_its_own_and_has_a_reason(engine: &[&str]) {
     let functions = [
         ("recurse", RECURSE, ""),
         ("exit3", EXIT_3, ""),
@@ -72,7 +80,7 @@ fn a_guests_failure_is_its_own_and_has_a_reason() {
         ("start", BAD_START, ""),
         ("empty", EMPTY, ""),
     ];
-    let server = Server::functions(&functions, "", &[]);
+    let server = Server::functions(&functions, "", engine);
     for round in 0..3 {
         for (target, reason) in [
             ("/recurse", "trap: call stack exhausted in `dive`"),
@@ -107,14 +115,13 @@ fn a_guests_failure_is_its_own_and_has_a_reason() {
     assert_eq!(kind("flood\",kind=\"output_too_long\"}"), 3.0);
 }
 
-#[test]
-fn an_endless_loop_is_stopped_and_its_core_goes_on() {
+fn an_endless_loop_is_stopped_and_its_core_goes_on(engine: &[&str]) {
     let functions = [
         ("late", SPIN, "deadline = \"1s\"\ncpu = \"20s\""),
         ("greedy", SPIN, "deadline = \"20s\"\ncpu = \"1s\""),
         ("empty", EMPTY, "deadline = \"30s\""),
     ];
-    let server = Server::functions(&functions, "", &["--cores", "1"]);
+    let server = Server::functions(&functions, "", &[engine, &["--cores", "1"]].concat());
     for (target, status, reason) in [
         ("/late", 504, "deadline of 1s exceeded"),
         ("/greedy", 500, "CPU budget of 1s exceeded"),
@@ -243,8 +250,7 @@ fn a_broken_header_block_is_a_502() {
     }
 }
 
-#[test]
-fn a_flood_of_lines_does_not_push_others_out_of_the_log() {
+fn a_flood_of_lines_does_not_push_others_out_of_the_log(engine: &[&str]) {
     // A line of two bytes on stderr, a hundred thousand times.
     let chatter = r#"(module
         (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
@@ -255,7 +261,11 @@ fn a_flood_of_lines_does_not_push_others_out_of_the_log() {
             (loop
                 (drop (call $write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))
                 (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))))"#;
-    let server = Server::functions(&[("chatter", chatter, "")], "", &["--cores", "1"]);
+    let server = Server::functions(
+        &[("chatter", chatter, "")],
+        "",
+        &[engine, &["--cores", "1"]].concat(),
+    );
     for _ in 0..4 {
         assert_eq!(server.get("/chatter").status, 200);
     }
@@ -296,11 +306,10 @@ fn a_full_queue_rejects_and_says_when_to_come_back() {
     assert!(server.metric("luge_rejected_total{shard=\"0\"}") > 0.0);
 }
 
-#[test]
-fn sleeping_runs_do_not_pile_up() {
+fn sleeping_runs_do_not_pile_up(engine: &[&str]) {
     let functions = [("sleep", crate::support::SLEEP, "deadline = \"20s\"")];
     let top = "[limits]\nqueue = 1\nstarted = 2";
-    let server = Server::functions(&functions, top, &["--cores", "1"]);
+    let server = Server::functions(&functions, top, &[engine, &["--cores", "1"]].concat());
     let mut clients: Vec<Client> = (0..12).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send("GET", "/sleep", &[], b"");
@@ -318,10 +327,9 @@ fn sleeping_runs_do_not_pile_up() {
     );
 }
 
-#[test]
-fn a_client_that_goes_away_ends_its_run() {
+fn a_client_that_goes_away_ends_its_run(engine: &[&str]) {
     let functions = [("spin", SPIN, "deadline = \"50s\"\ncpu = \"50s\"")];
-    let server = Server::functions(&functions, "", &["--cores", "1"]);
+    let server = Server::functions(&functions, "", &[engine, &["--cores", "1"]].concat());
     let mut client = server.connect();
     client.send("GET", "/nothing", &[], b"");
     client.wait_for_answer();
@@ -363,8 +371,7 @@ fn beyond_its_connections_a_core_says_so() {
     assert_eq!(server.metric("luge_connections_refused_total{shard=\"0\"}"), 1.0);
 }
 
-#[test]
-fn a_sleeping_guest_costs_its_core_nothing() {
+fn a_sleeping_guest_costs_its_core_nothing(engine: &[&str]) {
     let functions = [
         (
             "sleep",
@@ -373,7 +380,7 @@ fn a_sleeping_guest_costs_its_core_nothing() {
         ),
         ("empty", EMPTY, ""),
     ];
-    let server = Server::functions(&functions, "", &["--cores", "1"]);
+    let server = Server::functions(&functions, "", &[engine, &["--cores", "1"]].concat());
     let mut clients: Vec<Client> = (0..20).map(|_| server.connect()).collect();
     for client in &mut clients {
         client.send("GET", "/sleep", &[], b"");

@@ -2,6 +2,7 @@
 
 mod admin;
 mod commands;
+mod engine;
 mod examples;
 mod isolation;
 mod protocol;

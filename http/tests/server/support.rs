@@ -12,6 +12,22 @@ use std::time::{Duration, Instant};
 /// Longest wait for anything; a test that needs it has failed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Makes a test of each function for each way to run guests; the function takes the flags that choose it.
+macro_rules! in_each_engine {
+    ($($name:ident),+ $(,)?) => {
+        mod interp {
+            $(#[test] fn $name() { super::$name(&["--tier", "interp"]); })+
+        }
+        mod baseline {
+            $(#[test] fn $name() { super::$name(&["--tier", "baseline"]); })+
+        }
+        mod software {
+            $(#[test] fn $name() { super::$name(&["--tier", "baseline", "--bounds", "software"]); })+
+        }
+    };
+}
+pub(crate) use in_each_engine;
+
 /// A running server.
 pub(crate) struct Server {
     child: Child,

@@ -3,7 +3,7 @@
 //! No register survives a call. What operands hold in registers goes to their slots, locals that are newer than the frame
 //! are stored, and afterwards everything is in the frame; it comes back to registers when it is used.
 
-use super::function::{Function, LEAST_OUTGOING};
+use super::function::Function;
 use super::moves::{AbiPlace, AbiPlaces, Move, parallel};
 use super::place::{Holder, Operand, Place, width, words};
 use crate::masm::{Mem, Reg, SCRATCH, SCRATCH2, VSCRATCH};
@@ -122,7 +122,7 @@ impl Function<'_> {
     }
 
     /// Before a call that takes the top `count` operands: whatever else is in registers goes to the frame. Changes no register.
-    fn save_for_call(&mut self, count: usize) {
+    pub(super) fn save_for_call(&mut self, count: usize) {
         let first = (self.stack.len() - count) as u32;
         for reg in self.occupied.iter() {
             match self.holders[reg.index()] {
@@ -134,7 +134,7 @@ impl Function<'_> {
     }
 
     /// After a call: its operands are gone, and nothing is in a register.
-    fn after_call(&mut self, count: usize) {
+    pub(super) fn after_call(&mut self, count: usize) {
         for _ in 0..count {
             self.pop();
         }
@@ -170,7 +170,7 @@ impl Function<'_> {
         let count = ty.params().len();
         self.save_for_call(count);
         let bytes = AbiPlaces::stack_bytes(ty.params()).max(AbiPlaces::stack_bytes(ty.results()));
-        self.needs_outgoing(bytes.max(LEAST_OUTGOING));
+        self.needs_outgoing(bytes.max(abi::LEAST_STACK_BYTES));
         self.marshal(self.stack.len() - count, StackPart::Outgoing);
     }
 
@@ -228,16 +228,18 @@ impl Function<'_> {
 
     pub(super) fn direct_tail_call(&mut self, func: u32, ty: &FuncType) {
         self.settle_flags();
-        if func < self.module.imported_funcs() || !self.fits_incoming(ty) {
-            // What is of another instance needs this frame to come back to.
-            self.direct_call(func, ty);
+        if func < self.module.imported_funcs() {
+            self.load_import(func);
+            self.foreign_tail_call(ty);
+        } else if self.fits_incoming(ty) {
+            self.marshal(self.stack.len() - ty.params().len(), StackPart::Incoming);
+            self.masm.close_frame();
+            let at = self.masm.jump_unknown();
+            self.link_to(at, func);
+        } else {
+            self.outside_of_handlers(|this| this.direct_call(func, ty));
             self.emit_return();
-            return;
         }
-        self.marshal(self.stack.len() - ty.params().len(), StackPart::Incoming);
-        self.masm.close_frame();
-        let at = self.masm.jump_unknown();
-        self.link_to(at, func);
     }
 
     pub(super) fn table_tail_call(&mut self, table: u32, type_index: u32, ty: &FuncType) {
@@ -251,8 +253,27 @@ impl Function<'_> {
             self.masm.jump_func_ref();
             self.masm.bind(elsewhere);
         }
+        self.foreign_tail_call(ty);
+    }
+
+    /// Calls the `FuncRef` in [`SCRATCH2`], which may be of another instance or a host's, in the place of a return.
+    ///
+    /// A host's function comes back before long and needs its caller's frame to find the caller. What is passed on the
+    /// stack needs the frame as well: only then can tail calls between instances use up the stack.
+    fn foreign_tail_call(&mut self, ty: &FuncType) {
+        let in_registers =
+            AbiPlaces::stack_bytes(ty.params()) == 0 && AbiPlaces::stack_bytes(ty.results()) == 0;
+        if in_registers {
+            let host = self.masm.compare_host();
+            let plain = self.masm.label();
+            self.masm.jump_if(host, plain);
+            self.marshal(self.stack.len() - ty.params().len(), StackPart::Incoming);
+            self.masm.close_frame();
+            self.masm.jump_tail_call();
+            self.masm.bind(plain);
+        }
         self.pass_arguments(ty);
-        self.masm.call_func_ref();
+        self.outside_of_handlers(|this| this.masm.call_func_ref());
         self.after_call(ty.params().len());
         self.push_call_results(ty.results());
         self.emit_return();
@@ -287,6 +308,10 @@ impl Function<'_> {
         match libcall {
             Libcall::RefFunc => ValType::FuncRef,
             Libcall::TableGet => self.module.tables()[a as usize].element,
+            Libcall::TableSize | Libcall::TableGrow if self.module.tables()[a as usize].table64 => {
+                ValType::I64
+            }
+            Libcall::MemoryGrow if self.module.memories()[a as usize].memory64 => ValType::I64,
             _ => ValType::I32,
         }
     }
@@ -297,7 +322,7 @@ impl Function<'_> {
     pub(super) fn entry_trampoline(&mut self, ty: &FuncType) -> u32 {
         let stack = AbiPlaces::stack_bytes(ty.params())
             .max(AbiPlaces::stack_bytes(ty.results()))
-            .max(LEAST_OUTGOING);
+            .max(abi::LEAST_STACK_BYTES);
         self.masm.clear_labels();
         self.masm.align_function();
         let start = self.masm.here();

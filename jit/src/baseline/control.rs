@@ -25,6 +25,8 @@ pub(crate) struct Label {
     /// The way around the first arm of an `if`, and where locals are on it.
     otherwise: Option<(masm::Label, Box<Locations>)>,
     looping: Option<Box<Looping>>,
+    /// Whether it opened a region of handlers, which ends with it.
+    pub(super) catches: bool,
 }
 
 /// What is undone where a loop ends.
@@ -89,15 +91,16 @@ impl Function<'_> {
             state: None,
             otherwise: None,
             looping: None,
+            catches: false,
         }
     }
 
-    fn new_label(&mut self, ty: BlockSignature<'_>) -> Label {
+    pub(super) fn new_label(&mut self, ty: BlockSignature<'_>) -> Label {
         let height = self.stack.len() - ty.params.len();
         let words = self
             .stack
             .get(height)
-            .map_or_else(|| self.height_words(), |first| first.words);
+            .map_or(self.height_words, |first| first.words);
         // Branches to the end reach as high as the results do.
         let results: u32 = ty.results.iter().map(|&ty| self::words(ty)).sum();
         self.most_words = self.most_words.max(words + results);
@@ -110,11 +113,12 @@ impl Function<'_> {
             state: None,
             otherwise: None,
             looping: None,
+            catches: false,
         }
     }
 
     /// Puts even those of the top operands that are constants into their slots.
-    fn settle_params(&mut self, count: usize) {
+    pub(super) fn settle_params(&mut self, count: usize) {
         for position in self.stack.len() - count..self.stack.len() {
             let operand = self.stack[position];
             if let Place::Const(_) = operand.place {
@@ -271,7 +275,7 @@ impl Function<'_> {
     // --- Locations -----------------------------------------------------------------------------------------------
 
     /// Where locals are now.
-    fn locations(&mut self) -> Box<Locations> {
+    pub(super) fn locations(&mut self) -> Box<Locations> {
         let mut locations = self.spare.pop().unwrap_or_else(|| Box::new(Locations::empty()));
         *locations = Locations::empty();
         for reg in self.occupied.iter() {
@@ -283,7 +287,7 @@ impl Function<'_> {
     }
 
     /// Takes it that locals are there. All operands are in their slots.
-    fn adopt(&mut self, locations: &Locations) {
+    pub(super) fn adopt(&mut self, locations: &Locations) {
         for reg in self.occupied.iter() {
             match self.holders[reg.index()] {
                 Holder::Local(local) => self.uncache(local),
@@ -464,6 +468,7 @@ impl Function<'_> {
             self.table_entries.push((at, start, way));
             self.masm.word(0);
         }
+        self.masm.data_since(start);
         for depth in order {
             self.masm.bind(ways[&depth]);
             self.branch(&mut controls[innermost - depth as usize]);
@@ -473,7 +478,7 @@ impl Function<'_> {
     // --- Ends ----------------------------------------------------------------------------------------------------
 
     /// Forgets the operands above a height.
-    fn truncate(&mut self, height: usize) {
+    pub(super) fn truncate(&mut self, height: usize) {
         while self.stack.len() > height {
             self.pop();
         }
@@ -481,7 +486,7 @@ impl Function<'_> {
     }
 
     /// Pushes values that are in their slots.
-    fn push_slots(&mut self, types: &[ValType]) {
+    pub(super) fn push_slots(&mut self, types: &[ValType]) {
         for &ty in types {
             self.push(ty, Place::Slot);
         }
@@ -513,6 +518,9 @@ impl Function<'_> {
             self.settle_flags();
         }
         let Control { kind, mut label, .. } = control;
+        if label.catches {
+            self.handlers.close(self.masm.here());
+        }
         match kind {
             ControlKind::Body => {
                 if reachable {

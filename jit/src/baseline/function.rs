@@ -15,13 +15,15 @@ use super::control::Label;
 use super::moves::{AbiPlace, AbiPlaces, Move};
 use super::place::{Holder, Local, Locations, Operand, Place, RegSet, width, words};
 use crate::masm::{self, Condition, Masm, Mem, Reg, Rhs, SCRATCH, SCRATCH2};
-use luge_core::compiler::{ModuleView, SourcePosition};
+use luge_core::compiler::{HandlerTable, ModuleView, SourcePosition, abi};
 use luge_core::operator::{
     BinaryOp, CompareOp, ExtractLaneOp, LaneWidth, Libcall, LoadOp, ReplaceLaneOp, SplatOp, StoreOp, UnaryOp,
     VectorBinaryOp, VectorLoadOp, VectorShiftOp, VectorTernaryOp, VectorTestOp, VectorUnaryOp,
 };
 use luge_core::vmctx::offsets;
-use luge_core::{BlockSignature, Control, FuncType, LoopHints, MemoryAccess, Next, Sink, Trap, ValType};
+use luge_core::{
+    BlockSignature, Catch, Control, FuncType, LoopHints, MemoryAccess, Next, Sink, Trap, ValType,
+};
 
 /// The compiler of a module's functions, one after the other; its buffers are used again for each.
 pub(super) struct Function<'w> {
@@ -33,6 +35,10 @@ pub(super) struct Function<'w> {
     pub(super) calls: Vec<(u32, u32)>,
     /// Where each compiled function begins.
     pub(super) entries: Vec<u32>,
+    /// Where exceptions are caught.
+    pub(super) handlers: HandlerTable,
+    /// The first handler of the current function.
+    first_handler: usize,
 
     // Of the current function.
     pub(super) results: &'w [ValType],
@@ -40,6 +46,10 @@ pub(super) struct Function<'w> {
     pub(super) stack: Vec<Operand>,
     /// Operands below this position are in their slots, or constants.
     pub(super) flushed: usize,
+    /// Words of the operand area that the stack reaches to.
+    pub(super) height_words: u32,
+    /// Whether the value on top of the stack is in the flags.
+    pub(super) flags_on_top: bool,
     /// Distance of the operand area's upper end from `rbp`.
     pub(super) operands_end: i32,
     pub(super) most_words: u32,
@@ -61,6 +71,10 @@ pub(super) struct Function<'w> {
     /// Kept to be used again.
     pub(super) moves: Vec<Move>,
     pub(super) places: Vec<AbiPlace>,
+    #[expect(
+        clippy::vec_box,
+        reason = "labels hold boxes, which come from here and go back"
+    )]
     pub(super) spare: Vec<Box<Locations>>,
     /// The last instruction, if it is a small shift to the left.
     shifted: Option<Shifted>,
@@ -70,6 +84,8 @@ pub(super) struct Function<'w> {
     pub(super) preemptions: Vec<(masm::Label, masm::Label)>,
     /// Entries of jump tables: where, the table's start, and the target.
     pub(super) table_entries: Vec<(u32, u32, masm::Label)>,
+    /// What the module asks for that this tier does not do.
+    pub(super) unsupported: Option<&'static str>,
     frame_patch: u32,
     fuel_patch: Option<u32>,
     code_limit: u32,
@@ -93,10 +109,6 @@ struct Shifted {
 const CODE_PER_BYTE: u64 = 64;
 const CODE_FREE: u64 = 1 << 20;
 
-/// Bytes that every frame which calls provides for what lies on the stack, so that a tail call of anything that fits needs no
-/// larger frame than its caller's caller has given.
-pub(super) const LEAST_OUTGOING: u32 = 64;
-
 impl<'w> Function<'w> {
     pub(super) fn new(options: BaselineOptions, module: ModuleView<'w>) -> Self {
         Self {
@@ -106,10 +118,14 @@ impl<'w> Function<'w> {
             positions: Vec::new(),
             calls: Vec::new(),
             entries: Vec::new(),
+            handlers: HandlerTable::default(),
+            first_handler: 0,
             results: &[],
             locals: Vec::new(),
             stack: Vec::new(),
             flushed: 0,
+            height_words: 0,
+            flags_on_top: false,
             operands_end: 0,
             most_words: 0,
             outgoing: 0,
@@ -128,6 +144,7 @@ impl<'w> Function<'w> {
             operators: 0,
             preemptions: Vec::new(),
             table_entries: Vec::new(),
+            unsupported: None,
             frame_patch: 0,
             fuel_patch: None,
             code_limit: 0,
@@ -140,6 +157,8 @@ impl<'w> Function<'w> {
         self.stack.clear();
         self.locals.clear();
         self.flushed = 0;
+        self.height_words = 0;
+        self.flags_on_top = false;
         self.most_words = 0;
         self.outgoing = 0;
         self.holders = [Holder::Nothing; 32];
@@ -151,11 +170,12 @@ impl<'w> Function<'w> {
         self.operators = 0;
         self.shifted = None;
         self.result_local = None;
+        self.first_handler = self.handlers.len();
         self.masm.clear_labels();
         self.results = ty.results();
         self.incoming = AbiPlaces::stack_bytes(ty.params())
             .max(AbiPlaces::stack_bytes(ty.results()))
-            .max(LEAST_OUTGOING);
+            .max(abi::LEAST_STACK_BYTES);
         self.masm.align_function();
         self.first_byte = self.masm.here();
         let limit = body_bytes.saturating_mul(CODE_PER_BYTE) + CODE_FREE + u64::from(self.first_byte);
@@ -221,7 +241,11 @@ impl<'w> Function<'w> {
             self.masm.patch_u32(at, target.wrapping_sub(table));
         }
         let below = (-self.operands_end) as u32 + self.most_words * 8 + self.outgoing;
-        self.masm.patch_frame(self.frame_patch, (below + 15) & !15);
+        let size = (below + 15) & !15;
+        self.masm.patch_frame(self.frame_patch, size);
+        for handler in self.handlers.handlers_mut(self.first_handler) {
+            handler.place = size;
+        }
         if let Some(patch) = self.fuel_patch.take() {
             self.masm.patch_u32(patch, self.operators.clamp(1, 1 << 20));
         }
@@ -268,7 +292,7 @@ impl<'w> Function<'w> {
                 self.masm.mov_imm(SCRATCH, disp, 8);
                 return (Mem::indexed(base, SCRATCH, 0), true);
             }
-            _ => self.to_reg(&operand),
+            _ => self.in_reg(&operand),
         };
         if checked {
             self.check_bounds(access, size, index);
@@ -307,8 +331,8 @@ impl<'w> Function<'w> {
     }
 
     /// Whether a memory has 64-bit addresses.
-    fn is_64(&self, _memory: u32) -> bool {
-        false
+    fn is_64(&self, memory: u32) -> bool {
+        self.module.memories()[memory as usize].memory64
     }
 
     /// Puts the base of a memory other than the first into [`SCRATCH2`].
@@ -374,7 +398,7 @@ impl<'w> Function<'w> {
         if let Place::Flags(condition) = operand.place {
             return condition;
         }
-        let reg = self.to_reg(&operand);
+        let reg = self.in_reg(&operand);
         self.masm.test_zero(reg, 4).negated()
     }
 
@@ -389,7 +413,7 @@ impl<'w> Function<'w> {
         let condition = if let Place::Flags(condition) = operand.place {
             condition.negated()
         } else {
-            let reg = self.to_reg(&operand);
+            let reg = self.in_reg(&operand);
             self.masm.test_zero(reg, width(operand.ty))
         };
         self.push(ValType::I32, Place::Flags(condition));
@@ -421,6 +445,11 @@ impl Sink for Function<'_> {
             Next::Other => None,
         };
         if self.options.positions {
+            // What was taken back, to be done in another way, has no place any more.
+            let here = self.masm.here();
+            let gone = self.positions.iter_mut().rev();
+            gone.take_while(|position| position.offset > here)
+                .for_each(|position| position.offset = here);
             let position = SourcePosition {
                 offset: self.masm.here(),
                 wasm: offset as u32,
@@ -436,7 +465,7 @@ impl Sink for Function<'_> {
     fn vector_constant(&mut self, bits: u128) {
         self.settle_flags();
         let reg = self.allocate(ValType::V128);
-        self.masm.vector_imm(reg, bits);
+        self.masm.vector_constant(reg, bits);
         self.push_result(ValType::V128, reg);
     }
 
@@ -487,11 +516,11 @@ impl Sink for Function<'_> {
         let b = self.pop();
         let a = self.pop();
         // Loads between the flags and their use change none of them.
-        let if_false = self.to_reg(&b);
-        let if_true = self.to_reg(&a);
+        let if_false = self.in_reg(&b);
+        let if_true = self.in_reg(&a);
         let tested = match condition.place {
             Place::Flags(_) => None,
-            _ => Some(self.to_reg(&condition)),
+            _ => Some(self.in_reg(&condition)),
         };
         let dst = self.result_reg(a.ty, &[a, b]);
         let condition = match (condition.place, tested) {
@@ -508,7 +537,7 @@ impl Sink for Function<'_> {
             return self.eqz();
         }
         let a = self.pop();
-        let src = self.to_reg(&a);
+        let src = self.in_reg(&a);
         let dst = self.result_reg(op.result(), &[a]);
         self.masm.unary(op, dst, src);
         self.push_result(op.result(), dst);
@@ -525,7 +554,7 @@ impl Sink for Function<'_> {
             return;
         }
         let rhs = self.rhs(&b);
-        let lhs = self.to_reg(&a);
+        let lhs = self.in_reg(&a);
         let dst = self.result_reg(op.ty(), &[a, b]);
         let start = self.masm.here();
         self.masm.binary(op, dst, lhs, rhs);
@@ -566,7 +595,7 @@ impl Sink for Function<'_> {
         let value = self.pop();
         let src = match value.place {
             Place::Const(bits) if !value.ty.is_float() && fits_store(bits, op.width()) => Rhs::Imm(bits),
-            _ => Rhs::Reg(self.to_reg(&value)),
+            _ => Rhs::Reg(self.in_reg(&value)),
         };
         let (mem, faults) = self.pop_address(access, op.width());
         self.masm.store(op, mem, src, faults);
@@ -583,7 +612,7 @@ impl Sink for Function<'_> {
 
     fn vector_unary(&mut self, op: VectorUnaryOp) {
         let [a, ..] = self.operand_places(1);
-        let src = self.to_reg(&a);
+        let src = self.in_reg(&a);
         let dst = self.result_reg(ValType::V128, &[a]);
         self.masm.vector_unary(op, dst, src);
         self.push_result(ValType::V128, dst);
@@ -591,15 +620,21 @@ impl Sink for Function<'_> {
 
     fn vector_binary(&mut self, op: VectorBinaryOp) {
         let [a, b, _] = self.operand_places(2);
-        let (left, right) = (self.to_reg(&a), self.to_reg(&b));
+        let (left, right) = (self.in_reg(&a), self.in_reg(&b));
         let dst = self.result_reg(ValType::V128, &[a, b]);
         self.masm.vector_binary(op, dst, left, right);
         self.push_result(ValType::V128, dst);
     }
 
     fn vector_ternary(&mut self, op: VectorTernaryOp) {
+        use VectorTernaryOp as T;
+        let fused = !matches!(op, T::V128Bitselect | T::I32x4RelaxedDotI8x16I7x16AddS);
+        if fused && !self.masm.supports_relaxed_madd() {
+            self.unsupported = Some("fused multiply-add, which this processor does not have");
+            return;
+        }
         let [a, b, c] = self.operand_places(3);
-        let regs = [self.to_reg(&a), self.to_reg(&b), self.to_reg(&c)];
+        let regs = [self.in_reg(&a), self.in_reg(&b), self.in_reg(&c)];
         let dst = self.result_reg(ValType::V128, &[a, b, c]);
         self.masm.vector_ternary(op, dst, regs[0], regs[1], regs[2]);
         self.push_result(ValType::V128, dst);
@@ -609,9 +644,9 @@ impl Sink for Function<'_> {
         let [a, count, _] = self.operand_places(2);
         let count = match count.place {
             Place::Const(bits) => masm::ShiftCount::Imm(bits as u32),
-            _ => masm::ShiftCount::Reg(self.to_reg(&count)),
+            _ => masm::ShiftCount::Reg(self.in_reg(&count)),
         };
-        let src = self.to_reg(&a);
+        let src = self.in_reg(&a);
         let dst = self.result_reg(ValType::V128, &[a]);
         self.masm.vector_shift(op, dst, src, count);
         self.push_result(ValType::V128, dst);
@@ -626,7 +661,7 @@ impl Sink for Function<'_> {
 
     fn splat(&mut self, op: SplatOp) {
         let [a, ..] = self.operand_places(1);
-        let src = self.to_reg(&a);
+        let src = self.in_reg(&a);
         let dst = self.result_reg(ValType::V128, &[a]);
         self.masm.splat(op, dst, src);
         self.push_result(ValType::V128, dst);
@@ -634,7 +669,7 @@ impl Sink for Function<'_> {
 
     fn extract_lane(&mut self, op: ExtractLaneOp, lane: u8) {
         let [a, ..] = self.operand_places(1);
-        let src = self.to_reg(&a);
+        let src = self.in_reg(&a);
         let dst = self.result_reg(op.lane_type(), &[a]);
         self.masm.extract_lane(op, dst, src, lane);
         self.push_result(op.lane_type(), dst);
@@ -642,7 +677,7 @@ impl Sink for Function<'_> {
 
     fn replace_lane(&mut self, op: ReplaceLaneOp, lane: u8) {
         let [a, value, _] = self.operand_places(2);
-        let (src, value) = (self.to_reg(&a), self.to_reg(&value));
+        let (src, value) = (self.in_reg(&a), self.in_reg(&value));
         let dst = self.result_reg(ValType::V128, &[a]);
         self.masm.replace_lane(op, dst, src, value, lane);
         self.push_result(ValType::V128, dst);
@@ -650,7 +685,7 @@ impl Sink for Function<'_> {
 
     fn shuffle(&mut self, lanes: [u8; 16]) {
         let [a, b, _] = self.operand_places(2);
-        let (left, right) = (self.to_reg(&a), self.to_reg(&b));
+        let (left, right) = (self.in_reg(&a), self.in_reg(&b));
         let dst = self.result_reg(ValType::V128, &[a, b]);
         self.masm.shuffle(dst, left, right, lanes);
         self.push_result(ValType::V128, dst);
@@ -672,7 +707,7 @@ impl Sink for Function<'_> {
 
     fn load_lane(&mut self, width: LaneWidth, access: MemoryAccess, lane: u8) {
         let a = self.pop();
-        let src = self.to_reg(&a);
+        let src = self.in_reg(&a);
         let (mem, faults) = self.pop_address(access, width.bytes());
         let dst = self.result_reg(ValType::V128, &[a]);
         self.masm.load_lane(width, dst, src, mem, lane, faults);
@@ -704,6 +739,15 @@ impl Sink for Function<'_> {
 
     fn block(&mut self, ty: BlockSignature<'_>) -> Label {
         self.open_block(ty)
+    }
+
+    fn try_table(
+        &mut self,
+        controls: &mut [Control<Label>],
+        ty: BlockSignature<'_>,
+        catches: &[Catch<'_>],
+    ) -> Label {
+        self.open_try_table(controls, ty, catches)
     }
 
     fn loop_(&mut self, ty: BlockSignature<'_>, hints: &LoopHints<'_>) -> Label {
@@ -744,8 +788,16 @@ impl Sink for Function<'_> {
         self.masm.trap(Trap::Unreachable);
     }
 
+    fn throw(&mut self, tag: u32, ty: &FuncType) {
+        self.throw_exception(tag, ty);
+    }
+
+    fn throw_ref(&mut self) {
+        self.throw_reference();
+    }
+
     fn is_exhausted(&self) -> bool {
-        self.is_too_large()
+        self.is_too_large() || self.unsupported.is_some()
     }
 }
 
@@ -760,7 +812,7 @@ impl Function<'_> {
         match operand.place {
             Place::Const(bits) if !operand.ty.is_float() => Rhs::Imm(bits),
             Place::Slot if operand.ty != ValType::V128 => Rhs::Mem(self.slot(operand)),
-            _ => Rhs::Reg(self.to_reg(operand)),
+            _ => Rhs::Reg(self.in_reg(operand)),
         }
     }
 
@@ -789,7 +841,7 @@ impl Function<'_> {
         let base = if constant.is_some() {
             None
         } else {
-            Some(self.to_reg(other))
+            Some(self.in_reg(other))
         };
         let dst = self.result_reg(ty, &[*a, *b]);
         self.masm.lea_scaled(

@@ -6,6 +6,7 @@
 //! | `registers` | which register is given out next, and what has to leave it |
 //! | `control` | labels, loops, and what is in registers where ways meet |
 //! | `calls` | calls and trampolines |
+//! | `exceptions` | throwing, and where what is caught lands |
 //! | `moves` | several moves at once, and the calling convention |
 //! | `place` | the words in which all of them speak |
 //!
@@ -15,6 +16,7 @@
 
 mod calls;
 mod control;
+mod exceptions;
 mod function;
 mod moves;
 mod place;
@@ -64,6 +66,9 @@ impl CodeGenerator for Baseline {
     fn compile(&self, module: &mut ModuleTranslation<'_>) -> Result<CodeArtifact, ModuleError> {
         let view = module.module();
         let mut function = Function::new(self.options, view);
+        // What code usually comes to; it grows from there.
+        let expected = module.body_bytes().saturating_mul(2).min(1 << 26);
+        function.masm.reserve_code(usize::try_from(expected).unwrap_or(0));
         let mut funcs = Vec::with_capacity(module.remaining());
         while let Some(translation) = module.next_function()? {
             let index = translation.index() as usize;
@@ -71,6 +76,12 @@ impl CodeGenerator for Baseline {
             function.open(ty, translation.locals(), translation.body_bytes());
             let label = function.body_label();
             translation.translate(&mut function, label)?;
+            if let Some(what) = function.unsupported {
+                return Err(ModuleError::Unsupported {
+                    tier: self.name(),
+                    what: what.to_owned(),
+                });
+            }
             if function.is_too_large() {
                 return Err(ModuleError::TooLarge {
                     what: "the bytes of code that branches carry values with",
@@ -98,7 +109,8 @@ impl CodeGenerator for Baseline {
             entries.push(entered.then(|| function.entry_trampoline(ty)));
             host_calls.push(imported.then(|| function.host_trampoline(ty)));
         }
-        let positions = function.positions;
+        let (positions, handlers) = (function.positions, function.handlers);
+        let data = function.masm.take_data();
         let (text, traps) = function.masm.into_parts();
         Ok(CodeArtifact {
             text,
@@ -106,7 +118,9 @@ impl CodeGenerator for Baseline {
             entries,
             host_calls,
             traps,
+            handlers,
             positions,
+            data,
         })
     }
 }

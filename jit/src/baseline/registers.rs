@@ -154,20 +154,26 @@ impl Function<'_> {
     // --- The stack -----------------------------------------------------------------------------------------------
 
     /// Pushes an operand.
+    #[inline]
     pub(super) fn push(&mut self, ty: ValType, place: Place) {
         self.settle_flags();
-        let below = self.height_words();
-        if let Place::Reg(reg) = place {
-            self.holders[reg.index()] = Holder::Operand(self.stack.len() as u32);
-            self.occupied.insert(reg);
-            self.dirty.remove(reg);
+        let below = self.height_words;
+        match place {
+            Place::Reg(reg) => {
+                self.holders[reg.index()] = Holder::Operand(self.stack.len() as u32);
+                self.occupied.insert(reg);
+                self.dirty.remove(reg);
+            }
+            Place::Flags(_) => self.flags_on_top = true,
+            _ => {}
         }
         self.stack.push(Operand {
             ty,
             place,
             words: below,
         });
-        self.most_words = self.most_words.max(below + words(ty));
+        self.height_words = below + words(ty);
+        self.most_words = self.most_words.max(self.height_words);
     }
 
     /// Pushes the value of a local.
@@ -180,15 +186,12 @@ impl Function<'_> {
         self.push(ty, Place::Local { local, previous });
     }
 
-    /// Words of the frame's operand area that the stack reaches to.
-    pub(super) fn height_words(&self) -> u32 {
-        self.stack.last().map_or(0, |top| top.words + words(top.ty))
-    }
-
     /// Pops an operand, wherever it is. A register of its own is given up, but stays protected until the operator is done.
     pub(super) fn pop(&mut self) -> Operand {
         let operand = self.stack.pop().expect("validated: the stack holds the operand");
         self.flushed = self.flushed.min(self.stack.len());
+        self.height_words = operand.words;
+        self.flags_on_top = false;
         match operand.place {
             Place::Local { local, previous } => self.locals[local as usize].newest = previous,
             Place::Reg(reg) => {
@@ -202,7 +205,7 @@ impl Function<'_> {
 
     /// The value of a popped operand in a register: its own, its local's, or a new one. It must not be changed unless it is
     /// the operator's destination.
-    pub(super) fn to_reg(&mut self, operand: &Operand) -> Reg {
+    pub(super) fn in_reg(&mut self, operand: &Operand) -> Reg {
         match operand.place {
             Place::Reg(reg) => reg,
             Place::Local { local, .. } => self.local_reg(local),
@@ -228,7 +231,7 @@ impl Function<'_> {
     /// Pops an operand into a register.
     pub(super) fn pop_reg(&mut self) -> Reg {
         let operand = self.pop();
-        self.to_reg(&operand)
+        self.in_reg(&operand)
     }
 
     /// Pops a second operand: a constant, a place in the frame, or a register.
@@ -237,7 +240,7 @@ impl Function<'_> {
         match operand.place {
             Place::Const(bits) if !operand.ty.is_float() => Rhs::Imm(bits),
             Place::Slot if operand.ty != ValType::V128 => Rhs::Mem(self.slot(&operand)),
-            _ => Rhs::Reg(self.to_reg(&operand)),
+            _ => Rhs::Reg(self.in_reg(&operand)),
         }
     }
 
@@ -320,21 +323,27 @@ impl Function<'_> {
     }
 
     /// Turns flags on top of the stack into a value.
+    #[inline]
     pub(super) fn settle_flags(&mut self) {
-        if let Some(&Operand {
-            place: Place::Flags(condition),
-            ..
-        }) = self.stack.last()
-        {
-            let busy = self.busy;
-            let reg = self.allocate(ValType::I32);
-            self.masm.set(reg, condition);
-            self.busy = busy;
-            let position = self.stack.len() - 1;
-            self.stack[position].place = Place::Reg(reg);
-            self.holders[reg.index()] = Holder::Operand(position as u32);
-            self.occupied.insert(reg);
+        if self.flags_on_top {
+            self.set_from_flags();
         }
+    }
+
+    #[cold]
+    fn set_from_flags(&mut self) {
+        self.flags_on_top = false;
+        let position = self.stack.len() - 1;
+        let Place::Flags(condition) = self.stack[position].place else {
+            unreachable!("the flags are known to hold the top")
+        };
+        let busy = self.busy;
+        let reg = self.allocate(ValType::I32);
+        self.masm.set(reg, condition);
+        self.busy = busy;
+        self.stack[position].place = Place::Reg(reg);
+        self.holders[reg.index()] = Holder::Operand(position as u32);
+        self.occupied.insert(reg);
     }
 
     /// Puts the operand at a position into its slot, unless it is a constant. Its local's chain is the caller's matter.

@@ -76,10 +76,20 @@ impl Masm {
         Condition::NOT_EQUAL
     }
 
+    /// Whether the `FuncRef` in [`SCRATCH2`] is a host's: [`Condition::EQUAL`].
+    pub(crate) fn compare_host(&mut self) -> Condition {
+        dynasm!(self ; .arch x64 ; cmp QWORD [BYTE r11 + parts::FUNC_VMCTX as i8], 0);
+        Condition::EQUAL
+    }
+
+    /// Jumps to what calls the `FuncRef` in [`SCRATCH2`], of another instance, in the place of a return.
+    pub(crate) fn jump_tail_call(&mut self) {
+        dynasm!(self ; .arch x64 ; jmp QWORD [BYTE r15 + offsets::tail_call as i8]);
+    }
+
     /// Puts the checked `FuncRef` of element `index` of a table into [`SCRATCH2`]. `table` and `signature` are offsets in
     /// the context.
     pub(crate) fn load_func_ref(&mut self, index: Reg, table: i32, signature: i32) {
-        let index = index.number();
         dynasm!(self ; .arch x64 ; cmp Rq(index), [r15 + table + parts::TABLE_LEN]);
         self.trap_if(Condition::ABOVE_EQUAL, Trap::UndefinedElement);
         dynasm!(self ; .arch x64
@@ -172,7 +182,6 @@ impl Masm {
     /// Jumps to entry `min(index, last)` of the table at `table`, whose entries are distances from its start. Changes both
     /// scratch registers.
     pub(crate) fn jump_table(&mut self, index: Reg, last: u32, table: Label) {
-        let index = index.number();
         dynasm!(self ; .arch x64
             ; mov eax, last as i32
             ; cmp Rd(index), eax
@@ -193,18 +202,16 @@ impl Masm {
 
     /// Compares `left` with what lies in memory, 64 bits.
     pub(crate) fn compare_memory(&mut self, left: Reg, mem: Mem) {
-        let left = left.number();
-        let base = mem.base.number();
+        let base = mem.base;
         dynasm!(self ; .arch x64 ; cmp Rq(left), [Rq(base) + mem.disp]);
     }
 
     /// `dst += bits`, 64 bits, through [`SCRATCH2`] where they are wide. Sets the carry.
     pub(crate) fn add_wide(&mut self, dst: Reg, bits: u64) {
-        let dst = dst.number();
         if let Ok(small) = i32::try_from(bits) {
             dynasm!(self ; .arch x64 ; add Rq(dst), small);
         } else {
-            debug_assert_ne!(dst, SCRATCH2.number());
+            debug_assert_ne!(dst, SCRATCH2);
             dynasm!(self ; .arch x64
                 ; mov r11, QWORD bits as i64
                 ; add Rq(dst), r11);
@@ -213,7 +220,6 @@ impl Masm {
 
     /// Divides the bytes in `dst` by the size of a page.
     pub(crate) fn bytes_to_pages(&mut self, dst: Reg) {
-        let dst = dst.number();
         dynasm!(self ; .arch x64 ; shr Rq(dst), 16);
     }
 

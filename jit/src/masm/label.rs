@@ -33,6 +33,7 @@ impl Masm {
 
     /// A label that is bound here.
     pub(crate) fn label_here(&mut self) -> Label {
+        self.zero_flag = None;
         self.labels.0.push(State::Bound(self.here()));
         Label(self.labels.0.len() as u32 - 1)
     }
@@ -58,6 +59,8 @@ impl Masm {
     /// Binds a label here.
     pub(crate) fn bind(&mut self, label: Label) {
         let here = self.here();
+        // Flags are as whoever jumps here has left them.
+        self.zero_flag = None;
         let state = &mut self.labels.0[label.0 as usize];
         let State::Waiting(mut waiting) = *state else {
             unreachable!("a label is bound once")

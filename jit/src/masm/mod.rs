@@ -10,7 +10,7 @@
 //! | `encode` | the shortest encoding of each instruction |
 //! | `moves` | moves between registers, memory and constants |
 //! | `scalar` | integer and float operators, loads and stores |
-//! | `vector` | 128-bit operators, with AVX or with SSE4.1 |
+//! | `vector` | 128-bit operators, with AVX or with SSE4.2 |
 //!
 //! An `emit` may use the scratch registers ([`reg::SCRATCH`] and its fellows) as it likes and leaves every other register
 //! but its destination as it was. Its destination may be one of its sources. It may change the flags.
@@ -42,6 +42,11 @@ pub(crate) struct Masm {
     cpu: CpuFeatures,
     labels: Labels,
     traps: Vec<TrapSite>,
+    constants: vector::Constants,
+    /// Jump tables and constants among the code.
+    data: Vec<std::ops::Range<u32>>,
+    /// The register whose value the zero flag tells of, its width, and where the instruction that set it ends.
+    zero_flag: Option<(Reg, u32, u32)>,
     /// Labels of this function's trap instructions, one for each kind that is used.
     stubs: Vec<(Trap, Label)>,
 }
@@ -54,8 +59,16 @@ impl Masm {
             cpu,
             labels: Labels::default(),
             traps: Vec::new(),
+            constants: vector::Constants::default(),
+            data: Vec::new(),
+            zero_flag: None,
             stubs: Vec::new(),
         }
+    }
+
+    /// Makes room for so many bytes of code.
+    pub(crate) fn reserve_code(&mut self, bytes: usize) {
+        self.code.reserve(bytes);
     }
 
     /// What the code may use.
@@ -75,6 +88,17 @@ impl Masm {
         (self.code, self.traps)
     }
 
+    /// Says that what was emitted from `start` on is data.
+    pub(crate) fn data_since(&mut self, start: u32) {
+        let range = start..self.here();
+        self.data.push(range);
+    }
+
+    /// What was said to be data, in ascending order.
+    pub(crate) fn take_data(&mut self) -> Vec<std::ops::Range<u32>> {
+        std::mem::take(&mut self.data)
+    }
+
     /// Overwrites the four bytes at `offset`, for what is known only later.
     pub(crate) fn patch_u32(&mut self, offset: u32, value: u32) {
         let offset = offset as usize;
@@ -84,6 +108,7 @@ impl Masm {
     /// Takes back what was emitted from `offset` on, which nothing refers to.
     pub(crate) fn rewind(&mut self, offset: u32) {
         self.code.truncate(offset as usize);
+        self.zero_flag = None;
     }
 
     /// Reads back the four bytes at `offset`.
@@ -115,12 +140,14 @@ impl Masm {
         self.jump_if(condition, label);
     }
 
-    /// Emits the trap instructions that this function's jumps lead to. Called once, behind the function's last instruction.
+    /// Emits the trap instructions that this function's jumps lead to, and its constants. Called once, behind the
+    /// function's last instruction. Constants are aligned to 16 bytes, and so must be the function.
     pub(crate) fn finish_function(&mut self) {
         for (trap, label) in std::mem::take(&mut self.stubs) {
             self.bind(label);
             self.trap(trap);
         }
+        self.finish_constants();
     }
 
     /// Goes to where the guest traps; what follows is reached all the same, as far as the caller knows.

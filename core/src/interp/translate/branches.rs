@@ -23,6 +23,8 @@ pub(crate) struct Label {
     pub(super) unpaid: u32,
     /// The jump of an `if` around its first arm, and what is unpaid there.
     pub(super) otherwise: Option<(Pc, u32)>,
+    /// Whether it opened a region of handlers, which ends with it.
+    pub(super) catches: bool,
 }
 
 impl Label {
@@ -37,6 +39,7 @@ impl Label {
             pending: Vec::new(),
             unpaid: 0,
             otherwise: None,
+            catches: false,
         }
     }
 }

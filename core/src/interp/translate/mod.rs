@@ -21,13 +21,15 @@
 //! written there, and a comparison whose result is only branched on becomes part of the jump.
 
 mod branches;
+mod exceptions;
 mod operands;
 mod vectors;
 
 use super::code::{FunctionCode, ModuleCode, STRETCH};
 use super::inst::{Inst, Pc, Reg};
 use crate::error::ModuleError;
-use crate::frontend::{BlockSignature, Control, ControlKind, LoopHints, MemoryAccess, Sink};
+use crate::frontend::{BlockSignature, Catch, Control, ControlKind, LoopHints, MemoryAccess, Sink};
+use crate::handlers::HandlerTable;
 use crate::index_spaces::IndexSpaces;
 use crate::operator::{
     BinaryOp, CompareOp, ExtractLaneOp, LaneWidth, Libcall, LoadOp, ReplaceLaneOp, SplatOp, StoreOp, UnaryOp,
@@ -55,11 +57,14 @@ enum Second {
     Imm(u64),
 }
 
-/// The translation of one function; `code` and `vectors` are its module's, which grow at the end.
+/// The translation of one function; `code`, `vectors` and `handlers` are its module's, which grow at the end.
 pub(crate) struct Translator<'m> {
     code: &'m mut Vec<Inst>,
     vectors: &'m mut Vec<u128>,
+    handlers: &'m mut HandlerTable,
     imported_funcs: u32,
+    /// Whether memory 0 has 64-bit addresses, which the short loads and stores do not take.
+    memory64: bool,
     entry: Pc,
     /// Slots of the parameters.
     params: usize,
@@ -102,7 +107,10 @@ impl<'m> Translator<'m> {
         body_bytes: usize,
     ) -> Self {
         let ModuleCode {
-            insts: code, vectors, ..
+            insts: code,
+            vectors,
+            handlers,
+            ..
         } = code;
         let entry = position(code);
         let barrier = code.len();
@@ -118,7 +126,9 @@ impl<'m> Translator<'m> {
         Self {
             code,
             vectors,
+            handlers,
             imported_funcs: types.imported_funcs,
+            memory64: types.memories.first().is_some_and(|ty| ty.memory64),
             entry,
             params: ty.param_slots(),
             results: (ty.results().len(), ty.result_slots()),
@@ -300,7 +310,7 @@ impl Sink for Translator<'_> {
     }
 
     fn load(&mut self, op: LoadOp, access: MemoryAccess) {
-        if access.memory > 0 {
+        if access.memory > 0 || self.memory64 {
             return self.load_from(op, access);
         }
         let addr = self.pop_reg();
@@ -309,7 +319,7 @@ impl Sink for Translator<'_> {
     }
 
     fn store(&mut self, op: StoreOp, access: MemoryAccess) {
-        if access.memory > 0 {
+        if access.memory > 0 || self.memory64 {
             return self.store_to(op, access);
         }
         let src = self.pop_reg();
@@ -447,6 +457,15 @@ impl Sink for Translator<'_> {
         self.open(ty)
     }
 
+    fn try_table(
+        &mut self,
+        controls: &mut [Control<Label>],
+        ty: BlockSignature<'_>,
+        catches: &[Catch<'_>],
+    ) -> Label {
+        self.open_try_table(controls, ty, catches)
+    }
+
     fn loop_(&mut self, ty: BlockSignature<'_>, _hints: &LoopHints<'_>) -> Label {
         self.flush();
         let mut label = self.open(ty);
@@ -500,6 +519,9 @@ impl Sink for Translator<'_> {
             results,
             label,
         } = control;
+        if label.catches {
+            self.handlers.close(position(self.code));
+        }
         if kind == ControlKind::Body && label.pending.is_empty() {
             if reachable {
                 self.emit_return();
@@ -550,6 +572,16 @@ impl Sink for Translator<'_> {
 
     fn unreachable(&mut self) {
         self.emit(Inst::Unreachable);
+    }
+
+    fn throw(&mut self, tag: u32, ty: &FuncType) {
+        let base = self.settle_top(ty.params().len());
+        self.emit(Inst::Throw { base, tag });
+    }
+
+    fn throw_ref(&mut self) {
+        let src = self.pop_reg();
+        self.emit(Inst::ThrowRef { src });
     }
 
     fn is_exhausted(&self) -> bool {

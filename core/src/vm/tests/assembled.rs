@@ -31,7 +31,7 @@ std::arch::global_asm!(
 
     begin text
 
-    # Enters any function of at most two integers and one result.
+    # Enters any function of at most two integers, and as many results: or of one vector, by halves.
     function entry
         mov [rbp - 16], rdi
         mov rsi, [rdi + 8]
@@ -39,6 +39,7 @@ std::arch::global_asm!(
         call rax
         mov rdi, [rbp - 16]
         mov [rdi], rax
+        mov [rdi + 8], rdx
         done
 
     # Stands for host functions of the same shape; the caller's context is in its frame.
@@ -66,10 +67,22 @@ std::arch::global_asm!(
         lea eax, [rdi + rsi]
         done
 
+    function swap_halves
+        mov rax, rsi
+        mov rdx, rdi
+        done
+
     function load
         mov eax, edi
     begin load_trap
         mov eax, [r14 + rax]
+        done
+
+    # Forgets the base of memory.
+    function load_anywhere
+        xor eax, eax
+    begin load_anywhere_trap
+        mov eax, [rax]
         done
 
     function divide
@@ -237,13 +250,34 @@ std::arch::global_asm!(
     function recurse
         lea rax, [rsp - 64]
         cmp rax, [r15 + {stack_limit}]
-    begin recurse_trap
         jae 1f
-    begin recurse_trap2
+    begin recurse_trap
         ud2
     1:
         sub rsp, 64
         call luge_test_recurse
+        done
+
+    # Recurses as deep as the limit allows and has a signal sent to the thread there.
+    function signal_deep_down
+        lea rax, [rsp - 64]
+        cmp rax, [r15 + {stack_limit}]
+        jae 1f
+        mov eax, {GETPID}
+        syscall
+        mov ebx, eax
+        mov eax, {GETTID}
+        syscall
+        mov edi, ebx
+        mov esi, eax
+        mov edx, {SIGUSR2}
+        mov eax, {TGKILL}
+        syscall
+        mov eax, 1
+        done
+    1:
+        sub rsp, 64
+        call luge_test_signal_deep_down
         done
 
     # Never compares with the limit.
@@ -266,6 +300,10 @@ std::arch::global_asm!(
     MemoryFill = const Libcall::MemoryFill as u32,
     TableGet = const Libcall::TableGet as u32,
     TableGrow = const Libcall::TableGrow as u32,
+    GETPID = const libc::SYS_getpid,
+    GETTID = const libc::SYS_gettid,
+    TGKILL = const libc::SYS_tgkill,
+    SIGUSR2 = const libc::SIGUSR2,
     leave = const offsets::leave,
     preempt = const offsets::preempt,
     run = const offsets::run,
@@ -297,8 +335,11 @@ labels! {
     HOST_CALL = "luge_test_host_call",
     ANSWER = "luge_test_answer",
     ADD = "luge_test_add",
+    SWAP_HALVES = "luge_test_swap_halves",
     LOAD = "luge_test_load",
     LOAD_TRAP = "luge_test_load_trap",
+    LOAD_ANYWHERE = "luge_test_load_anywhere",
+    LOAD_ANYWHERE_TRAP = "luge_test_load_anywhere_trap",
     DIVIDE = "luge_test_divide",
     DIVIDE_TRAP = "luge_test_divide_trap",
     UNREACHABLE = "luge_test_unreachable",
@@ -315,17 +356,19 @@ labels! {
     COUNT = "luge_test_count",
     REGISTERS = "luge_test_registers",
     RECURSE = "luge_test_recurse",
-    RECURSE_TRAP = "luge_test_recurse_trap2",
+    SIGNAL_DEEP_DOWN = "luge_test_signal_deep_down",
+    RECURSE_TRAP = "luge_test_recurse_trap",
     SMASH = "luge_test_smash",
     END = "luge_test_end",
 }
 
 /// What faults at labels mean.
-const TRAPS: [(&str, Trap); 4] = [
+const TRAPS: [(&str, Trap); 5] = [
     ("load_trap", Trap::MemoryOutOfBounds),
+    ("load_anywhere_trap", Trap::MemoryOutOfBounds),
     ("divide_trap", Trap::IntegerDivideByZero),
     ("unreachable_trap", Trap::Unreachable),
-    ("recurse_trap2", Trap::StackExhausted),
+    ("recurse_trap", Trap::StackExhausted),
 ];
 
 /// The code generator. A function gets the code that its name in the list says.
@@ -362,7 +405,7 @@ impl CodeGenerator for Assembled {
                     trap,
                 })
                 .into(),
-            positions: Vec::new(),
+            ..CodeArtifact::default()
         })
     }
 }

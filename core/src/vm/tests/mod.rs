@@ -9,6 +9,7 @@ use crate::{
 use assembled::Assembled;
 use std::process::{Command, Output};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// An engine whose modules' functions have these names.
@@ -98,6 +99,16 @@ fn code_takes_arguments_and_returns() {
         },
         Err(RunError::Call(CallError::Arguments { .. }))
     ));
+}
+
+#[test]
+fn vectors_lie_in_two_slots() {
+    let (mut store, instance) = instance(
+        &["swap_halves"],
+        r#"(module (func (export "f") (param v128) (result v128) unreachable))"#,
+    );
+    let results = func(&store, instance, "f").call(&mut store, &[Value::V128(1 | 2 << 64)]);
+    assert_eq!(results.expect("results"), [Value::V128(2 | 1 << 64)]);
 }
 
 #[test]
@@ -304,7 +315,6 @@ fn instances_call_each_other() {
     let mut linker = linker(&engine);
     let callee = linker.instantiate(&mut store, &callee).expect("instance");
     linker.define_instance(&store, "callee", callee);
-    // The same engine makes code of another list of names for the caller: by the functions' number.
     let caller = module(
         &engine,
         r#"(module (import "callee" "g" (func $g (param i32) (result i32)))
@@ -452,6 +462,22 @@ fn threads_come_and_go() {
     }
 }
 
+#[test]
+fn a_signal_finds_room_where_no_frame_would() {
+    static ARRIVED: AtomicBool = AtomicBool::new(false);
+    extern "C" fn handler(_: libc::c_int) {
+        std::hint::black_box([1_u8; 8192]);
+        ARRIVED.store(true, Ordering::Relaxed);
+    }
+    let handler: extern "C" fn(libc::c_int) = handler;
+    // SAFETY: the handler writes to its own frame and to an atomic. It runs on the guest's stack, for it does not ask for
+    // another.
+    let before = unsafe { libc::signal(libc::SIGUSR2, handler as libc::sighandler_t) };
+    assert_ne!(before, libc::SIG_ERR);
+    assert_eq!(call("signal_deep_down", 0, 0).expect("result"), [Value::I32(1)]);
+    assert!(ARRIVED.load(Ordering::Relaxed));
+}
+
 /// Runs one of the tests below in a process of its own, where it does what ends the process.
 fn in_a_child(test: &str) -> Option<Output> {
     if std::env::var_os("LUGE_TEST_CHILD").is_some() {
@@ -506,6 +532,17 @@ fn a_fault_that_nothing_explains_ends_the_process_and_says_where() {
     assert_eq!(signal(&output), Some(libc::SIGABRT));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("not an instruction that may trap"), "{told}");
+}
+
+#[test]
+fn an_access_that_nobody_kept_in_ends_the_process() {
+    let Some(output) = in_a_child("an_access_that_nobody_kept_in_ends_the_process") else {
+        let _ = call("load_anywhere", 0, 0);
+        return;
+    };
+    assert_eq!(signal(&output), Some(libc::SIGABRT));
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(told.contains("in no memory of the store"), "{told}");
 }
 
 #[test]

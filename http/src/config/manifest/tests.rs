@@ -96,10 +96,34 @@ fn everything_can_be_set() {
 }
 
 #[test]
+fn engines_can_be_chosen() {
+    let table = "[engine]\ntier = \"interp\"\nbounds = \"software\"\n";
+    let config = check(&(String::from(table) + &function("tier = \"baseline\""))).unwrap();
+    let chosen = EngineChoice {
+        tier: Some(Tier::Interp),
+        bounds: Bounds::Software,
+    };
+    assert_eq!(config.engine, chosen);
+    assert_eq!(config.functions[0].tier, Some(Tier::Baseline));
+    let unbounded = errors(&(String::from("[engine]\nbounds = \"none\"\n") + &function("")));
+    assert!(
+        unbounded
+            .starts_with("luge.toml:2: `engine.bounds`: bounds \"none\" would let guests leave their memory"),
+        "{unbounded}"
+    );
+    for unknown in ["[engine]\ntier = \"jit\"", "\n[engine.jit]"] {
+        let found = errors(unknown);
+        assert!(found.starts_with("luge.toml:2: unknown "), "{found}");
+    }
+}
+
+#[test]
 fn a_short_manifest_gets_the_defaults() {
     let config = check(&function("deadline = \"100ms\"")).unwrap();
     assert_eq!(config.listen, "127.0.0.1:8080".parse().unwrap());
+    assert_eq!(config.engine, EngineChoice::default());
     let function = &config.functions[0];
+    assert_eq!(function.tier, None, "the server's");
     assert_eq!(
         function.cpu,
         Duration::from_millis(100),

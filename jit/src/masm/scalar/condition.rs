@@ -11,7 +11,7 @@ impl Masm {
     /// Tests a general register; the condition holds when it is zero.
     #[must_use]
     pub(crate) fn test_zero(&mut self, src: Reg, width: u32) -> Condition {
-        self.test(src, src, width);
+        self.test_for_zero(src, width);
         Condition::EQUAL
     }
 

@@ -64,6 +64,19 @@ impl Masm {
             Alu::Xor => xor
             Alu::Cmp => cmp
         }
+        self.note_zero_flag(op, dst, width);
+    }
+
+    /// Remembers what the zero flag says after the last instruction.
+    fn note_zero_flag(&mut self, op: Alu, dst: Reg, width: u32) {
+        self.zero_flag = (op != Alu::Cmp).then(|| (dst, width, self.here()));
+    }
+
+    /// Compares a register with zero, for the zero flag alone: often the last instruction has done so already.
+    pub(super) fn test_for_zero(&mut self, src: Reg, width: u32) {
+        if self.zero_flag != Some((src, width, self.here())) {
+            self.test(src, src, width);
+        }
     }
 
     /// `dst = dst op b` for a constant of one byte. The group differs in a field of the ModRM byte alone; `dynasm` does
@@ -76,6 +89,7 @@ impl Masm {
         }
         let modrm = self.code.len() - 2;
         self.code[modrm] |= (op as u8) << 3;
+        self.note_zero_flag(op, dst, width);
     }
 
     /// `a & b`, for its flags.

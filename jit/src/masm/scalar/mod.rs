@@ -149,7 +149,11 @@ impl Masm {
         };
         match b {
             Rhs::Imm(bits) if bits == 0 || (width == 4 && bits as u32 == 0) => {
-                self.test(a, a, width);
+                if matches!(condition, Condition::EQUAL | Condition::NOT_EQUAL) {
+                    self.test_for_zero(a, width);
+                } else {
+                    self.test(a, a, width);
+                }
             }
             b => self.alu(Alu::Cmp, a, b, width),
         }
