@@ -4,13 +4,20 @@
 //   run NAME N       call its export `run`                    ok CHECKSUM NANOSECONDS
 //   compile PATH     compile a module, eagerly and whole      ok NANOSECONDS
 //
-// The first line is `ready DESCRIPTION`. CHECKSUM is 16 hexadecimal digits. The tier is chosen by V8's own flags on the command
-// line of node; see bench-suite/README.md.
+// The first line is `ready DESCRIPTION`. CHECKSUM is 16 hexadecimal digits.
+//
+// The tier is chosen by V8's own flags on the command line of node; the script's one argument, `liftoff` or `turbofan`, says which
+// it is, and every run is checked against it. V8 11 with no more than `--liftoff --no-wasm-tier-up` replaces hot functions by
+// TurboFan's code all the same, until `--no-wasm-dynamic-tiering` is said too.
 //
 // Time is the CPU time of the process, user and system. It is that of the one thread that works: with eager compilation and
 // without tier-up no other thread has anything to do for this one, and no JavaScript is allocated while the clock runs.
 import { readFileSync } from "node:fs";
 import { createInterface } from "node:readline";
+
+const tier = process.argv[2];
+// Parsed at run time, because this syntax is a mistake without --allow-natives-syntax.
+const isLiftoff = new Function("run", "return %IsLiftoffFunction(run)");
 
 const runs = new Map();
 let compiled = 0;
@@ -44,6 +51,7 @@ const commands = {
     const run = runs.get(name);
     if (run === undefined) return `error no module is loaded as ${name}`;
     const [sum, nanoseconds] = cpuNanoseconds(() => run(Number(n)));
+    if (isLiftoff(run) !== (tier === "liftoff")) return `error ${name} did not run in ${tier}`;
     return `ok ${BigInt.asUintN(64, sum).toString(16).padStart(16, "0")} ${nanoseconds}`;
   },
   compile(path) {
@@ -64,5 +72,6 @@ function answer(line) {
   }
 }
 
+if (tier !== "liftoff" && tier !== "turbofan") throw new Error(`there is no tier ${tier}`);
 console.log(`ready node ${process.versions.node}, V8 ${process.versions.v8}`);
 for await (const line of createInterface({ input: process.stdin })) console.log(answer(line));

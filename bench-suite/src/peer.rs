@@ -37,10 +37,14 @@ pub const PEERS: &[PeerKind] = &[
         command: &[
             "node",
             "--single-threaded",
+            "--allow-natives-syntax",
             "--no-wasm-lazy-compilation",
             "--liftoff",
             "--no-wasm-tier-up",
+            // Without this V8 11 tiers up all the same.
+            "--no-wasm-dynamic-tiering",
             "{}/peers/node.mjs",
+            "liftoff",
         ],
     },
     PeerKind {
@@ -48,9 +52,11 @@ pub const PEERS: &[PeerKind] = &[
         command: &[
             "node",
             "--single-threaded",
+            "--allow-natives-syntax",
             "--no-wasm-lazy-compilation",
             "--no-liftoff",
             "{}/peers/node.mjs",
+            "turbofan",
         ],
     },
     PeerKind {

@@ -141,7 +141,12 @@ pub struct ModuleTranslation<'w> {
     bodies: std::vec::IntoIter<(FuncToValidate<ValidatorResources>, FunctionBody<'w>)>,
     allocations: FuncValidatorAllocations,
     scan: Scan,
+    /// Locals of the functions so far.
+    locals: u64,
 }
+
+/// Most locals of all functions of a module. A few bytes declare fifty thousand, and each costs its compiler some time.
+const MAX_LOCALS: u64 = 1 << 24;
 
 impl<'w> ModuleTranslation<'w> {
     pub(crate) fn new(
@@ -154,6 +159,7 @@ impl<'w> ModuleTranslation<'w> {
             bodies: bodies.into_iter(),
             allocations: FuncValidatorAllocations::default(),
             scan: Scan::default(),
+            locals: 0,
         }
     }
 
@@ -179,13 +185,21 @@ impl<'w> ModuleTranslation<'w> {
     /// The next function, in the order in which the module defines them.
     ///
     /// # Errors
-    /// [`ModuleError`] where the declaration of its locals is malformed.
+    /// [`ModuleError`] where the declaration of its locals is malformed, or all functions together have too many.
     pub fn next_function(&mut self) -> Result<Option<FunctionTranslation<'_, 'w>>, ModuleError> {
         let Some((func, body)) = self.bodies.next() else {
             return Ok(None);
         };
         let index = func.index;
         let locals = frontend::local_types(self.types, index, &body)?;
+        self.locals += locals.len() as u64;
+        if self.locals > MAX_LOCALS {
+            return Err(ModuleError::TooLarge {
+                what: "the locals of all functions",
+                have: self.locals,
+                limit: MAX_LOCALS,
+            });
+        }
         Ok(Some(FunctionTranslation {
             module: self,
             func,

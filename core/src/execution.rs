@@ -11,7 +11,7 @@ use crate::linker::{Caller, HostError};
 use crate::store::{Func, FuncEntity, Store, StoreInner};
 use crate::tier::Tier;
 use crate::trap::{Trap, TrapReport};
-use crate::types::FuncType;
+use crate::types::{FuncType, ValType};
 use crate::value::Value;
 use std::time::Instant;
 
@@ -111,7 +111,7 @@ impl Execution {
     /// the engine. After the run is over, says again how it ended.
     ///
     /// # Panics
-    /// If `store` is not the one that the run began in.
+    /// If `store` is not the one that the run began in, or a host function returns a function reference that is none.
     pub fn resume<T>(&mut self, store: &mut Store<T>, fuel: u64) -> Step {
         // A run holds numbers of things in its store: in another one they would name a stranger's.
         self.func.index(&store.inner);
@@ -190,7 +190,11 @@ impl Execution {
             cost: 0,
         };
         let called = (host.call)(&mut caller, slots);
-        (called, caller.cost)
+        let cost = caller.cost;
+        if called.is_ok() {
+            assert_references(host.ty.results(), slots, store.inner.funcs.len());
+        }
+        (called, cost)
     }
 
     fn finish<T>(&mut self, store: &mut Store<T>) -> Step {
@@ -203,6 +207,19 @@ impl Execution {
         exception::reclaim(store);
         self.state = State::Ended(step.clone());
         step
+    }
+}
+
+/// Guests use references without looking again: what a host function returns as one has to be.
+fn assert_references(results: &[ValType], slots: &[u64], funcs: usize) {
+    let mut at = 0;
+    for ty in results {
+        assert!(
+            *ty != ValType::FuncRef || slots[at] <= funcs as u64,
+            "a host function returns references to functions of the store alone, and not {:#x}",
+            slots[at]
+        );
+        at += ty.slots();
     }
 }
 
@@ -230,7 +247,7 @@ impl Func {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Engine, Limits, Linker, Module, RunError, ValType};
+    use crate::{Engine, Limits, Linker, Module, RunError};
     use std::time::Duration;
 
     fn instance(wat: &str) -> (Store<u32>, crate::Instance) {
@@ -414,6 +431,39 @@ mod tests {
         let f = instance.func(&store, "f").expect("export");
         let results = f.call(&mut store, &[]).expect("results");
         assert_eq!(results, [Value::I64(0), Value::I64(0)]);
+    }
+
+    #[test]
+    fn a_reference_that_the_host_makes_up_is_found_out() {
+        let engine = Engine::default();
+        let wasm = wat::parse_str(
+            r#"(module (import "host" "forge" (func $forge (param i64) (result i64 funcref i32)))
+                 (table (export "t") 1 funcref)
+                 (func (export "f") (param i64) (local funcref)
+                   (call $forge (local.get 0)) (drop) (local.set 1) (drop)
+                   (table.set (i32.const 0) (local.get 1))))"#,
+        );
+        let module = Module::new(&engine, &wasm.expect("wat")).expect("module");
+        let mut linker = Linker::new(&engine);
+        let ty = FuncType::new([ValType::I64], [ValType::I64, ValType::FuncRef, ValType::I32]);
+        linker.func("host", "forge", ty, |_, slots| {
+            slots[1] = slots[0];
+            Ok(())
+        });
+        let mut store = Store::new(&engine, &Limits::default(), ());
+        let instance = linker.instantiate(&mut store, &module).expect("instance");
+        let f = instance.func(&store, "f").expect("export");
+        // The store has two functions, and a reference is one more than its number.
+        for (reference, good) in [
+            (0, true),
+            (2, true),
+            (3, false),
+            (-1, false),
+            (1 << 32 | 1, false),
+        ] {
+            let call = std::panic::AssertUnwindSafe(|| f.call(&mut store, &[Value::I64(reference)]));
+            assert_eq!(std::panic::catch_unwind(call).is_ok(), good, "{reference}");
+        }
     }
 
     #[test]

@@ -53,6 +53,9 @@ struct Region {
     tail_call: bool,
 }
 
+/// The number of what is not there.
+const ABSENT: u32 = u32::MAX;
+
 impl HandlerTable {
     /// Begins a region at `start`, which is not before that of the last one. Handlers are tried in order.
     pub fn open(&mut self, start: u32, handlers: &[Handler]) {
@@ -129,72 +132,59 @@ impl HandlerTable {
         (None, looked_at)
     }
 
-    /// The table as numbers, for a file.
-    pub(crate) fn to_words(&self) -> Vec<u32> {
-        let none = |number: Option<u32>| number.unwrap_or(u32::MAX);
-        let mut words = vec![self.regions.len() as u32];
-        for region in &self.regions {
-            words.extend([
+    /// The regions as numbers, to be kept in a file.
+    pub(crate) fn region_numbers(&self) -> impl ExactSizeIterator<Item = [u32; 6]> {
+        self.regions.iter().map(|region| {
+            [
                 region.start,
                 region.end,
-                none(region.enclosing),
+                region.enclosing.unwrap_or(ABSENT),
                 region.first,
                 region.count,
                 u32::from(region.tail_call),
-            ]);
-        }
-        for handler in &self.handlers {
-            let Handler {
-                tag,
-                with_ref,
-                target,
-                place,
-            } = *handler;
-            words.extend([none(tag), u32::from(with_ref), target, place]);
-        }
-        words
+            ]
+        })
     }
 
-    /// The table of those numbers; `None` where they are none, or lead out of it.
-    pub(crate) fn from_words(words: &[u32]) -> Option<Self> {
-        let some = |number: u32| Some(number).filter(|&number| number != u32::MAX);
-        let (&count, words) = words.split_first()?;
-        let (regions, handlers) = words.split_at_checked((count as usize).checked_mul(6)?)?;
-        let (regions, []) = regions.as_chunks::<6>() else {
-            return None;
-        };
-        let (handlers, []) = handlers.as_chunks::<4>() else {
-            return None;
-        };
-        let mut table = Self::default();
-        for (number, &[start, end, enclosing, first, count, tail_call]) in (0..).zip(regions) {
-            let enclosing = some(enclosing);
-            // A walk outwards comes to an end.
-            let outwards = enclosing.is_none_or(|enclosing| enclosing < number);
-            let last = first.checked_add(count)?;
-            if !outwards || start > end || last as usize > handlers.len() {
-                return None;
-            }
-            table.regions.push(Region {
+    /// The handlers likewise.
+    pub(crate) fn handler_numbers(&self) -> impl ExactSizeIterator<Item = [u32; 4]> {
+        self.handlers.iter().map(|handler| {
+            [
+                handler.tag.unwrap_or(ABSENT),
+                u32::from(handler.with_ref),
+                handler.target,
+                handler.place,
+            ]
+        })
+    }
+
+    /// The table that these numbers stand for, which is yet to be checked. `None` where they stand for nothing.
+    pub(crate) fn from_numbers(regions: &[[u32; 6]], handlers: &[[u32; 4]]) -> Option<Self> {
+        let present = |number: u32| Some(number).filter(|&number| number != ABSENT);
+        let truth = |number: u32| (number < 2).then_some(number == 1);
+        let region = |&[start, end, enclosing, first, count, tail_call]: &[u32; 6]| {
+            Some(Region {
                 start,
                 end,
-                enclosing,
+                enclosing: present(enclosing),
                 first,
                 count,
-                tail_call: tail_call != 0,
-            });
-        }
-        let handler = |&[tag, with_ref, target, place]: &[u32; 4]| Handler {
-            tag: some(tag),
-            with_ref: with_ref != 0,
-            target,
-            place,
+                tail_call: truth(tail_call)?,
+            })
         };
-        table.handlers.extend(handlers.iter().map(handler));
-        table
-            .regions
-            .is_sorted_by_key(|region| region.start)
-            .then_some(table)
+        let handler = |&[tag, with_ref, target, place]: &[u32; 4]| {
+            Some(Handler {
+                tag: present(tag),
+                with_ref: truth(with_ref)?,
+                target,
+                place,
+            })
+        };
+        Some(Self {
+            regions: regions.iter().map(region).collect::<Option<_>>()?,
+            handlers: handlers.iter().map(handler).collect::<Option<_>>()?,
+            open: Vec::new(),
+        })
     }
 
     /// Bytes that the table takes.
@@ -290,6 +280,17 @@ mod tests {
         assert_eq!(caught(65, 2), Some(4));
         assert_eq!(caught(79, 7), Some(2));
         assert_eq!(caught(80, 7), None);
+    }
+
+    #[test]
+    fn a_table_is_what_its_numbers_say() {
+        let table = nested();
+        let regions: Vec<_> = table.region_numbers().collect();
+        let handlers: Vec<_> = table.handler_numbers().collect();
+        assert_eq!(HandlerTable::from_numbers(&regions, &handlers), Some(table));
+        let mut wrong = regions;
+        wrong[0][5] = 2;
+        assert_eq!(HandlerTable::from_numbers(&wrong, &handlers), None);
     }
 
     #[test]

@@ -111,7 +111,8 @@ impl<T> Linker<T> {
 
     /// Provides a function. It is called with the slots that its arguments lie in, `i32` and `f32` zero-extended,
     /// and leaves its results from the first slot on. A `v128` takes two slots, its low half first. There are at least 16
-    /// slots, and at least as many as its parameters take and as its results take. An earlier definition of the name is replaced.
+    /// slots, and at least as many as its parameters take and as its results take. A reference to a function is 0 for null, or
+    /// a slot that a guest has handed over. An earlier definition of the name is replaced.
     pub fn func(
         &mut self,
         module: &str,

@@ -41,7 +41,7 @@ pub(crate) struct StoreInner {
     /// Type of each tag. A tag is itself by its number: two of one type are two.
     pub(crate) tags: Vec<FuncType>,
     pub(crate) exceptions: Exceptions,
-    /// How many runs have begun and not ended.
+    /// How many runs have begun and not ended; one that is dropped in between counts on.
     pub(crate) runs: u32,
     /// What machine code sees of the above.
     pub(crate) native: Published,

@@ -79,6 +79,23 @@ fn open_blocks_with_many_vectors_are_cheap() {
     module.expect("module");
 }
 
+/// What is kept of each open construct is little, but not nothing.
+#[test]
+fn open_constructs_are_bounded() {
+    for (count, fits) in [(100_000, true), (140_000, false)] {
+        let (_, module) = engine_and_module(&format!(
+            "(module (func {} {}))",
+            "loop ".repeat(count),
+            "end ".repeat(count)
+        ));
+        match module {
+            Ok(_) => assert!(fits, "{count}"),
+            Err(ModuleError::TooLarge { have, .. }) => assert!(!fits && have < count as u64, "{count}"),
+            Err(other) => panic!("{count}: {other}"),
+        }
+    }
+}
+
 /// A function that calls itself in the place of a return never ends, and is never out of reach.
 #[test]
 fn endless_tail_recursion_gives_the_core_back() {
@@ -96,6 +113,72 @@ fn endless_tail_recursion_gives_the_core_back() {
     let mut run = Execution::new(&mut store, func, &[Value::V128(7)]).expect("arguments");
     for _ in 0..100 {
         assert_eq!(run.resume(&mut store, 10_000), Step::Preempted);
+    }
+}
+
+/// Clauses that each carry a thousand values elsewhere.
+#[test]
+fn landings_stay_in_proportion_to_the_module() {
+    let payload = "i32 ".repeat(1000);
+    let clauses = "(catch 0 $h) ".repeat(1000);
+    let (_, module) = engine_and_module(&format!(
+        "(module (type $t (func (param {payload}))) (tag (type $t))
+           (func (block $h (result {payload}) (i32.const 1) (try_table {clauses}) unreachable) unreachable))"
+    ));
+    assert!(matches!(module, Err(ModuleError::TooLarge { .. })), "{module:?}");
+}
+
+/// Ten thousand constructs in each other, and a throw that has to come through all of them.
+#[test]
+fn deep_handlers_are_walked_at_the_price_of_their_number() {
+    let clauses = "(catch $other 0) ".repeat(3);
+    let open = format!("try_table {clauses} ").repeat(10_000);
+    let ends = "end ".repeat(10_000);
+    let (engine, module) = engine_and_module(&format!(
+        r#"(module (tag $e) (tag $other)
+             (func (export "f") (block $h (try_table (catch $e $h) {} throw $e {ends}) unreachable)))"#,
+        open.replace('(', " (")
+    ));
+    let mut store = Store::new(&engine, &Limits::default(), ());
+    let instance = Linker::new(&engine)
+        .instantiate(&mut store, &module.expect("module"))
+        .expect("instance");
+    let func = instance.func(&store, "f").expect("export");
+    let mut run = Execution::new(&mut store, func, &[]).expect("arguments");
+    assert_eq!(run.resume(&mut store, 30_000), Step::Preempted);
+    assert_eq!(run.resume(&mut store, 30_000), Step::Finished);
+}
+
+/// Throwing and catching without end uses up fuel, however little runs in between, and nothing else.
+#[test]
+fn endless_throwing_gives_the_core_back() {
+    let (engine, module) = engine_and_module(
+        r#"(module (tag $e)
+             (func $deep (param i32)
+               (if (local.get 0) (then (call $deep (i32.sub (local.get 0) (i32.const 1)))))
+               (throw $e))
+             (func (export "f")
+               (loop $l
+                 (try_table (catch $e $l) (throw $e))))
+             (func (export "g") (local $e exnref)
+               (loop $l
+                 (block $h (result exnref)
+                   (try_table (catch_all_ref $h) (call $deep (i32.const 1000)))
+                   (unreachable))
+                 (local.set $e)
+                 (br $l))))"#,
+    );
+    let module = module.expect("module");
+    for name in ["f", "g"] {
+        let mut store = Store::new(&engine, &Limits::default(), ());
+        let instance = Linker::new(&engine)
+            .instantiate(&mut store, &module)
+            .expect("instance");
+        let func = instance.func(&store, name).expect("export");
+        let mut run = Execution::new(&mut store, func, &[]).expect("arguments");
+        for _ in 0..200 {
+            assert_eq!(run.resume(&mut store, 10_000), Step::Preempted, "{name}");
+        }
     }
 }
 

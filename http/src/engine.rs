@@ -355,13 +355,21 @@ pub(crate) mod tests {
 
     /// Engines whose baseline takes nothing.
     pub(crate) fn declining() -> Engines {
-        Engines::new(EngineChoice::default(), Ok(Arc::new(Declines)))
+        Engines::new(
+            EngineChoice::default(),
+            Ok(Arc::new(Declines)),
+            Attachments::default(),
+        )
     }
 
     /// Engines of a machine without machine code.
     fn unable(tier: Option<Tier>) -> Engines {
         let bounds = Bounds::Guard;
-        Engines::new(EngineChoice { tier, bounds }, Err(Unavailable))
+        Engines::new(
+            EngineChoice { tier, bounds },
+            Err(Unavailable),
+            Attachments::default(),
+        )
     }
 
     fn spin() -> Vec<u8> {
@@ -421,17 +429,25 @@ pub(crate) mod tests {
     #[test]
     fn a_server_bounds_its_guests() {
         let choice = |bounds| EngineChoice { tier: None, bounds };
-        assert_eq!(Engines::for_server(choice(Bounds::None)).unwrap_err(), Unbounded);
+        assert_eq!(
+            Engines::for_server(choice(Bounds::None), Attachments::default()).unwrap_err(),
+            Unbounded
+        );
         for bounds in [Bounds::Guard, Bounds::Software] {
-            assert_eq!(Engines::for_server(choice(bounds)).unwrap().bounds(), bounds);
+            assert_eq!(
+                Engines::for_server(choice(bounds), Attachments::default())
+                    .unwrap()
+                    .bounds(),
+                bounds
+            );
         }
-        let engines = Engines::for_command(choice(Bounds::None));
+        let engines = Engines::for_command(choice(Bounds::None), Attachments::default());
         assert_eq!(engines.bounds(), Bounds::None);
     }
 
     #[test]
     fn a_server_gets_the_core_back_in_every_tier() {
-        let engines = Engines::for_server(EngineChoice::default()).unwrap();
+        let engines = Engines::for_server(EngineChoice::default(), Attachments::default()).unwrap();
         for tier in [Tier::Interp, engines.tier()] {
             let Compiled { module, .. } = engines.compile(Some(tier), &spin()).unwrap();
             let linked = engines.linker(tier).link(&module).unwrap();

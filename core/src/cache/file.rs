@@ -3,16 +3,17 @@
 //! ```text
 //!      0  magic              "LUGECODE"
 //!      8  version            u32; all numbers are little-endian
-//!     12  counts             8 × u32: funcs, entries, host calls, traps, positions, data, words of handlers, bytes of text
-//!     44  key                32 bytes
-//!     76  tag                32 bytes: HMAC-SHA-256 of all other bytes
-//!    108  funcs              2 × u32 each: where it begins and ends
+//!     12  counts             9 × u32: funcs, entries, host calls, traps, positions, data, regions, handlers, bytes of text
+//!     48  key                32 bytes
+//!     80  tag                32 bytes: HMAC-SHA-256 of all other bytes
+//!    112  funcs              2 × u32 each: where it begins and ends
 //!         entries            u32 each, u32::MAX where there is none
 //!         host calls         likewise
 //!         traps              2 × u32 each: offset and number of the trap
 //!         positions          2 × u32 each: offset in the text and in the module
 //!         data               2 × u32 each: where it begins and ends
-//!         handlers           u32 each: see `handlers`
+//!         regions            6 × u32 each: where exceptions are caught, as `HandlerTable` numbers them
+//!         handlers           4 × u32 each, likewise
 //!         text               to the end of the file
 //! ```
 //!
@@ -27,10 +28,10 @@ use sha2::Sha256;
 use std::ops::Range;
 
 const MAGIC: [u8; 8] = *b"LUGECODE";
-const VERSION: u32 = 1;
-const COUNTS: usize = 8;
-const KEY: Range<usize> = 44..76;
-const TAG: Range<usize> = 76..108;
+const VERSION: u32 = 2;
+const COUNTS: usize = 9;
+const KEY: Range<usize> = 48..80;
+const TAG: Range<usize> = 80..112;
 /// Bytes of a `None` among trampolines.
 const ABSENT: u32 = u32::MAX;
 
@@ -83,11 +84,10 @@ pub(super) fn encode(key: &CodeKey, secret: &Secret, artifact: &CodeArtifact) ->
         entries,
         host_calls,
         traps,
-        handlers,
         positions,
         data,
+        handlers,
     } = artifact;
-    let handlers = handlers.to_words();
     let mut file = Vec::with_capacity(TAG.end + text.len() + 8 * (funcs.len() + traps.len()));
     file.extend_from_slice(&MAGIC);
     let counts: [usize; COUNTS] = [
@@ -97,7 +97,8 @@ pub(super) fn encode(key: &CodeKey, secret: &Secret, artifact: &CodeArtifact) ->
         traps.len(),
         positions.len(),
         data.len(),
-        handlers.len(),
+        handlers.region_numbers().len(),
+        handlers.handler_numbers().len(),
         text.len(),
     ];
     let mut numbers = Numbers(&mut file);
@@ -121,7 +122,11 @@ pub(super) fn encode(key: &CodeKey, secret: &Secret, artifact: &CodeArtifact) ->
         .iter()
         .for_each(|position| numbers.pair(position.offset, position.wasm));
     data.iter().for_each(|data| numbers.pair(data.start, data.end));
-    handlers.iter().for_each(|&word| numbers.push(word));
+    let handlers = handlers
+        .region_numbers()
+        .flatten()
+        .chain(handlers.handler_numbers().flatten());
+    handlers.for_each(|number| numbers.push(number));
     file.extend_from_slice(text);
     let tag = secret.authenticate(&file).finalize().into_bytes();
     file[TAG].copy_from_slice(&tag);
@@ -149,9 +154,20 @@ pub(super) fn decode(key: &CodeKey, secret: &Secret, file: &[u8]) -> Result<Code
     for count in &mut counts {
         *count = reader.number()? as usize;
     }
-    let [funcs, entries, host_calls, traps, positions, data, handlers, text] = counts;
+    let [
+        funcs,
+        entries,
+        host_calls,
+        traps,
+        positions,
+        data,
+        regions,
+        handlers,
+        text,
+    ] = counts;
     let pairs = funcs + traps + positions + data;
-    if file.len() != TAG.end + pairs * 8 + (entries + host_calls + handlers) * 4 + text {
+    let catching = regions * 24 + handlers * 16;
+    if file.len() != TAG.end + pairs * 8 + (entries + host_calls) * 4 + catching + text {
         return Err(Rejection::Length);
     }
     let mut reader = Reader(&file[TAG.end..]);
@@ -162,8 +178,7 @@ pub(super) fn decode(key: &CodeKey, secret: &Secret, file: &[u8]) -> Result<Code
         traps: reader.list(traps, Reader::trap)?,
         positions: reader.list(positions, Reader::position)?,
         data: reader.list(data, Reader::range)?,
-        handlers: HandlerTable::from_words(&reader.list(handlers, Reader::number)?)
-            .ok_or(Rejection::Tables)?,
+        handlers: reader.handlers(regions, handlers)?,
         text: reader.0.to_vec(),
     };
     if is_consistent(&artifact) {
@@ -176,6 +191,8 @@ pub(super) fn decode(key: &CodeKey, secret: &Secret, file: &[u8]) -> Result<Code
 /// Whether all tables name only what is in the text, in the order that they have.
 fn is_consistent(artifact: &CodeArtifact) -> bool {
     let end = artifact.text.len() as u64;
+    // Which tags there are, the module knows, of which the code is.
+    let catching = |end| artifact.handlers.check(end, u32::MAX).is_ok();
     let inside = |offset: u32| u64::from(offset) < end;
     let ranges = |ranges: &[Range<u32>]| {
         let forward = |range: &Range<u32>| range.start <= range.end && u64::from(range.end) <= end;
@@ -188,6 +205,7 @@ fn is_consistent(artifact: &CodeArtifact) -> bool {
         && artifact.traps.iter().all(|site| inside(site.offset))
         && artifact.traps.is_sorted_by_key(|site| site.offset)
         && artifact.positions.is_sorted_by_key(|position| position.offset)
+        && u32::try_from(end).is_ok_and(catching)
 }
 
 fn trap_number(trap: Trap) -> u32 {
@@ -228,6 +246,20 @@ impl Reader<'_> {
 
     fn range(&mut self) -> Result<Range<u32>, Rejection> {
         Ok(self.number()?..self.number()?)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u32; N], Rejection> {
+        let mut numbers = [0; N];
+        for number in &mut numbers {
+            *number = self.number()?;
+        }
+        Ok(numbers)
+    }
+
+    fn handlers(&mut self, regions: usize, handlers: usize) -> Result<HandlerTable, Rejection> {
+        let regions = self.list(regions, Self::array)?;
+        let handlers = self.list(handlers, Self::array)?;
+        HandlerTable::from_numbers(&regions, &handlers).ok_or(Rejection::Tables)
     }
 
     fn trampoline(&mut self) -> Result<Option<u32>, Rejection> {
@@ -349,7 +381,10 @@ mod tests {
                 | Trap::IntegerDivideByZero
                 | Trap::InvalidConversionToInteger
                 | Trap::StackExhausted
-                | Trap::HostAborted => {}
+                | Trap::HostAborted
+                | Trap::UncaughtException
+                | Trap::NullException
+                | Trap::TooManyExceptions => {}
             }
         }
     }

@@ -14,6 +14,17 @@ pub(super) fn key(number: u8) -> CodeKey {
 /// Something in every table.
 pub(super) fn artifact() -> CodeArtifact {
     let ranges = |ranges: &[(u32, u32)]| ranges.iter().map(|&(start, end)| start..end).collect();
+    let mut handlers = HandlerTable::default();
+    let handler = |tag, target| Handler {
+        tag,
+        with_ref: tag.is_none(),
+        target,
+        place: 32,
+    };
+    handlers.open(1, &[handler(Some(0), 2), handler(None, 3)]);
+    handlers.open_tail_call(2);
+    handlers.close(3);
+    handlers.close(4);
     CodeArtifact {
         text: (0..16).collect(),
         funcs: ranges(&[(0, 4), (4, 8)]),
@@ -29,25 +40,10 @@ pub(super) fn artifact() -> CodeArtifact {
                 trap: Trap::MemoryOutOfBounds,
             },
         ],
-        handlers: handlers(),
         positions: vec![SourcePosition { offset: 2, wasm: 40 }],
         data: ranges(&[(6, 8)]),
+        handlers,
     }
-}
-
-fn handlers() -> HandlerTable {
-    let handler = |tag| Handler {
-        tag,
-        with_ref: true,
-        target: 3,
-        place: 16,
-    };
-    let mut handlers = HandlerTable::default();
-    handlers.open(0, &[handler(Some(0)), handler(None)]);
-    handlers.open_tail_call(1);
-    handlers.close(3);
-    handlers.close(4);
-    handlers
 }
 
 fn folder() -> tempfile::TempDir {

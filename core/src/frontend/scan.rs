@@ -43,6 +43,8 @@ pub(crate) struct Scan {
     loops: Vec<Found>,
     log: Vec<LocalUse>,
     open: Vec<Open>,
+    /// Places in `open` of the loops among them.
+    open_loops: Vec<usize>,
     /// For each local what has been counted; all zero but while a loop is counted.
     counts: Vec<(u32, bool)>,
 }
@@ -63,6 +65,9 @@ struct Open {
     calls: bool,
 }
 
+/// Most uses that are kept of one function: loops in loops may repeat those of the innermost. Later loops go without.
+const MOST_USES: usize = 1 << 18;
+
 /// How much more a use in an inner loop weighs.
 const INNER: u32 = 8;
 
@@ -73,6 +78,7 @@ impl Scan {
         self.loops.clear();
         self.log.clear();
         self.open.clear();
+        self.open_loops.clear();
         if !operators.contains(&LOOP) {
             return;
         }
@@ -99,7 +105,6 @@ impl Scan {
 
     /// Ends at the end of the body, or at what is not known.
     fn operators(&mut self, reader: &mut Skipper<'_>, locals: &[ValType]) -> Option<()> {
-        let mut in_loop = 0_u32;
         loop {
             let opcode = reader.byte()?;
             match FORMS[usize::from(opcode)] {
@@ -110,7 +115,7 @@ impl Scan {
                 Form::Memory => reader.memarg()?,
                 Form::Local => {
                     let local = reader.leb()?;
-                    if in_loop > 0 && (local as usize) < locals.len() {
+                    if !self.open_loops.is_empty() && (local as usize) < locals.len() {
                         let written = opcode != 0x20;
                         self.log.push(LocalUse {
                             local,
@@ -124,11 +129,8 @@ impl Scan {
                     if opcode == 0x11 {
                         reader.leb()?;
                     }
-                    if in_loop > 0
-                        && reader.0.first() != Some(&UNREACHABLE)
-                        && let Some(open) = self.open.iter_mut().rev().find(|open| open.number.is_some())
-                    {
-                        open.calls = true;
+                    if reader.0.first() != Some(&UNREACHABLE) {
+                        self.note_call();
                     }
                 }
                 Form::Block => {
@@ -139,15 +141,11 @@ impl Scan {
                     reader.leb()?;
                     let number = self.loops.len() as u32;
                     self.loops.push(Found::default());
+                    self.open_loops.push(self.open.len());
                     self.open(Some(number));
-                    in_loop += 1;
                 }
-                Form::End => {
-                    if self.open.last()?.number.is_some() {
-                        in_loop -= 1;
-                    }
-                    self.end(locals);
-                }
+                Form::End if self.open.is_empty() => return None,
+                Form::End => self.end(locals),
                 Form::Other => {
                     if opcode == 0x1f {
                         reader.try_table()?;
@@ -168,9 +166,17 @@ impl Scan {
         });
     }
 
+    /// The innermost loop calls something.
+    fn note_call(&mut self) {
+        if let Some(&innermost) = self.open_loops.last() {
+            self.open[innermost].calls = true;
+        }
+    }
+
     fn end(&mut self, locals: &[ValType]) {
         let Some(open) = self.open.pop() else { return };
         let Some(number) = open.number else { return };
+        self.open_loops.pop();
         // Summed up by local: the first entry of each becomes its sum.
         let mut distinct = open.log;
         for at in open.log..self.log.len() {
@@ -199,7 +205,7 @@ impl Scan {
         for at in open.log..self.log.len() {
             let entry = self.log[at];
             let kind = &mut kept[usize::from(locals[entry.local as usize].is_float())];
-            if *kind < LoopHints::MAX {
+            if *kind < LoopHints::MAX && self.uses.len() < MOST_USES {
                 *kind += 1;
                 self.uses.push(entry);
             }
@@ -216,10 +222,8 @@ impl Scan {
             count: (self.uses.len() - first) as u32,
             calls: open.calls,
         };
-        if open.calls
-            && let Some(outer) = self.open.iter_mut().rev().find(|open| open.number.is_some())
-        {
-            outer.calls = true;
+        if open.calls {
+            self.note_call();
         }
     }
 }

@@ -47,6 +47,9 @@ pub(super) struct Visitor<'a, S: Sink> {
 /// More operands than any compiler leaves on the stack.
 const MAX_OPERANDS: u32 = 1 << 20;
 
+/// More constructs in each other than any compiler makes. A tier keeps some hundred bytes of each that is open.
+const MAX_OPEN: usize = 1 << 17;
+
 type Outcome = Result<(), ModuleError>;
 
 impl<'a, S: Sink> Visitor<'a, S> {
@@ -107,7 +110,8 @@ impl<'a, S: Sink> Visitor<'a, S> {
     /// Whether translation has to stop here, because the tier cannot go on.
     ///
     /// # Errors
-    /// [`ModuleError::TooLarge`] where even the validator's own stack grows out of proportion, as it can in dead code.
+    /// [`ModuleError::TooLarge`] where even the validator's own stack grows out of proportion, as it can in dead code, or too
+    /// many constructs are open.
     pub(super) fn is_exhausted(&self) -> Result<bool, ModuleError> {
         let height = self.validator.operand_stack_height();
         if height > MAX_OPERANDS {
@@ -115,6 +119,13 @@ impl<'a, S: Sink> Visitor<'a, S> {
                 what: "the operands on a function's stack",
                 have: u64::from(height),
                 limit: u64::from(MAX_OPERANDS),
+            });
+        }
+        if self.controls.len() > MAX_OPEN {
+            return Err(ModuleError::TooLarge {
+                what: "the blocks, loops and ifs that are open in a function",
+                have: self.controls.len() as u64,
+                limit: MAX_OPEN as u64,
             });
         }
         Ok(self.sink.is_exhausted())

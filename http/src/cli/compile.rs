@@ -204,7 +204,13 @@ impl Statistics<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use luge_core::wasi::WasiCtx;
+    use luge_core::{Limits, Store};
+
     use super::*;
+    use crate::engine::{Attachments, EngineChoice, Engines, Tier};
 
     fn arguments(file: PathBuf) -> CompileArgs {
         CompileArgs {
@@ -244,6 +250,44 @@ mod tests {
         let cache = CodeCache::open(&folder.path().join("cache"), CodeCache::DEFAULT_BYTES).expect("a cache");
         let key = cache.key(&wasm, WasmLevel::default(), &*generator);
         assert!(cache.load(&key).is_ok());
+    }
+
+    #[test]
+    fn engines_take_code_from_the_cache_and_compile_what_is_broken() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let wasm = wat::parse_str("(module (func (export \"_start\")))").expect("a module");
+        let outcome = || {
+            let cache = CodeCache::open(folder.path(), CodeCache::DEFAULT_BYTES).expect("a cache");
+            let attachments = Attachments {
+                code_cache: Some(Arc::new(cache)),
+                observer: None,
+            };
+            let engines = Engines::for_server(EngineChoice::default(), attachments).expect("bounds");
+            let module = engines.compile(Some(Tier::Baseline), &wasm).expect("code").module;
+            let mut store = Store::new(
+                engines.engine(Tier::Baseline),
+                &Limits::default(),
+                WasiCtx::builder().build().expect("nothing is granted"),
+            );
+            let linked = engines.linker(Tier::Baseline).link(&module).expect("no imports");
+            let instance = linked.instantiate(&mut store).expect("an instance");
+            let start = instance.func(&store, "_start").expect("an export");
+            assert_eq!(start.call(&mut store, &[]).expect("an end"), []);
+            module.cache_outcome().expect("there is a cache").to_string()
+        };
+        assert!(outcome().contains("no code was cached for it"));
+        assert_eq!(outcome(), "from the code cache");
+        let entries = std::fs::read_dir(folder.path()).expect("the folder");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        let file = paths
+            .into_iter()
+            .find(|path| path.extension().is_some())
+            .expect("a file");
+        let mut bytes = std::fs::read(&file).expect("a file of ours");
+        *bytes.last_mut().expect("text") ^= 1;
+        std::fs::write(&file, bytes).expect("room");
+        assert!(outcome().contains("not authentic"));
+        assert_eq!(outcome(), "from the code cache");
     }
 
     #[test]

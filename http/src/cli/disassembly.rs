@@ -259,12 +259,26 @@ fn operator(wasm: &[u8], offset: u32) -> String {
         .split_once(" { ")
         .map(|(_, rest)| rest.trim_end_matches(" }"))
         .unwrap_or_default();
+    if let Some((_, access)) = immediates.split_once("MemArg {") {
+        let offset = field(access, "offset: ").unwrap_or("?");
+        let lane = field(access, "lane: ");
+        return match lane {
+            Some(lane) => format!("{name} offset={offset} lane={lane}"),
+            None => format!("{name} offset={offset}"),
+        };
+    }
     match immediates.split_once(": ") {
         // The only immediate needs no name.
         Some((_, value)) if !value.contains(": ") => format!("{name} {value}"),
         Some(_) => format!("{name} {immediates}"),
         None => name,
     }
+}
+
+/// The value behind a field's name in a debug form.
+fn field<'d>(debug: &'d str, name: &str) -> Option<&'d str> {
+    let (_, value) = debug.split_once(name)?;
+    value.split([',', ' ']).next()
 }
 
 /// The name of the operator's method in a visitor, which is that of the text format with `_` for `.`.
@@ -349,6 +363,17 @@ mod tests {
             all.contains("entry trampoline of type") && all.contains("host call trampoline of type"),
             "{all}"
         );
+    }
+
+    #[test]
+    fn accesses_say_their_offsets() {
+        let wat = "(module (memory 1) (func (param i32) (result v128)
+            (i32.store offset=24 (local.get 0) (i32.const 7))
+            (v128.load8_lane offset=9 3 (local.get 0) (v128.const i32x4 0 0 0 0))))";
+        let text = listing(wat, Some("0")).expect("a function");
+        assert!(text.contains("  i32.store offset=24\n"), "{text}");
+        assert!(text.contains("  v128.load8_lane offset=9 lane=3\n"), "{text}");
+        assert!(text.contains("; trap: out of bounds memory access"), "{text}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use luge_http::engine::{EngineChoice, Engines};
+use luge_http::engine::{Attachments, EngineChoice, Engines};
 
 use crate::support::{Folder, SLEEP, Server, command};
 
@@ -10,7 +10,9 @@ const EMPTY: &str = r#"(module (memory (export "memory") 1) (func (export "_star
 
 /// The tier that functions have without a choice, on this machine.
 fn usual_tier() -> &'static str {
-    Engines::for_command(EngineChoice::default()).tier().name()
+    Engines::for_command(EngineChoice::default(), Attachments::default())
+        .tier()
+        .name()
 }
 
 fn luge(args: &[&str]) -> Output {

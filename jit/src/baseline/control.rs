@@ -10,6 +10,7 @@ use super::moves::{Move, parallel};
 use super::place::{Holder, Locations, Place, RegSet, registers_for, width, words};
 use crate::masm::{self, Reg, SCRATCH, SCRATCH2, VSCRATCH, VSCRATCH2};
 use luge_core::{BlockSignature, Control, ControlKind, LoopHints, ValType};
+use std::rc::Rc;
 
 /// A branch target.
 #[derive(Debug)]
@@ -45,27 +46,11 @@ enum Carried {
     Nothing,
     /// In the scratch register of its class.
     One(ValType),
-    /// In the slots from the label's height on.
-    Slots(Box<[ValType]>),
+    /// In the slots from the label's height on. Labels share their lists of types, which may be long.
+    Slots(Rc<[ValType]>),
 }
 
 impl Carried {
-    fn of(types: &[ValType]) -> Self {
-        match types {
-            [] => Self::Nothing,
-            [one] => Self::One(*one),
-            many => Self::Slots(many.into()),
-        }
-    }
-
-    fn in_slots(types: &[ValType]) -> Self {
-        if types.is_empty() {
-            Self::Nothing
-        } else {
-            Self::Slots(types.into())
-        }
-    }
-
     fn types(&self) -> &[ValType] {
         match self {
             Self::Nothing => &[],
@@ -108,13 +93,28 @@ impl Function<'_> {
             target: self.masm.label(),
             height,
             words,
-            params: Carried::in_slots(ty.params),
-            results: Carried::of(ty.results),
+            params: self.carried_in_slots(ty.params),
+            results: match ty.results {
+                [one] => Carried::One(*one),
+                types => self.carried_in_slots(types),
+            },
             state: None,
             otherwise: None,
             looping: None,
             catches: false,
         }
+    }
+
+    fn carried_in_slots(&mut self, types: &[ValType]) -> Carried {
+        if types.is_empty() {
+            return Carried::Nothing;
+        }
+        if let Some(list) = self.type_lists.get(types) {
+            return Carried::Slots(Rc::clone(list));
+        }
+        let list: Rc<[ValType]> = types.into();
+        self.type_lists.insert(Rc::clone(&list));
+        Carried::Slots(list)
     }
 
     /// Puts even those of the top operands that are constants into their slots.
@@ -470,6 +470,9 @@ impl Function<'_> {
         }
         self.masm.data_since(start);
         for depth in order {
+            if self.is_too_large() {
+                return;
+            }
             self.masm.bind(ways[&depth]);
             self.branch(&mut controls[innermost - depth as usize]);
         }

@@ -24,6 +24,8 @@ use luge_core::vmctx::offsets;
 use luge_core::{
     BlockSignature, Catch, Control, FuncType, LoopHints, MemoryAccess, Next, Sink, Trap, ValType,
 };
+use std::collections::HashSet;
+use std::rc::Rc;
 
 /// The compiler of a module's functions, one after the other; its buffers are used again for each.
 pub(super) struct Function<'w> {
@@ -76,6 +78,8 @@ pub(super) struct Function<'w> {
         reason = "labels hold boxes, which come from here and go back"
     )]
     pub(super) spare: Vec<Box<Locations>>,
+    /// Lists of types that labels share: of the module's types, so that there are no more than it has.
+    pub(super) type_lists: HashSet<Rc<[ValType]>>,
     /// The last instruction, if it is a small shift to the left.
     shifted: Option<Shifted>,
     /// Operators so far.
@@ -140,6 +144,7 @@ impl<'w> Function<'w> {
             moves: Vec::new(),
             places: Vec::new(),
             spare: Vec::new(),
+            type_lists: HashSet::new(),
             shifted: None,
             operators: 0,
             preemptions: Vec::new(),
@@ -179,7 +184,7 @@ impl<'w> Function<'w> {
         self.masm.align_function();
         self.first_byte = self.masm.here();
         let limit = body_bytes.saturating_mul(CODE_PER_BYTE) + CODE_FREE + u64::from(self.first_byte);
-        self.code_limit = u32::try_from(limit).unwrap_or(u32::MAX).min(i32::MAX as u32);
+        self.code_limit = u32::try_from(limit).unwrap_or(u32::MAX).min(super::MOST_TEXT);
         self.entries.push(self.first_byte);
         self.frame_patch = self.masm.open_frame();
         self.open_locals(ty.params(), locals);
@@ -338,6 +343,12 @@ impl<'w> Function<'w> {
     /// Puts the base of a memory other than the first into [`SCRATCH2`].
     fn memory_base(&mut self, memory: u32) {
         if memory != 0 {
+            // What leaves the result's local when its register is claimed may go through this very register.
+            if let Some(local) = self.result_local
+                && (local as usize) < self.locals.len()
+            {
+                self.preserve(local);
+            }
             let at = self.module.layout().memory(memory) + luge_core::vmctx::parts::MEMORY_BASE;
             self.masm.spill_load(SCRATCH2, Mem::new(Reg::VMCTX, at), 8);
         }
@@ -836,6 +847,13 @@ impl Function<'_> {
             _ => None,
         };
         self.masm.rewind(shifted.start);
+        // Operators in between made no code, and begin where the instruction did that is taken back.
+        for position in self.positions.iter_mut().rev() {
+            if position.offset <= shifted.start {
+                break;
+            }
+            position.offset = shifted.start;
+        }
         // Nothing was emitted since: what was shifted is still where it was.
         self.busy.insert(shifted.src);
         let base = if constant.is_some() {

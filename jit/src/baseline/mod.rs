@@ -82,14 +82,11 @@ impl CodeGenerator for Baseline {
                     what: what.to_owned(),
                 });
             }
-            if function.is_too_large() {
-                return Err(ModuleError::TooLarge {
-                    what: "the bytes of code that branches carry values with",
-                    have: u64::from(function.masm.here()),
-                    limit: u64::from(function.code_limit()),
-                });
-            }
+            let limit = function.code_limit();
+            refuse_excess(function.masm.here(), limit)?;
             function.close();
+            // What lies behind the last instruction is in proportion to the function, but counts for the whole.
+            refuse_excess(function.masm.here(), MOST_TEXT)?;
             funcs.push(function.first_byte()..function.masm.here());
         }
         for (at, callee) in std::mem::take(&mut function.calls) {
@@ -109,6 +106,7 @@ impl CodeGenerator for Baseline {
             entries.push(entered.then(|| function.entry_trampoline(ty)));
             host_calls.push(imported.then(|| function.host_trampoline(ty)));
         }
+        refuse_excess(function.masm.here(), MOST_TEXT)?;
         let (positions, handlers) = (function.positions, function.handlers);
         let data = function.masm.take_data();
         let (text, traps) = function.masm.into_parts();
@@ -122,5 +120,42 @@ impl CodeGenerator for Baseline {
             positions,
             data,
         })
+    }
+}
+
+/// Most bytes of a module's machine code: what displacements reach from one end to the other.
+const MOST_TEXT: u32 = i32::MAX as u32;
+
+/// Refuses code that has become larger than `limit`, which is a function's or the module's.
+fn refuse_excess(have: u32, limit: u32) -> Result<(), ModuleError> {
+    let what = match have {
+        0..=MOST_TEXT if have <= limit => return Ok(()),
+        0..=MOST_TEXT => "the bytes of code that branches and calls of a function carry values with",
+        _ => "the bytes of the module's machine code",
+    };
+    Err(ModuleError::TooLarge {
+        what,
+        have: u64::from(have),
+        limit: u64::from(limit.min(MOST_TEXT)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excess_is_told_apart() {
+        assert!(refuse_excess(MOST_TEXT, MOST_TEXT).is_ok());
+        for (have, limit, named) in [
+            (1001, 1000, "branches"),
+            (MOST_TEXT + 1, MOST_TEXT, "module"),
+            (u32::MAX, 1000, "module"),
+        ] {
+            let Err(ModuleError::TooLarge { what, .. }) = refuse_excess(have, limit) else {
+                panic!("{have} of {limit} is taken");
+            };
+            assert!(what.contains(named), "{what}");
+        }
     }
 }

@@ -404,6 +404,8 @@ impl Function<'_> {
     /// an operand which is used up, or a new one.
     pub(super) fn result_reg(&mut self, ty: ValType, operands: &[Operand]) -> Reg {
         if let Some(local) = self.result_local
+            // The next operator is not validated yet.
+            && self.locals.get(local as usize).is_some_and(|of| of.ty == ty)
             && let Some(reg) = self.claim(local)
         {
             return reg;

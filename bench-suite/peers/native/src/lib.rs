@@ -101,8 +101,15 @@ fn answer<P: Peer>(
     }
 }
 
+/// The error with what caused it.
 fn one_line(error: &dyn Error) -> String {
-    error.to_string().replace('\n', " ")
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text.replace('\n', " ")
 }
 
 fn thread_cpu_nanoseconds() -> i128 {

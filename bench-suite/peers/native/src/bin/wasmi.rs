@@ -1,7 +1,7 @@
 //! wasmi 2.0, the interpreter to be level with, behind the line protocol.
 
 use luge_bench_peers::{AnyError, Peer, serve};
-use wasmi::{Engine, Instance, Module, Store, TypedFunc};
+use wasmi::{CompilationMode, Config, Engine, Instance, Module, Store, TypedFunc};
 
 struct Wasmi(Engine);
 
@@ -27,5 +27,7 @@ impl Peer for Wasmi {
 }
 
 fn main() -> Result<(), AnyError> {
-    serve("wasmi 2.0.0", &Wasmi(Engine::default()))
+    let mut config = Config::default();
+    config.compilation_mode(CompilationMode::Eager);
+    serve("wasmi 2.0.0", &Wasmi(Engine::new(&config)))
 }
