@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! http -> core, jit, shards      jit -> core      shards -> nothing      core -> nothing
-//! bench-suite, polybench, ci: leaves, they may use any of these four and nobody uses them
+//! bench-suite, polybench, fuzz, ci: leaves, they may use any of these four and nobody uses them
 //! ```
 //!
 //! Development and build dependencies count: a test that reaches up makes a cycle in the head if not in the build. A
@@ -19,6 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("http", &["core", "jit", "shards"]),
     ("bench-suite", &["core", "jit", "shards", "http"]),
     ("polybench", &["core", "jit", "shards", "http"]),
+    ("fuzz", &["core", "jit", "shards", "http"]),
     ("ci", &["core", "jit", "shards", "http"]),
 ];
 
