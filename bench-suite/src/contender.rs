@@ -4,9 +4,12 @@
 
 use crate::kernel::Checksum;
 use crate::timing::timed;
-use luge_core::{Engine, Func, Limits, Linker, Module, ModuleError, Store, Value};
+use luge_core::compiler::BoundsStrategy;
+use luge_core::{Engine, EngineConfig, Func, Limits, Linker, Module, ModuleError, Store, Value};
+use luge_jit::{Baseline, BaselineOptions, CpuFeatures};
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An engine that runs kernels and compiles modules.
@@ -57,10 +60,41 @@ pub struct Tier {
 }
 
 /// All tiers: a new one is a line here.
-pub const TIERS: &[Tier] = &[Tier {
-    name: "interp",
-    engine: Engine::default,
-}];
+pub const TIERS: &[Tier] = &[
+    Tier {
+        name: "interp",
+        engine: Engine::default,
+    },
+    Tier {
+        name: "baseline",
+        engine: || baseline(BoundsStrategy::Guard, false),
+    },
+    Tier {
+        name: "baseline-software",
+        engine: || baseline(BoundsStrategy::Software, false),
+    },
+    Tier {
+        name: "baseline-fuel",
+        engine: || baseline(BoundsStrategy::Guard, true),
+    },
+];
+
+/// The baseline compiler for this processor.
+///
+/// # Panics
+/// Where it makes no code for the processor.
+fn baseline(bounds: BoundsStrategy, fuel: bool) -> Engine {
+    let options = BaselineOptions {
+        bounds,
+        fuel,
+        positions: false,
+        cpu: CpuFeatures::detect().expect("a processor that machine code is made for"),
+    };
+    Engine::new(EngineConfig {
+        compiler: Some(Arc::new(Baseline::new(options))),
+        ..EngineConfig::default()
+    })
+}
 
 /// A tier with the modules that it has loaded.
 pub struct TierContender {

@@ -58,7 +58,9 @@ enum Event {
 
 impl fmt::Debug for Runner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.sides.iter().map(|side| side.name())).finish()
+        f.debug_list()
+            .entries(self.sides.iter().map(|side| side.name()))
+            .finish()
     }
 }
 
@@ -84,7 +86,9 @@ impl Runner {
         let mut modules = Vec::new();
         for side in &mut self.sides {
             let name = side.name();
-            let module = side.compile(wasm, seed).map_err(|error| format!("{name}: {error}"))?;
+            let module = side
+                .compile(wasm, seed)
+                .map_err(|error| format!("{name}: {error}"))?;
             modules.push((name, module));
         }
         let mut counts = Counts {
@@ -219,7 +223,9 @@ fn argument(random: &mut Random, ty: ValType) -> Observed {
 fn same(first: &str, expected: &[Event], second: &str, events: &[Event]) -> Result<usize, String> {
     for (index, pair) in expected.iter().zip(events).enumerate() {
         match pair {
-            (Event::Ended(_, Ended::Exhausted), _) | (_, Event::Ended(_, Ended::Exhausted)) => return Ok(index),
+            (Event::Ended(_, Ended::Exhausted), _) | (_, Event::Ended(_, Ended::Exhausted)) => {
+                return Ok(index);
+            }
             (Event::Ended(place, a), Event::Ended(_, b)) if a != b => {
                 return Err(format!("{place}:\n  {first}: {a:x?}\n  {second}: {b:x?}"));
             }
@@ -230,7 +236,11 @@ fn same(first: &str, expected: &[Event], second: &str, events: &[Event]) -> Resu
         }
     }
     if expected.len() != events.len() {
-        return Err(format!("{first} did {} things, {second} {}", expected.len(), events.len()));
+        return Err(format!(
+            "{first} did {} things, {second} {}",
+            expected.len(),
+            events.len()
+        ));
     }
     Ok(expected.len())
 }
@@ -246,10 +256,16 @@ fn same_state(
             _ if a == b => {}
             (Snapshot::Memory(a), Snapshot::Memory(b)) if a.len() == b.len() => {
                 let at = a.iter().zip(b).position(|(a, b)| a != b).unwrap_or(0) * 256;
-                return Err(format!("memory {name:?} differs from {at:#x} on: {first} and {second}"));
+                return Err(format!(
+                    "memory {name:?} differs from {at:#x} on: {first} and {second}"
+                ));
             }
             (Snapshot::Memory(a), Snapshot::Memory(b)) => {
-                return Err(format!("memory {name:?}: {first} {}, {second} {} * 256 bytes", a.len(), b.len()));
+                return Err(format!(
+                    "memory {name:?}: {first} {}, {second} {} * 256 bytes",
+                    a.len(),
+                    b.len()
+                ));
             }
             _ => return Err(format!("{name:?}: {first} {a:x?}, {second} {b:x?}")),
         }

@@ -50,7 +50,9 @@ fn options() -> Result<Options, String> {
             "--verbose" => options.verbose = true,
             "--keep" => options.folder = arguments.next().ok_or("--keep FOLDER")?,
             range => {
-                let (from, to) = range.split_once("..").ok_or(format!("{range}: not an option, nor FROM..TO"))?;
+                let (from, to) = range
+                    .split_once("..")
+                    .ok_or(format!("{range}: not an option, nor FROM..TO"))?;
                 let parse = |text: &str| text.parse().map_err(|error| format!("{range}: {error}"));
                 options.from = parse(from)?;
                 options.to = if to.is_empty() { u64::MAX } else { parse(to)? };
@@ -77,7 +79,10 @@ fn main() -> ExitCode {
     let mut runner = Runner::new();
     let (mut counts, mut failures) = (Counts::default(), 0);
     let (begin, mut said) = (Instant::now(), Instant::now());
-    println!("seeds {}..{}, engines {runner:?}, {:?}", options.from, options.to, options.features);
+    println!(
+        "seeds {}..{}, engines {runner:?}, {:?}",
+        options.from, options.to, options.features
+    );
     'seeds: for seed in options.from..options.to {
         for &generator in &options.generators {
             now.store(seed, Ordering::Relaxed);
@@ -98,11 +103,21 @@ fn main() -> ExitCode {
         }
         if said.elapsed() > Duration::from_secs(30) {
             said = Instant::now();
-            println!("after seed {seed}: {counts}, {failures} disagreements, {:.0?}", begin.elapsed());
+            println!(
+                "after seed {seed}: {counts}, {failures} disagreements, {:.0?}",
+                begin.elapsed()
+            );
         }
     }
-    println!("done: {counts}, {failures} disagreements, {:.0?}", begin.elapsed());
-    if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!(
+        "done: {counts}, {failures} disagreements, {:.0?}",
+        begin.elapsed()
+    );
+    if failures == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }
 
 /// Ends the process where one seed goes on for too long.

@@ -46,14 +46,19 @@ fn main() -> ExitCode {
             let name = format!("{} seeds {}..{}", generator.name(), range.start, range.end);
             trials.push(Trial::test(name, move || {
                 let mut runner = Runner::new();
-                range.into_iter().try_for_each(|seed| try_seed(&mut runner, generator, seed, &counts))
+                range
+                    .into_iter()
+                    .try_for_each(|seed| try_seed(&mut runner, generator, seed, &counts))
             }));
         }
     }
     let listing = arguments.list;
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !listing {
-        println!("differential: {}", counts.lock().unwrap_or_else(PoisonError::into_inner));
+        println!(
+            "differential: {}",
+            counts.lock().unwrap_or_else(PoisonError::into_inner)
+        );
     }
     conclusion.exit_code()
 }

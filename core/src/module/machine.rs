@@ -74,7 +74,7 @@ impl MachineCode {
             entries: artifact.entries.into(),
             host_calls: artifact.host_calls.into(),
             traps: artifact.traps.into(),
-            handlers: artifact.handlers,
+            handlers,
         })
     }
 

@@ -152,7 +152,9 @@ impl Live for LugeInstance {
         loop {
             match execution.resume(&mut self.store, self.slice) {
                 Step::Finished => {
-                    return Ok(Ended::Returned(execution.results().iter().map(from_value).collect()));
+                    return Ok(Ended::Returned(
+                        execution.results().iter().map(from_value).collect(),
+                    ));
                 }
                 Step::Trapped(report) => return ended(report.trap),
                 Step::Preempted => fuel = fuel.checked_sub(self.slice).ok_or("does not end")?,
@@ -164,7 +166,7 @@ impl Live for LugeInstance {
     fn state(&self) -> Vec<(String, Snapshot)> {
         let exports = self.instance.exports(&self.store).filter_map(|(name, export)| {
             let snapshot = match export {
-                Extern::Func(_) => return None,
+                Extern::Func(_) | Extern::Tag(_) => return None,
                 Extern::Global(global) => Snapshot::Global(from_value(&global.get(&self.store))),
                 Extern::Memory(memory) => Snapshot::memory(memory.data(&self.store)),
                 Extern::Table(table) => Snapshot::Table(u64::from(table.size(&self.store))),

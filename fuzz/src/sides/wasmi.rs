@@ -17,7 +17,10 @@ pub struct Wasmi {
 impl Wasmi {
     /// A new engine.
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "its sibling takes a tier; the two read alike")]
+    #[expect(
+        clippy::new_without_default,
+        reason = "its sibling takes a tier; the two read alike"
+    )]
     pub fn new() -> Self {
         Self {
             engine: engine(),
@@ -28,7 +31,9 @@ impl Wasmi {
 
 fn engine() -> wasmi::Engine {
     let mut config = wasmi::Config::default();
-    config.set_max_stack_height(STACK_BYTES).set_max_recursion_depth(CALL_DEPTH);
+    config
+        .set_max_stack_height(STACK_BYTES)
+        .set_max_recursion_depth(CALL_DEPTH);
     wasmi::Engine::new(&config)
 }
 
@@ -109,12 +114,17 @@ impl WasmiInstance {
 
 impl Live for WasmiInstance {
     fn call(&mut self, name: &str, arguments: &[Observed]) -> Result<Ended, String> {
-        let func = self.instance.get_func(&self.store, name).ok_or("no such function")?;
+        let func = self
+            .instance
+            .get_func(&self.store, name)
+            .ok_or("no such function")?;
         let arguments: Vec<_> = arguments.iter().map(|value| self.value(value)).collect();
         let ty = func.ty(&self.store);
         let mut results: Vec<_> = ty.results().iter().map(|ty| wasmi::Val::default(*ty)).collect();
         match func.call(&mut self.store, &arguments, &mut results) {
-            Ok(()) => Ok(Ended::Returned(results.iter().map(|value| self.observed(value)).collect())),
+            Ok(()) => Ok(Ended::Returned(
+                results.iter().map(|value| self.observed(value)).collect(),
+            )),
             Err(error) => ended(&error),
         }
     }

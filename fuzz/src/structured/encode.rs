@@ -73,19 +73,35 @@ pub(crate) fn encode(program: &Program) -> Vec<u8> {
             mutable: true,
             shared: false,
         };
-        globals.global(ty, &ConstExpr::extended([constant(program.globals[index].0, bits)]));
+        globals.global(
+            ty,
+            &ConstExpr::extended([constant(program.globals[index].0, bits)]),
+        );
         exports.export(&format!("g{index}"), ExportKind::Global, index as u32);
     }
     let mut elements = ElementSection::new();
     let all: Vec<u32> = (0..count as u32).collect();
-    elements.active(None, &ConstExpr::i32_const(0), Elements::Functions(Cow::Borrowed(&all)));
+    elements.active(
+        None,
+        &ConstExpr::i32_const(0),
+        Elements::Functions(Cow::Borrowed(&all)),
+    );
     let mut data = DataSection::new();
     for index in 0..program.memories {
         data.active(index, &ConstExpr::i32_const(0), program.data.iter().copied());
     }
     let mut module = Module::new();
-    module.section(&types.section).section(&functions).section(&tables).section(&memories);
-    module.section(&globals).section(&exports).section(&elements).section(&codes).section(&data);
+    module
+        .section(&types.section)
+        .section(&functions)
+        .section(&tables)
+        .section(&memories);
+    module
+        .section(&globals)
+        .section(&exports)
+        .section(&elements)
+        .section(&codes)
+        .section(&data);
     module.finish()
 }
 
@@ -214,8 +230,13 @@ impl<'p> Encoder<'p> {
                 self.exprs(arguments);
                 self.expr(index);
                 let callee = &self.program.funcs[*func as usize];
-                let type_index = self.types.number(&(callee.params.clone(), callee.results.clone()));
-                self.put(&Instruction::CallIndirect { type_index, table_index: 0 });
+                let type_index = self
+                    .types
+                    .number(&(callee.params.clone(), callee.results.clone()));
+                self.put(&Instruction::CallIndirect {
+                    type_index,
+                    table_index: 0,
+                });
             }
             Expr::MemorySize(memory) => self.put(&Instruction::MemorySize(*memory)),
             Expr::MemoryGrow(memory, pages) => {
@@ -233,12 +254,24 @@ impl<'p> Encoder<'p> {
         let (local, nan, compare, choose) = match (ty, lanes) {
             (Ty::F32, _) => (0, NAN32, F32Eq, Select),
             (Ty::F64, _) => (1, NAN64, F64Eq, Select),
-            (_, Ty::F32) => (2, NAN32 << 96 | NAN32 << 64 | NAN32 << 32 | NAN32, F32x4Eq, V128Bitselect),
+            (_, Ty::F32) => (
+                2,
+                NAN32 << 96 | NAN32 << 64 | NAN32 << 32 | NAN32,
+                F32x4Eq,
+                V128Bitselect,
+            ),
             _ => (2, NAN64 << 64 | NAN64, F64x2Eq, V128Bitselect),
         };
         let local = self.scratch + local;
         self.expr(value);
-        for instruction in [LocalTee(local), constant(ty, nan), LocalGet(local), LocalGet(local), compare, choose] {
+        for instruction in [
+            LocalTee(local),
+            constant(ty, nan),
+            LocalGet(local),
+            LocalGet(local),
+            compare,
+            choose,
+        ] {
             self.put(&instruction);
         }
     }
@@ -276,7 +309,10 @@ impl<'p> Encoder<'p> {
             }
             Stmt::Copy(mem, operands) => {
                 self.exprs(&**operands);
-                self.put(&Instruction::MemoryCopy { src_mem: *mem, dst_mem: *mem });
+                self.put(&Instruction::MemoryCopy {
+                    src_mem: *mem,
+                    dst_mem: *mem,
+                });
             }
             Stmt::If(..) | Stmt::Block(..) | Stmt::Loop(_) | Stmt::Many(_) => self.construct(stmt),
             _ => self.branch(stmt),

@@ -66,7 +66,11 @@ impl Mixture {
             traps: *random.pick(&[0, 0, 0, 1, 3]),
             hot: *random.pick(&[1, 3, 6, 30]),
             trips: *random.pick(&[2, 4, 10]),
-            memories: if features.memories && random.chance(30) { 2 } else { 1 },
+            memories: if features.memories && random.chance(30) {
+                2
+            } else {
+                1
+            },
             tail_calls: features.tail_calls,
         }
     }
@@ -87,7 +91,9 @@ pub(crate) fn program(random: &mut Random, features: Features) -> Program {
         let ty = *random.pick(&mixture.types);
         globals.push((ty, constant(random, ty)));
     }
-    let data = (0..1024).map(|_| random.bits() as u8 & random.bits() as u8).collect();
+    let data = (0..1024)
+        .map(|_| random.bits() as u8 & random.bits() as u8)
+        .collect();
     let mut program = Program {
         funcs: Vec::new(),
         globals,
@@ -111,7 +117,20 @@ pub(crate) fn program(random: &mut Random, features: Features) -> Program {
 /// Bits of a constant: small, an edge, or anything.
 pub(crate) fn constant(random: &mut Random, ty: Ty) -> u128 {
     const FLOATS: [f64; 14] = [
-        0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.75, -1e10, 2147483648.0, 4294967296.0, 9.3e18, f64::INFINITY, f64::NAN, 1e-310,
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.5,
+        2.0,
+        3.75,
+        -1e10,
+        2147483648.0,
+        4294967296.0,
+        9.3e18,
+        f64::INFINITY,
+        f64::NAN,
+        1e-310,
     ];
     let integer = |random: &mut Random| match random.below(8) {
         0..3 => random.below(20) as u64,
@@ -215,7 +234,9 @@ impl<'g> Generator<'g> {
 
     fn types(&mut self, most: usize) -> Vec<Ty> {
         let count = self.random.below(most + 1);
-        (0..count).map(|_| *self.random.pick(&self.mixture.types)).collect()
+        (0..count)
+            .map(|_| *self.random.pick(&self.mixture.types))
+            .collect()
     }
 
     fn spend(&mut self) {
@@ -238,8 +259,13 @@ impl<'g> Generator<'g> {
     /// A local of the type, most often one of the few hot ones.
     fn local(&mut self, ty: Ty, written: bool) -> Option<u32> {
         let of_type = |(_, other): &(usize, &Ty)| **other == ty;
-        let mut all: Vec<u32> =
-            self.locals.iter().enumerate().filter(of_type).map(|(index, _)| index as u32).collect();
+        let mut all: Vec<u32> = self
+            .locals
+            .iter()
+            .enumerate()
+            .filter(of_type)
+            .map(|(index, _)| index as u32)
+            .collect();
         if written {
             all.retain(|local| !self.counters.contains(local));
         }
@@ -357,7 +383,9 @@ impl<'g> Generator<'g> {
 
     fn place(&mut self, align: u32) -> Place {
         let offset = match self.random.below(40) {
-            0 if self.mixture.traps > 0 => *self.random.pick(&[0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff]),
+            0 if self.mixture.traps > 0 => {
+                *self.random.pick(&[0xffff, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff])
+            }
             0..20 => 0,
             20..35 => self.random.below(64) as u64,
             _ => self.random.below(0x8000) as u64,
@@ -385,7 +413,10 @@ impl<'g> Generator<'g> {
     fn load(&mut self, ty: Ty, depth: usize) -> Option<Expr> {
         if ty == Ty::V128 && self.random.chance(25) {
             let access = self.random.pick(LANE_LOADS);
-            let (lane, place) = (self.random.below(access.lanes as usize) as u8, self.place(access.align));
+            let (lane, place) = (
+                self.random.below(access.lanes as usize) as u8,
+                self.place(access.align),
+            );
             let operands = [self.address(depth - 1), self.expr(ty, depth - 1)];
             return Some(Expr::LoadLane(access, lane, place, Box::new(operands)));
         }
@@ -515,10 +546,16 @@ impl<'g> Generator<'g> {
         let depth = self.mixture.depth.min(4);
         if self.mixture.types.contains(&Ty::V128) && self.random.chance(10) {
             let access = self.random.pick(LANE_STORES);
-            let (lane, place) = (self.random.below(access.lanes as usize) as u8, self.place(access.align));
+            let (lane, place) = (
+                self.random.below(access.lanes as usize) as u8,
+                self.place(access.align),
+            );
             return Stmt::StoreLane(access, lane, place, [self.address(depth), self.any(Ty::V128)]);
         }
-        let fitting: Vec<_> = STORES.iter().filter(|access| self.mixture.types.contains(&access.ty)).collect();
+        let fitting: Vec<_> = STORES
+            .iter()
+            .filter(|access| self.mixture.types.contains(&access.ty))
+            .collect();
         let access = *self.random.pick(&fitting);
         let place = self.place(access.align);
         let address = self.address(depth);
@@ -535,8 +572,12 @@ impl<'g> Generator<'g> {
             Some(ty) => Stmt::BrValue(open.label, [self.any(ty), self.any(Ty::I32)]),
             None if self.random.chance(10) => Stmt::Br(open.label),
             None if self.random.chance(25) => {
-                let plain: Vec<Label> =
-                    self.labels.iter().filter(|open| open.ty.is_none()).map(|open| open.label).collect();
+                let plain: Vec<Label> = self
+                    .labels
+                    .iter()
+                    .filter(|open| open.ty.is_none())
+                    .map(|open| open.label)
+                    .collect();
                 let count = 1 + self.random.below(6);
                 let labels = (0..count).map(|_| *self.random.pick(&plain)).collect();
                 let index = binary("and", self.any(Ty::I32), 7);
@@ -580,7 +621,11 @@ impl<'g> Generator<'g> {
 
     fn trips(&mut self) -> u32 {
         let trips = 1 + self.random.below(self.mixture.trips) as u32;
-        if self.cost + self.turns * u64::from(trips) * 50 > MOST_COST { 1 } else { trips }
+        if self.cost + self.turns * u64::from(trips) * 50 > MOST_COST {
+            1
+        } else {
+            trips
+        }
     }
 
     fn turns(&mut self) -> Stmt {
@@ -588,7 +633,8 @@ impl<'g> Generator<'g> {
         let labels = self.random.chance(50).then(|| (self.label(), self.label()));
         let open = self.labels.len();
         if let Some((next, end)) = labels {
-            self.labels.extend([next, end].map(|label| Open { label, ty: None }));
+            self.labels
+                .extend([next, end].map(|label| Open { label, ty: None }));
         }
         let count = 1 + self.random.below(6);
         let body = self.repeated(trips, |this| this.stmts(count));
@@ -603,7 +649,9 @@ impl<'g> Generator<'g> {
 
     fn many(&mut self) -> Stmt {
         let count = 1 + self.random.below(5);
-        let types: Vec<Ty> = (0..count).map(|_| *self.random.pick(&self.mixture.types)).collect();
+        let types: Vec<Ty> = (0..count)
+            .map(|_| *self.random.pick(&self.mixture.types))
+            .collect();
         let inputs = types.iter().map(|&ty| self.any(ty)).collect();
         let mut targets = || types.iter().map(|&ty| self.target(ty)).collect();
         let (into, results) = (targets(), targets());
@@ -639,7 +687,9 @@ impl<'g> Generator<'g> {
     fn leave(&mut self) -> Stmt {
         let condition = self.any(Ty::I32);
         let results = self.results.clone();
-        let tail = self.callee(|other| other == results).filter(|_| self.mixture.tail_calls);
+        let tail = self
+            .callee(|other| other == results)
+            .filter(|_| self.mixture.tail_calls);
         let way = match tail {
             Some(func) => {
                 let made = &self.made[func as usize];

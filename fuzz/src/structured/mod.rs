@@ -42,6 +42,8 @@ impl Structured {
     /// A smaller program of which `fails` holds as it does of this one.
     #[must_use]
     pub fn reduced(&self, mut fails: impl FnMut(&[u8]) -> bool) -> Self {
-        Self(reduce::reduce(self.0.clone(), |program| fails(&encode::encode(program))))
+        Self(reduce::reduce(self.0.clone(), |program| {
+            fails(&encode::encode(program))
+        }))
     }
 }

@@ -14,8 +14,6 @@ pub(crate) enum Ty {
 }
 
 impl Ty {
-    pub(crate) const ALL: [Self; 5] = [Self::I32, Self::I64, Self::F32, Self::F64, Self::V128];
-
     pub(crate) fn encoded(self) -> ValType {
         match self {
             Self::I32 => ValType::I32,
@@ -264,16 +262,48 @@ pub(crate) static STORES: &[Access] = accesses! {
 
 /// Loads of a lane.
 pub(crate) static LANE_LOADS: &[LaneAccess] = &[
-    LaneAccess { make: |memarg, lane| Instruction::V128Load8Lane { memarg, lane }, align: 0, lanes: 16 },
-    LaneAccess { make: |memarg, lane| Instruction::V128Load16Lane { memarg, lane }, align: 1, lanes: 8 },
-    LaneAccess { make: |memarg, lane| Instruction::V128Load32Lane { memarg, lane }, align: 2, lanes: 4 },
-    LaneAccess { make: |memarg, lane| Instruction::V128Load64Lane { memarg, lane }, align: 3, lanes: 2 },
+    LaneAccess {
+        make: |memarg, lane| Instruction::V128Load8Lane { memarg, lane },
+        align: 0,
+        lanes: 16,
+    },
+    LaneAccess {
+        make: |memarg, lane| Instruction::V128Load16Lane { memarg, lane },
+        align: 1,
+        lanes: 8,
+    },
+    LaneAccess {
+        make: |memarg, lane| Instruction::V128Load32Lane { memarg, lane },
+        align: 2,
+        lanes: 4,
+    },
+    LaneAccess {
+        make: |memarg, lane| Instruction::V128Load64Lane { memarg, lane },
+        align: 3,
+        lanes: 2,
+    },
 ];
 
 /// Stores of a lane.
 pub(crate) static LANE_STORES: &[LaneAccess] = &[
-    LaneAccess { make: |memarg, lane| Instruction::V128Store8Lane { memarg, lane }, align: 0, lanes: 16 },
-    LaneAccess { make: |memarg, lane| Instruction::V128Store16Lane { memarg, lane }, align: 1, lanes: 8 },
-    LaneAccess { make: |memarg, lane| Instruction::V128Store32Lane { memarg, lane }, align: 2, lanes: 4 },
-    LaneAccess { make: |memarg, lane| Instruction::V128Store64Lane { memarg, lane }, align: 3, lanes: 2 },
+    LaneAccess {
+        make: |memarg, lane| Instruction::V128Store8Lane { memarg, lane },
+        align: 0,
+        lanes: 16,
+    },
+    LaneAccess {
+        make: |memarg, lane| Instruction::V128Store16Lane { memarg, lane },
+        align: 1,
+        lanes: 8,
+    },
+    LaneAccess {
+        make: |memarg, lane| Instruction::V128Store32Lane { memarg, lane },
+        align: 2,
+        lanes: 4,
+    },
+    LaneAccess {
+        make: |memarg, lane| Instruction::V128Store64Lane { memarg, lane },
+        align: 3,
+        lanes: 2,
+    },
 ];

@@ -31,7 +31,10 @@ pub(crate) fn reduce(mut program: Program, mut fails: impl FnMut(&Program) -> bo
 
 /// Makes the cut with this number; `false` if there are not so many.
 fn cut(program: &mut Program, nth: usize) -> bool {
-    let mut cutter = Cutter { left: nth, done: false };
+    let mut cutter = Cutter {
+        left: nth,
+        done: false,
+    };
     for func in &mut program.funcs {
         cutter.stmts(&mut func.body);
         for value in &mut func.values {
@@ -68,7 +71,11 @@ impl Cutter {
             }
             let inside = stmts[index].bodies().iter().any(|body| !body.is_empty());
             if inside && self.now() {
-                let bodies: Vec<Stmt> = stmts[index].bodies().into_iter().flat_map(std::mem::take).collect();
+                let bodies: Vec<Stmt> = stmts[index]
+                    .bodies()
+                    .into_iter()
+                    .flat_map(std::mem::take)
+                    .collect();
                 stmts.splice(index..=index, bodies);
                 return;
             }

@@ -59,7 +59,11 @@ fn constant(ty: ValType, bits: u128) -> String {
         let payload = bits & ((1 << fraction) - 1);
         let exponent = bits >> fraction & ((1 << (width - 1 - fraction)) - 1);
         if exponent == (1 << (width - 1 - fraction)) - 1 {
-            return if payload == 0 { format!("{sign}inf") } else { format!("{sign}nan:{payload:#x}") };
+            return if payload == 0 {
+                format!("{sign}inf")
+            } else {
+                format!("{sign}nan:{payload:#x}")
+            };
         }
         String::new()
     };
@@ -87,7 +91,12 @@ impl Forms {
         };
         for (i, &ty) in op.params.iter().enumerate() {
             let ty = type_text(ty);
-            write!(forms.wat, "(global $g{i} (mut {ty}) {})", constant(op.params[i], 0)).expect("a string");
+            write!(
+                forms.wat,
+                "(global $g{i} (mut {ty}) {})",
+                constant(op.params[i], 0)
+            )
+            .expect("a string");
         }
         let params: Vec<From> = (0..op.params.len()).map(From::Param).collect();
         let gets: String = (0..op.params.len()).map(|i| format!("local.get {i} ")).collect();
@@ -99,7 +108,13 @@ impl Forms {
         forms.constants(op, &edges);
         if op.params.len() == 2 && op.params[0] == op.params[1] {
             let body = format!("local.get 0 local.get 0 {}", op.text);
-            forms.add(op, "same", &[From::Param(0), From::Param(0)], &[Gives::Result], &body);
+            forms.add(
+                op,
+                "same",
+                &[From::Param(0), From::Param(0)],
+                &[Gives::Result],
+                &body,
+            );
         }
         forms.pressed(op);
         forms.wat.push(')');
@@ -146,20 +161,38 @@ impl Forms {
         use Gives::Result;
         let text = &op.text;
         self.add(op, "registers", params, &[Result], &format!("{gets} {text}"));
-        self.add(op, "frame", params, &[Result], &format!("call $nop {gets} {text}"));
-        self.add(op, "slots", params, &[Result], &format!("{gets} call $nop {text}"));
+        self.add(
+            op,
+            "frame",
+            params,
+            &[Result],
+            &format!("call $nop {gets} {text}"),
+        );
+        self.add(
+            op,
+            "slots",
+            params,
+            &[Result],
+            &format!("{gets} call $nop {text}"),
+        );
         let count = op.params.len();
-        let sets: String = (0..count).map(|i| format!("local.get {i} global.set $g{i} ")).collect();
+        let sets: String = (0..count)
+            .map(|i| format!("local.get {i} global.set $g{i} "))
+            .collect();
         let globals: String = (0..count).map(|i| format!("global.get $g{i} ")).collect();
         self.add(op, "own", params, &[Result], &format!("{sets} {globals} {text}"));
-        let turns = format!("i32.const 2 local.set $n loop {gets} {text} local.set $r
-            local.get $n i32.const 1 i32.sub local.tee $n br_if 0 end local.get $r");
+        let turns = format!(
+            "i32.const 2 local.set $n loop {gets} {text} local.set $r
+            local.get $n i32.const 1 i32.sub local.tee $n br_if 0 end local.get $r"
+        );
         self.add(op, "loop", params, &[Result], &turns);
         if count == 2 {
             let lower = format!("local.get 0 call $nop local.get 1 {text}");
             self.add(op, "lower_slot", params, &[Result], &lower);
-            let upper = format!("local.get 0 global.get $g1 local.get 1 global.set $g1 drop global.get $g1 call $nop
-                local.set $n drop local.get 0 local.get 1 {text}");
+            let upper = format!(
+                "local.get 0 global.get $g1 local.get 1 global.set $g1 drop global.get $g1 call $nop
+                local.set $n drop local.get 0 local.get 1 {text}"
+            );
             if op.params[1] == ValType::I32 {
                 self.add(op, "after", params, &[Result], &upper);
             }
@@ -178,8 +211,10 @@ impl Forms {
             self.add(op, "into_kept", params, &[Param(k), Result], &kept);
             let tee = format!("local.get {k} {gets} {text} local.tee {k}");
             self.add(op, "tee_kept", params, &[Param(k), Result], &tee);
-            let turns = format!("i32.const 1 local.set $n loop {gets} {text} local.set {k}
-                local.get $n i32.const 1 i32.sub local.tee $n br_if 0 end local.get {k}");
+            let turns = format!(
+                "i32.const 1 local.set $n loop {gets} {text} local.set {k}
+                local.get $n i32.const 1 i32.sub local.tee $n br_if 0 end local.get {k}"
+            );
             self.add(op, "into_home", params, &[Result], &turns);
         }
     }
@@ -191,18 +226,54 @@ impl Forms {
         let one = "(i32.const 1) (i32.const 0)";
         let apply = format!("{gets} {text}");
         self.add(op, "eqz", params, &[Zero], &format!("{apply} i32.eqz"));
-        self.add(op, "eqz_eqz", params, &[Zero], &format!("{apply} i32.eqz i32.eqz i32.eqz"));
+        self.add(
+            op,
+            "eqz_eqz",
+            params,
+            &[Zero],
+            &format!("{apply} i32.eqz i32.eqz i32.eqz"),
+        );
         let arms = |then: u8, otherwise: u8| {
             format!("if (result i32) i32.const {then} else i32.const {otherwise} end")
         };
         self.add(op, "if", params, &[Zero], &format!("{apply} {}", arms(0, 1)));
-        self.add(op, "if_not", params, &[Zero], &format!("{apply} i32.eqz {}", arms(1, 0)));
+        self.add(
+            op,
+            "if_not",
+            params,
+            &[Zero],
+            &format!("{apply} i32.eqz {}", arms(1, 0)),
+        );
         let branch = |not: &str| format!("block {apply} {not} br_if 0 i32.const 1 return end i32.const 0");
         self.add(op, "br_if", params, &[Zero], &branch(""));
-        self.add(op, "br_if_value", params, &[Zero], &format!("block (result i32) i32.const 0 {apply} br_if 0 drop i32.const 1 end"));
-        self.add(op, "select", params, &[Zero], &format!("i32.const 0 i32.const 1 {apply} select"));
-        self.add(op, "select_not", params, &[Zero], &format!("{one} {apply} i32.eqz select"));
-        self.add(op, "store", params, &[Result], &format!("{apply} local.set $n local.get $n"));
+        self.add(
+            op,
+            "br_if_value",
+            params,
+            &[Zero],
+            &format!("block (result i32) i32.const 0 {apply} br_if 0 drop i32.const 1 end"),
+        );
+        self.add(
+            op,
+            "select",
+            params,
+            &[Zero],
+            &format!("i32.const 0 i32.const 1 {apply} select"),
+        );
+        self.add(
+            op,
+            "select_not",
+            params,
+            &[Zero],
+            &format!("{one} {apply} i32.eqz select"),
+        );
+        self.add(
+            op,
+            "store",
+            params,
+            &[Result],
+            &format!("{apply} local.set $n local.get $n"),
+        );
     }
 
     fn constants(&mut self, op: &Operator, edges: impl Fn(ValType) -> Vec<u128>) {
@@ -219,7 +290,13 @@ impl Forms {
                         write!(body, " local.get {i} ").expect("a string");
                     }
                 }
-                self.add(op, "const", &operands, &[Gives::Result], &format!("{body} {}", op.text));
+                self.add(
+                    op,
+                    "const",
+                    &operands,
+                    &[Gives::Result],
+                    &format!("{body} {}", op.text),
+                );
                 if k == 0 && op.params.len() == 2 && op.params[1] == op.result {
                     let into = format!("{body} {} local.set 1 local.get 1", op.text);
                     self.add(op, "const_into", &operands, &[Gives::Result], &into);

@@ -66,14 +66,18 @@ fn vectors() -> Vec<Operator> {
         all.push(operator(op.name(), &[V; 2], V, move |v| Ok(op.eval(v[0], v[1]))));
     }
     for &op in VectorTernaryOp::ALL {
-        all.push(operator(op.name(), &[V; 3], V, move |v| Ok(op.eval(v[0], v[1], v[2]))));
+        all.push(operator(op.name(), &[V; 3], V, move |v| {
+            Ok(op.eval(v[0], v[1], v[2]))
+        }));
     }
     for &op in VectorShiftOp::ALL {
         let eval = move |v: &[u128]| Ok(op.eval(v[0], v[1] as u32));
         all.push(operator(op.name(), &[V, ValType::I32], V, eval));
     }
     for &op in VectorTestOp::ALL {
-        all.push(operator(op.name(), &[V], ValType::I32, move |v| Ok(u128::from(op.eval(v[0])))));
+        all.push(operator(op.name(), &[V], ValType::I32, move |v| {
+            Ok(u128::from(op.eval(v[0])))
+        }));
     }
     for &op in SplatOp::ALL {
         let lane = lane_type(op.name());
@@ -125,8 +129,13 @@ fn lane_type(name: &str) -> ValType {
 
 /// An operator's name in the text format: `I32TruncSatF64U` is `i32.trunc_sat_f64_u`.
 fn text(name: &str) -> String {
-    let shape = ["I8x16", "I16x8", "I32x4", "I64x2", "F32x4", "F64x2", "V128", "I32", "I64", "F32", "F64"];
-    let prefix = shape.into_iter().find(|shape| name.starts_with(shape)).expect("a type in front");
+    let shape = [
+        "I8x16", "I16x8", "I32x4", "I64x2", "F32x4", "F64x2", "V128", "I32", "I64", "F32", "F64",
+    ];
+    let prefix = shape
+        .into_iter()
+        .find(|shape| name.starts_with(shape))
+        .expect("a type in front");
     let mut text = format!("{}.", prefix.to_lowercase());
     for (index, letter) in name[prefix.len()..].chars().enumerate() {
         if letter.is_ascii_uppercase() && index > 0 {
@@ -152,8 +161,8 @@ fn text(name: &str) -> String {
 /// Whether the standard leaves NaNs that an operator gives open.
 pub(crate) fn nans_are_open(text: &str) -> bool {
     const OPEN: [&str; 13] = [
-        ".add", ".sub", ".mul", ".div", ".min", ".max", ".sqrt", ".ceil", ".floor", ".trunc", ".nearest", "demote",
-        "promote",
+        ".add", ".sub", ".mul", ".div", ".min", ".max", ".sqrt", ".ceil", ".floor", ".trunc", ".nearest",
+        "demote", "promote",
     ];
     text.starts_with('f') && (OPEN.iter().any(|name| text.contains(name)) || text.contains("madd"))
 }
