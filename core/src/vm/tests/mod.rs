@@ -478,6 +478,37 @@ fn a_signal_finds_room_where_no_frame_would() {
     assert!(ARRIVED.load(Ordering::Relaxed));
 }
 
+#[test]
+fn signals_come_at_any_time_while_a_fault_lands() {
+    extern "C" fn handler(_: libc::c_int) {}
+    let Some(output) = in_a_child("signals_come_at_any_time_while_a_fault_lands") else {
+        let handler: extern "C" fn(libc::c_int) = handler;
+        let every = libc::timeval {
+            tv_sec: 0,
+            tv_usec: 20,
+        };
+        let timer = libc::itimerval {
+            it_interval: every,
+            it_value: every,
+        };
+        let (mut store, instance) = instance(&["fall"], PLAIN);
+        let f = func(&store, instance, "f");
+        // SAFETY: the handler does nothing.
+        let before = unsafe { libc::signal(libc::SIGALRM, handler as libc::sighandler_t) };
+        assert_ne!(before, libc::SIG_ERR);
+        // SAFETY: the timer is a value that lives as long as the call.
+        let started = unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+        assert_eq!(started, 0);
+        for _ in 0..50_000 {
+            let report = trap(f.call(&mut store, &[0.into(), 0.into()]));
+            assert_eq!(report.trap, Trap::StackExhausted);
+        }
+        return;
+    };
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?} {told}", signal(&output));
+}
+
 /// Runs one of the tests below in a process of its own, where it does what ends the process.
 fn in_a_child(test: &str) -> Option<Output> {
     if std::env::var_os("LUGE_TEST_CHILD").is_some() {
