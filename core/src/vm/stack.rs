@@ -70,11 +70,13 @@ impl GuestStack {
             .and_then(|bytes| bytes.checked_add(2 * GUARD + HEADROOM + ENTRY))
             .ok_or(io::ErrorKind::OutOfMemory)?
             & !(GUARD - 1);
-        let spare = SPARES.with_borrow_mut(|spares| {
+        // While the thread ends there may be no spares any more.
+        let spare = SPARES.try_with(|spares| {
+            let mut spares = spares.borrow_mut();
             let fits = spares.iter().rposition(|spare| spare.len == len)?;
             Some(spares.swap_remove(fits))
         });
-        let mapping = match spare {
+        let mapping = match spare.ok().flatten() {
             Some(spare) => spare,
             None => Mapping::new(len)?,
         };
@@ -136,7 +138,7 @@ impl GuestStack {
 impl Drop for GuestStack {
     fn drop(&mut self) {
         let mapping = self.mapping.take();
-        // While the thread ends there may be no spares any more; then the stack is unmapped.
+        // As above; then the stack is unmapped.
         let _ = SPARES.try_with(|spares| {
             let mut spares = spares.borrow_mut();
             if spares.len() == SPARES_MAX {

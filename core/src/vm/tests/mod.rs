@@ -455,6 +455,27 @@ fn faults_are_traps_in_every_thread_and_runs_may_move() {
 }
 
 #[test]
+fn a_thread_that_ends_may_still_run_guests() {
+    struct Last;
+    impl Drop for Last {
+        fn drop(&mut self) {
+            // The alternate stack that the thread had is gone: this fault needs one.
+            assert_eq!(trap(call("smash", 0, 0)).trap, Trap::StackExhausted);
+            DROPPED.store(true, Ordering::Relaxed);
+        }
+    }
+    static DROPPED: AtomicBool = AtomicBool::new(false);
+    thread_local!(static LAST: Last = const { Last });
+    let thread = std::thread::spawn(|| {
+        // Used first, dropped last: after what keeps the alternate stack.
+        LAST.with(|_| ());
+        assert_eq!(trap(call("smash", 0, 0)).trap, Trap::StackExhausted);
+    });
+    thread.join().expect("no panic");
+    assert!(DROPPED.load(Ordering::Relaxed));
+}
+
+#[test]
 fn threads_come_and_go() {
     for _ in 0..50 {
         let trapped = std::thread::spawn(|| trap(call("divide", 1, 0)).trap);
