@@ -63,7 +63,7 @@ impl WasmLevel {
 /// Bounds on what one guest may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Pages of 64 KiB that a linear memory may have; at most 65,536.
+    /// Pages of 64 KiB that all linear memories of a store may have together; one of them has at most 65,536.
     pub memory_pages: u32,
     /// Elements that all tables of a store may have together; 8 bytes each. `table.grow` fills what it adds in one go.
     pub table_elements: u32,

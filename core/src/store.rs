@@ -41,6 +41,8 @@ pub(crate) struct StoreInner {
     pub(crate) native: Published,
     /// What all tables have together, which the limits bound.
     table_elements: u32,
+    /// What all memories have together, likewise.
+    memory_pages: u32,
 }
 
 /// A function of a store.
@@ -146,6 +148,7 @@ impl<T> Store<T> {
                 globals: Vec::new(),
                 native: Published::default(),
                 table_elements: 0,
+                memory_pages: 0,
             },
             hosts: Vec::new(),
             data,
@@ -209,12 +212,13 @@ impl StoreInner {
     /// A new linear memory.
     ///
     /// # Errors
-    /// [`InstantiateError::Limit`] where it starts larger than a memory may be, [`InstantiateError::Host`] where
-    /// the host has no room.
+    /// [`InstantiateError::Limit`] where the store's memories come to more pages than they may have together,
+    /// [`InstantiateError::Host`] where the host has no room.
     pub(crate) fn add_memory(&mut self, ty: MemoryType) -> Result<u32, InstantiateError> {
         let limit = self.limits.memory_pages;
-        if ty.minimum > limit {
-            let (have, limit) = (u64::from(ty.minimum), u64::from(limit));
+        let pages = self.memory_pages.saturating_add(ty.minimum);
+        if pages > limit {
+            let (have, limit) = (u64::from(pages), u64::from(limit));
             return Err(InstantiateError::Limit {
                 what: "pages of memory",
                 have,
@@ -222,6 +226,7 @@ impl StoreInner {
             });
         }
         let memory = LinearMemory::new(ty, limit).map_err(|error| InstantiateError::Host(Arc::new(error)))?;
+        self.memory_pages = pages;
         self.native.moved();
         self.memories.push(memory);
         Ok(self.memories.len() as u32 - 1)
@@ -257,10 +262,16 @@ impl StoreInner {
         Some(before)
     }
 
-    /// `memory.grow`: the size before, or `None` where the memory may not.
+    /// `memory.grow`: the size before, or `None` where the memory may not, or the store's limit leaves no room.
     pub(crate) fn grow_memory(&mut self, instance: usize, memory: u32, delta: u32) -> Option<u32> {
+        let pages = self.memory_pages.checked_add(delta)?;
+        if pages > self.limits.memory_pages {
+            return None;
+        }
+        let before = self.memory_of(instance, memory).grow(delta)?;
+        self.memory_pages = pages;
         self.native.moved();
-        self.memory_of(instance, memory).grow(delta)
+        Some(before)
     }
 
     /// `table.init` with operands `[dst, src, len]`: checks both ranges and copies the first `piece` references of an
