@@ -115,8 +115,11 @@ struct Inner {
 pub(crate) struct Signature(u32);
 
 impl Signature {
+    /// What is no type's number: of a function that cannot be called.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
     /// The number, as machine code compares it.
-    pub(crate) fn number(self) -> u32 {
+    pub(crate) const fn number(self) -> u32 {
         self.0
     }
 }
@@ -143,6 +146,7 @@ impl Engine {
         }
         let next =
             u32::try_from(signatures.len()).expect("fewer than 2^32 types, each of several bytes of module");
+        assert_ne!(next, Signature::NONE.0, "a number that is some type's");
         signatures.insert(ty.clone(), Signature(next));
         Signature(next)
     }

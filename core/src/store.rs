@@ -17,7 +17,7 @@ use crate::value::Value;
 use crate::vm::context::Published;
 use crate::vm::linear::LinearMemory;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Everything that the instances of one run own, and the embedder's `data` beside it.
 pub struct Store<T> {
@@ -29,7 +29,7 @@ pub struct Store<T> {
 /// The part of a store that does not depend on the embedder's data.
 #[derive(Debug)]
 pub(crate) struct StoreInner {
-    id: u32,
+    id: u64,
     pub(crate) engine: Engine,
     pub(crate) limits: Limits,
     pub(crate) instances: Vec<InstanceEntity>,
@@ -86,7 +86,7 @@ macro_rules! handles {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub struct $name { store: u32, index: u32 }
+        pub struct $name { store: u64, index: u32 }
 
         impl $name {
             pub(crate) fn new_handle(store: &StoreInner, index: u32) -> Self {
@@ -134,8 +134,8 @@ pub enum Extern {
 impl<T> Store<T> {
     /// An empty store of `engine`, whose guests are bounded by `limits`.
     pub fn new(engine: &Engine, limits: &Limits, data: T) -> Self {
-        // Only a number that differs between stores: it may wrap after four billion of them.
-        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // What keeps a run of machine code from another store than its own: so many that it never wraps.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             inner: StoreInner {
                 id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -184,6 +184,7 @@ impl<T> Store<T> {
 
 impl StoreInner {
     pub(crate) fn add_func(&mut self, func: FuncEntity) -> u32 {
+        self.native.moved();
         self.funcs.push(func);
         self.funcs.len() as u32 - 1
     }
