@@ -201,6 +201,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no inaccessible pages")]
     fn code_lies_in_the_range_while_it_is_published() {
         let text = vec![0xcc; PAGE + 1];
         let code = PublishedCode::new(&text).expect("executable memory");

@@ -184,6 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no inaccessible pages")]
     fn frames_get_what_was_asked_for() {
         for bytes in [0, 1, 4096, 65_536, 1 << 20] {
             let stack = GuestStack::new(bytes).expect("a stack");
@@ -195,6 +196,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no inaccessible pages")]
     fn only_the_stack_itself_is_read() {
         let mut stack = GuestStack::new(1 << 16).expect("a stack");
         let (slots, start) = (stack.slots(), stack.start.addr().get());
@@ -212,6 +214,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no inaccessible pages")]
     fn spares_are_used_again_and_bounded() {
         let stack = GuestStack::new(1 << 17).expect("a stack");
         let start = stack.start;
