@@ -68,7 +68,7 @@ impl WasmLevel {
 /// Bounds on what one guest may use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Pages of 64 KiB that a linear memory may have; at most 65,536.
+    /// Pages of 64 KiB that all linear memories of a store may have together; one of them has at most 65,536.
     pub memory_pages: u32,
     /// Elements that all tables of a store may have together; 8 bytes each. `table.grow` fills what it adds in one go.
     pub table_elements: u32,
@@ -128,8 +128,11 @@ struct Inner {
 pub(crate) struct Signature(u32);
 
 impl Signature {
+    /// What is no type's number: of a function that cannot be called.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+
     /// The number, as machine code compares it.
-    pub(crate) fn number(self) -> u32 {
+    pub(crate) const fn number(self) -> u32 {
         self.0
     }
 }
@@ -156,6 +159,7 @@ impl Engine {
         }
         let next =
             u32::try_from(signatures.len()).expect("fewer than 2^32 types, each of several bytes of module");
+        assert_ne!(next, Signature::NONE.0, "a number that is some type's");
         signatures.insert(ty.clone(), Signature(next));
         Signature(next)
     }

@@ -326,6 +326,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri would take minutes for so much code")]
     fn straight_code_pays_for_its_length() {
         let long = "(local.set 0 (i32.mul (local.get 0) (i32.const 3)))".repeat(10_000);
         let wat = format!(r#"(module (func (export "f") (param i32) {long}))"#);
@@ -333,6 +334,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri would take minutes for so much code")]
     fn no_path_jumps_past_what_it_has_to_pay() {
         // What is skipped is of all lengths, so that payments for the code in its order would often lie there.
         let block = |length| {
@@ -501,6 +503,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no inaccessible pages")]
     fn bulk_copies_go_on_after_preemption() {
         let (mut store, instance) = instance(
             r#"(module (memory (export "m") 8)

@@ -18,7 +18,7 @@ use crate::value::Value;
 use crate::vm::context::Published;
 use crate::vm::linear::LinearMemory;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Everything that the instances of one run own, and the embedder's `data` beside it.
 pub struct Store<T> {
@@ -30,7 +30,7 @@ pub struct Store<T> {
 /// The part of a store that does not depend on the embedder's data.
 #[derive(Debug)]
 pub(crate) struct StoreInner {
-    id: u32,
+    id: u64,
     pub(crate) engine: Engine,
     pub(crate) limits: Limits,
     pub(crate) instances: Vec<InstanceEntity>,
@@ -47,6 +47,8 @@ pub(crate) struct StoreInner {
     pub(crate) native: Published,
     /// What all tables have together, which the limits bound.
     table_elements: u32,
+    /// What all memories have together, likewise.
+    memory_pages: u32,
 }
 
 /// A function of a store.
@@ -90,7 +92,7 @@ macro_rules! handles {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub struct $name { store: u32, index: u32 }
+        pub struct $name { store: u64, index: u32 }
 
         impl $name {
             pub(crate) fn new_handle(store: &StoreInner, index: u32) -> Self {
@@ -144,8 +146,8 @@ pub enum Extern {
 impl<T> Store<T> {
     /// An empty store of `engine`, whose guests are bounded by `limits`.
     pub fn new(engine: &Engine, limits: &Limits, data: T) -> Self {
-        // Only a number that differs between stores: it may wrap after four billion of them.
-        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // What keeps a run of machine code from another store than its own: so many that it never wraps.
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             inner: StoreInner {
                 id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -161,6 +163,7 @@ impl<T> Store<T> {
                 runs: 0,
                 native: Published::default(),
                 table_elements: 0,
+                memory_pages: 0,
             },
             hosts: Vec::new(),
             data,
@@ -196,6 +199,7 @@ impl<T> Store<T> {
 
 impl StoreInner {
     pub(crate) fn add_func(&mut self, func: FuncEntity) -> u32 {
+        self.native.moved();
         self.funcs.push(func);
         self.funcs.len() as u32 - 1
     }
@@ -224,12 +228,13 @@ impl StoreInner {
     /// A new linear memory.
     ///
     /// # Errors
-    /// [`InstantiateError::Limit`] where it starts larger than a memory may be, [`InstantiateError::Host`] where
-    /// the host has no room.
+    /// [`InstantiateError::Limit`] where the store's memories come to more pages than they may have together,
+    /// [`InstantiateError::Host`] where the host has no room.
     pub(crate) fn add_memory(&mut self, ty: MemoryType) -> Result<u32, InstantiateError> {
         let limit = self.limits.memory_pages;
-        if ty.minimum > limit {
-            let (have, limit) = (u64::from(ty.minimum), u64::from(limit));
+        let pages = self.memory_pages.saturating_add(ty.minimum);
+        if pages > limit {
+            let (have, limit) = (u64::from(pages), u64::from(limit));
             return Err(InstantiateError::Limit {
                 what: "pages of memory",
                 have,
@@ -237,6 +242,7 @@ impl StoreInner {
             });
         }
         let memory = LinearMemory::new(ty, limit).map_err(|error| InstantiateError::Host(Arc::new(error)))?;
+        self.memory_pages = pages;
         self.native.moved();
         self.memories.push(memory);
         Ok(self.memories.len() as u32 - 1)
@@ -277,10 +283,16 @@ impl StoreInner {
         Some(before)
     }
 
-    /// `memory.grow`: the size before, or `None` where the memory may not.
+    /// `memory.grow`: the size before, or `None` where the memory may not, or the store's limit leaves no room.
     pub(crate) fn grow_memory(&mut self, instance: usize, memory: u32, delta: u32) -> Option<u32> {
+        let pages = self.memory_pages.checked_add(delta)?;
+        if pages > self.limits.memory_pages {
+            return None;
+        }
+        let before = self.memory_of(instance, memory).grow(delta)?;
+        self.memory_pages = pages;
         self.native.moved();
-        self.memory_of(instance, memory).grow(delta)
+        Some(before)
     }
 
     /// `table.init` with operands `[dst, src, len]`: checks both ranges and copies the first `piece` references of an

@@ -213,6 +213,51 @@ fn the_tables_of_a_store_share_their_limit() {
     ));
 }
 
+#[test]
+fn the_memories_of_a_store_share_their_limit() {
+    let limits = Limits {
+        memory_pages: 100,
+        ..Limits::default()
+    };
+    let (engine, module) = engine_and_module(
+        r#"(module (memory $a 40) (memory $b 40)
+             (func (export "grow") (param i32) (result i32) (memory.grow $b (local.get 0))))"#,
+    );
+    let module = module.expect("module");
+    let mut store = Store::new(&engine, &limits, ());
+    let instance = Linker::new(&engine)
+        .instantiate(&mut store, &module)
+        .expect("instance");
+    let grow = instance.func(&store, "grow").expect("export");
+    for (delta, before) in [(21, -1), (-1, -1), (20, 40), (1, -1), (0, 60)] {
+        let results = grow.call(&mut store, &[Value::I32(delta)]).expect("results");
+        assert_eq!(results, [Value::I32(before)], "{delta}");
+    }
+    let refused = Linker::new(&engine).instantiate(&mut store, &module);
+    assert!(matches!(
+        refused,
+        Err(InstantiateError::Limit {
+            have: 140,
+            limit: 100,
+            ..
+        })
+    ));
+}
+
+#[test]
+fn a_module_has_few_memories() {
+    for (count, taken) in [(16, true), (17, false), (100, false)] {
+        let (_, module) = engine_and_module(&format!("(module {})", "(memory 0)".repeat(count)));
+        match module {
+            Ok(_) => assert!(taken, "{count}"),
+            Err(ModuleError::TooLarge { have, limit, .. }) => {
+                assert_eq!((have, limit, taken), (count as u64, 16, false));
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
 /// Filling, copying both ways and initialising: a range of 100,000 elements is done in pieces, and rightly.
 #[test]
 fn table_ranges_go_on_after_preemption() {

@@ -26,12 +26,19 @@ impl ValueStack {
     /// A stack for frames of so many slots together, holding anything.
     pub(super) fn new(slots: usize) -> Self {
         let len = slots.saturating_add(WINDOW);
-        let spare = SPARES.with_borrow_mut(|spares| {
+        // While the thread ends there may be no spares any more.
+        let spare = SPARES.try_with(|spares| {
+            let mut spares = spares.borrow_mut();
             let fits = spares.iter().rposition(|spare| spare.len() == len)?;
             Some(spares.swap_remove(fits))
         });
         // Zeroed memory of this size comes from the system page by page, as it is touched.
-        Self(spare.unwrap_or_else(|| vec![0; len].into_boxed_slice()))
+        Self(
+            spare
+                .ok()
+                .flatten()
+                .unwrap_or_else(|| vec![0; len].into_boxed_slice()),
+        )
     }
 
     /// First slot that no frame may reach.
@@ -43,7 +50,7 @@ impl ValueStack {
 impl Drop for ValueStack {
     fn drop(&mut self) {
         let slots = std::mem::take(&mut self.0);
-        // While the thread ends there may be no spares any more; then the slots are freed like any others.
+        // As above; then the slots are freed like any others.
         let _ = SPARES.try_with(|spares| {
             let mut spares = spares.borrow_mut();
             if spares.len() == SPARES_MAX {

@@ -27,6 +27,9 @@ type Body<'w> = (FuncToValidate<ValidatorResources>, FunctionBody<'w>);
 /// The largest module that is taken. Offsets into it fit 32 bits with room to spare.
 const MAX_MODULE_BYTES: usize = 1 << 30;
 
+/// The most memories of a module that are taken: each has 8 GiB of address space reserved, of which a process has 128 TiB.
+const MAX_MEMORIES: usize = 16;
+
 /// Reads a whole module.
 pub(super) fn module(engine: &Engine, wasm: &[u8]) -> Result<ModuleInner, ModuleError> {
     let (sections, bodies) = sections(engine.config().level, wasm)?;
@@ -75,6 +78,14 @@ fn sections(level: WasmLevel, wasm: &[u8]) -> Result<(Sections, Vec<Body<'_>>), 
             ValidPayload::Ok | ValidPayload::End(_) => {}
         }
         sections.read(payload)?;
+    }
+    let memories = sections.types.memories.len();
+    if memories > MAX_MEMORIES {
+        return Err(ModuleError::TooLarge {
+            what: "the memories of a module",
+            have: memories as u64,
+            limit: MAX_MEMORIES as u64,
+        });
     }
     Ok((sections, bodies))
 }

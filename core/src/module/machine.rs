@@ -264,6 +264,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no inaccessible pages")]
     fn addresses_are_looked_up() {
         let mut artifact = artifact();
         artifact.traps = vec![TrapSite {

@@ -543,6 +543,7 @@ mod tests {
     ];
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri would take minutes for so many operators")]
     fn every_operator_has_a_meaning() {
         for a in EDGES {
             for b in EDGES {

@@ -15,7 +15,8 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// What is reserved, if the system lets us: a guess at what a machine full of functions needs. Less is tried after it.
+/// What is reserved, if the system lets us: a guess at what a machine full of functions needs. Where it does not, a quarter of
+/// what it still has.
 const RESERVED_MAX: usize = 4 << 30;
 
 /// The least that is worth reserving.
@@ -167,6 +168,14 @@ impl FreePages {
                 Err(error) => return Err(error),
             }
         };
+        if len < RESERVED_MAX {
+            // Address space is limited, and this may be the last of it: stacks need some too.
+            let kept = (len / 4).max(RESERVED_MIN);
+            // SAFETY: the rest of the mapping just made, to which nothing refers.
+            if unsafe { rustix::mm::munmap((start + kept) as *mut _, len - kept) }.is_ok() {
+                len = kept;
+            }
+        }
         LENGTH.store(len, Ordering::Relaxed);
         START.store(start, Ordering::Release);
         self.0.push(start..start + len);
@@ -192,6 +201,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no inaccessible pages")]
     fn code_lies_in_the_range_while_it_is_published() {
         let text = vec![0xcc; PAGE + 1];
         let code = PublishedCode::new(&text).expect("executable memory");

@@ -15,6 +15,7 @@ use super::layout::VmLayout;
 use super::run::RunRecord;
 use super::switch;
 use super::vmctx::{FuncRef, MemoryRef, TableRef, VmCtx, offsets};
+use crate::engine::Signature;
 use crate::module::{MachineCode, Module};
 use crate::store::{FuncEntity, StoreInner};
 use std::ptr::{self, NonNull};
@@ -92,11 +93,11 @@ impl Published {
     }
 }
 
-/// A function without code: entering it would be a fault.
+/// A function without code. Its signature is nobody's, so that a call through a table traps before it could be entered.
 const NO_FUNC: FuncRef = FuncRef {
     code: ptr::null(),
     vmctx: ptr::null_mut(),
-    signature: 0,
+    signature: Signature::NONE.number(),
     number: 0,
     memory_base: ptr::null_mut(),
 };
@@ -119,10 +120,12 @@ pub(crate) fn publish_instance(store: &mut StoreInner, number: u32) {
     publish_funcs(store, &module, code, number, context.vmctx());
     let imported = module.imported_funcs();
     for (func, &number) in (0..imported).zip(&store.instances[number as usize].funcs) {
-        context.set(
-            code.layout().imported_func(func),
-            store.native.funcs[number as usize],
+        let import = store.native.funcs[number as usize];
+        assert!(
+            !import.code.is_null(),
+            "what is imported has been published before"
         );
+        context.set(code.layout().imported_func(func), import);
     }
     store.instances[number as usize].context = Some(context);
     store.native.moved();
@@ -196,9 +199,12 @@ fn refresh_places(store: &mut StoreInner) {
         tables,
         memories,
         globals,
+        funcs,
         native,
         ..
     } = store;
+    // An instantiation that failed half-way has left functions that nothing has published: they are within too.
+    native.funcs.resize(funcs.len(), NO_FUNC);
     for instance in instances {
         let Some(context) = &mut instance.context else {
             continue;

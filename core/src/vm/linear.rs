@@ -98,6 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no inaccessible pages")]
     fn grows_to_its_maximum_and_no_further() {
         let ty = MemoryType {
             minimum: 1,
@@ -112,6 +113,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no inaccessible pages")]
     fn the_limit_counts_where_the_module_names_none() {
         let mut memory = LinearMemory::new(
             MemoryType {

@@ -119,6 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no inaccessible pages")]
     fn committed_pages_are_zero_and_writable() {
         let mut area = Reservation::new(1 << 32).expect("address space");
         assert!(area.bytes().is_empty());
@@ -131,6 +132,7 @@ mod tests {
     }
 
     #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no inaccessible pages")]
     fn more_than_reserved_is_refused() {
         let mut area = Reservation::new(65536).expect("address space");
         assert_eq!(

@@ -32,7 +32,8 @@ mod switch;
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
 #[path = "switch_absent.rs"]
 mod switch;
-#[cfg(all(test, target_arch = "x86_64", target_os = "linux"))]
+// Miri runs no machine code.
+#[cfg(all(test, not(miri), target_arch = "x86_64", target_os = "linux"))]
 mod tests;
 mod unwind;
 pub mod vmctx;

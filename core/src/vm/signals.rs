@@ -206,6 +206,8 @@ impl Drop for AlternateStack {
             // SAFETY: takes the thread's stack out of use; nothing runs on it, for we run on the ordinary one.
             unsafe { libc::sigaltstack(&raw const none, ptr::null_mut()) };
         }
+        // What else is dropped with the thread may run a guest: it has to ask for a stack again.
+        IS_PREPARED.set(false);
         // SAFETY: the mapping is ours and out of use.
         let _ = unsafe { rustix::mm::munmap(self.start, ALTERNATE) };
     }

@@ -288,9 +288,11 @@ pub(super) fn interrupted(context: &libc::ucontext_t) -> (usize, usize) {
     )
 }
 
-/// Makes the thread go on in [`landing`] when the handler returns.
-pub(super) fn redirect(context: &mut libc::ucontext_t, record: *mut RunRecord) {
+/// Makes the thread go on in [`landing`] when the handler returns, on the host's stack at once: on the guest's there may be no
+/// room for the frame of another signal that arrives just then.
+pub(super) fn redirect(context: &mut libc::ucontext_t, record: &mut RunRecord) {
     let registers = &mut context.uc_mcontext.gregs;
     registers[libc::REG_RIP as usize] = landing as *const () as i64;
-    registers[libc::REG_RDI as usize] = record as i64;
+    registers[libc::REG_RSP as usize] = record.host_rsp as i64;
+    registers[libc::REG_RDI as usize] = std::ptr::from_mut(record).addr() as i64;
 }

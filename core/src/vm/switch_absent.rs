@@ -46,6 +46,6 @@ pub(super) fn interrupted(_context: &libc::ucontext_t) -> (usize, usize) {
     (0, 0)
 }
 
-pub(super) fn redirect(_context: &mut libc::ucontext_t, _record: *mut RunRecord) {
+pub(super) fn redirect(_context: &mut libc::ucontext_t, _record: &mut RunRecord) {
     unreachable!("{ABSENT}")
 }

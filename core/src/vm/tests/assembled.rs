@@ -285,6 +285,13 @@ std::arch::global_asm!(
         call luge_test_smash
         done
 
+    # Touches the guard of a stack for 1 MiB of frames, and nothing above it.
+    function fall
+        mov rsp, [r15 + {stack_limit}]
+        sub rsp, 0xff00
+        push rax
+        done
+
     begin end
     .popsection
     "#,
@@ -359,6 +366,7 @@ labels! {
     SIGNAL_DEEP_DOWN = "luge_test_signal_deep_down",
     RECURSE_TRAP = "luge_test_recurse_trap",
     SMASH = "luge_test_smash",
+    FALL = "luge_test_fall",
     END = "luge_test_end",
 }
 

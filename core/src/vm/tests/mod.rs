@@ -455,6 +455,27 @@ fn faults_are_traps_in_every_thread_and_runs_may_move() {
 }
 
 #[test]
+fn a_thread_that_ends_may_still_run_guests() {
+    struct Last;
+    impl Drop for Last {
+        fn drop(&mut self) {
+            // The alternate stack that the thread had is gone: this fault needs one.
+            assert_eq!(trap(call("smash", 0, 0)).trap, Trap::StackExhausted);
+            DROPPED.store(true, Ordering::Relaxed);
+        }
+    }
+    static DROPPED: AtomicBool = AtomicBool::new(false);
+    thread_local!(static LAST: Last = const { Last });
+    let thread = std::thread::spawn(|| {
+        // Used first, dropped last: after what keeps the alternate stack.
+        LAST.with(|_| ());
+        assert_eq!(trap(call("smash", 0, 0)).trap, Trap::StackExhausted);
+    });
+    thread.join().expect("no panic");
+    assert!(DROPPED.load(Ordering::Relaxed));
+}
+
+#[test]
 fn threads_come_and_go() {
     for _ in 0..50 {
         let trapped = std::thread::spawn(|| trap(call("divide", 1, 0)).trap);
@@ -476,6 +497,37 @@ fn a_signal_finds_room_where_no_frame_would() {
     assert_ne!(before, libc::SIG_ERR);
     assert_eq!(call("signal_deep_down", 0, 0).expect("result"), [Value::I32(1)]);
     assert!(ARRIVED.load(Ordering::Relaxed));
+}
+
+#[test]
+fn signals_come_at_any_time_while_a_fault_lands() {
+    extern "C" fn handler(_: libc::c_int) {}
+    let Some(output) = in_a_child("signals_come_at_any_time_while_a_fault_lands") else {
+        let handler: extern "C" fn(libc::c_int) = handler;
+        let every = libc::timeval {
+            tv_sec: 0,
+            tv_usec: 20,
+        };
+        let timer = libc::itimerval {
+            it_interval: every,
+            it_value: every,
+        };
+        let (mut store, instance) = instance(&["fall"], PLAIN);
+        let f = func(&store, instance, "f");
+        // SAFETY: the handler does nothing.
+        let before = unsafe { libc::signal(libc::SIGALRM, handler as libc::sighandler_t) };
+        assert_ne!(before, libc::SIG_ERR);
+        // SAFETY: the timer is a value that lives as long as the call.
+        let started = unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const timer, std::ptr::null_mut()) };
+        assert_eq!(started, 0);
+        for _ in 0..50_000 {
+            let report = trap(f.call(&mut store, &[0.into(), 0.into()]));
+            assert_eq!(report.trap, Trap::StackExhausted);
+        }
+        return;
+    };
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{:?} {told}", signal(&output));
 }
 
 /// Runs one of the tests below in a process of its own, where it does what ends the process.
@@ -510,6 +562,79 @@ fn an_overflow_of_the_hosts_stack_is_still_told() {
     assert_eq!(signal(&output), Some(libc::SIGABRT));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(told.contains("has overflowed its stack"), "{told}");
+}
+
+#[test]
+fn little_address_space_is_an_error_that_says_so() {
+    let Some(output) = in_a_child("little_address_space_is_an_error_that_says_so") else {
+        limit_address_space(256 << 20);
+        // Code finds a smaller range; a memory finds none, again and again, and leaves nothing behind.
+        let engine = engine(&["answer"]);
+        let with_memory = module(&engine, PLAIN);
+        for _ in 0..10_000 {
+            let mut store = Store::new(&engine, &Limits::default(), 0);
+            let refused = linker(&engine).instantiate(&mut store, &with_memory);
+            let told = refused.expect_err("8 GiB").to_string();
+            assert!(told.contains("address space"), "{told}");
+        }
+        let without = r#"(module (func (export "f") (result i32) unreachable))"#;
+        let mut store = Store::new(&engine, &Limits::default(), 0);
+        let instance = linker(&engine).instantiate(&mut store, &module(&engine, without));
+        let f = func(&store, instance.expect("instance"), "f");
+        let mut runs = Vec::with_capacity(1000);
+        let error = loop {
+            match Execution::new(&mut store, f, &[]) {
+                Ok(run) => runs.push(run),
+                Err(error) => break error,
+            }
+        };
+        assert!(runs.len() > 10, "{}", runs.len());
+        for run in &mut runs {
+            assert_eq!(run.resume(&mut store, 1000), Step::Finished);
+        }
+        drop(runs);
+        assert!(error.to_string().contains("could not provide a stack"), "{error}");
+        assert_eq!(f.call(&mut store, &[]).expect("result"), [Value::I32(42)]);
+        return;
+    };
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
+}
+
+/// Lets the process have `more` bytes of address space than it has, as `ulimit -v` does.
+fn limit_address_space(more: u64) {
+    let statm = std::fs::read_to_string("/proc/self/statm").expect("statm");
+    let pages: u64 = statm
+        .split(' ')
+        .next()
+        .and_then(|pages| pages.parse().ok())
+        .expect("pages");
+    let limit = libc::rlimit {
+        rlim_cur: pages * 4096 + more,
+        rlim_max: libc::RLIM_INFINITY,
+    };
+    // SAFETY: a limit of our own process is set from a value that lives as long as the call.
+    assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) }, 0);
+}
+
+#[test]
+fn code_memory_of_modules_that_come_and_go_is_used_again() {
+    let engine = engine(&["add"]);
+    let mut kept = std::collections::VecDeque::new();
+    let mut highest = 0;
+    for i in 0..2000 {
+        let module = module(&engine, PLAIN);
+        let entry = module.machine_code().expect("code").entry(0);
+        highest = highest.max(entry);
+        assert!(entry < kept.front().map_or(usize::MAX, |(first, _)| first + (64 << 20)));
+        kept.push_back((entry, module));
+        // Neither in the order in which they came nor in the other.
+        if kept.len() > 20 {
+            kept.swap(0, i % 20);
+            kept.pop_front();
+        }
+    }
+    assert_ne!(highest, 0);
 }
 
 #[test]
