@@ -6,6 +6,11 @@
 //! preempted every few instructions, so that leaving and resuming is tested with everything else.
 //!
 //! `tests/differential.rs` runs some hundred seeds with the test command; the program runs any range of them.
+#![forbid(unsafe_code)]
+#![allow(
+    unreachable_pub,
+    reason = "the program and the tests use what is given on here; the rest is the modules' own"
+)]
 
 mod compare;
 mod random;

@@ -1,4 +1,5 @@
 //! Any range of seeds through all engines; see `README.md` beside for how to run it.
+#![forbid(unsafe_code)]
 
 use luge_fuzz::{Counts, Features, Generator, Runner, reduce, run_seed};
 use std::process::ExitCode;

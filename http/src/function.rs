@@ -116,12 +116,12 @@ impl Function {
         if !is_command(&module) {
             return Err(DeployProblem::NoStart);
         }
+        // The limit is on all memories together.
         let needed = module
             .memories()
             .iter()
             .map(|memory| memory.minimum)
-            .max()
-            .unwrap_or(0);
+            .fold(0_u32, u32::saturating_add);
         if needed > config.memory_pages {
             return Err(DeployProblem::Memory {
                 needed,

@@ -34,6 +34,7 @@ fn engine(cpu: CpuFeatures) -> Engine {
 }
 
 /// What is interesting of a type; the first few more than the rest.
+#[expect(clippy::too_many_lines, reason = "lists of edge values, one for each type")]
 fn edges(ty: ValType) -> Vec<u128> {
     let words = |all: &[u64]| all.iter().map(|&word| u128::from(word)).collect();
     match ty {

@@ -64,7 +64,6 @@ pub enum Ended {
 /// Why it trapped, as finely as all engines tell. Calls through an element outside the table and table accesses outside it
 /// are one trap code of wasmi's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the standard's traps by their own names")]
 pub enum Kind {
     Unreachable,
     Memory,

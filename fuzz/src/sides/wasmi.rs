@@ -17,10 +17,6 @@ pub struct Wasmi {
 impl Wasmi {
     /// A new engine.
     #[must_use]
-    #[expect(
-        clippy::new_without_default,
-        reason = "its sibling takes a tier; the two read alike"
-    )]
     pub fn new() -> Self {
         Self {
             engine: engine(),

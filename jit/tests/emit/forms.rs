@@ -101,7 +101,7 @@ impl Forms {
         let params: Vec<From> = (0..op.params.len()).map(From::Param).collect();
         let gets: String = (0..op.params.len()).map(|i| format!("local.get {i} ")).collect();
         forms.plain(op, &params, &gets);
-        forms.into_locals(op, &params, &gets);
+        forms.result_to_locals(op, &params, &gets);
         if op.result == ValType::I32 {
             forms.conditions(op, &params, &gets);
         }
@@ -200,7 +200,7 @@ impl Forms {
     }
 
     /// The result goes to the local of an operand, whose old value may still be wanted.
-    fn into_locals(&mut self, op: &Operator, params: &[From], gets: &str) {
+    fn result_to_locals(&mut self, op: &Operator, params: &[From], gets: &str) {
         use Gives::{Param, Result};
         let text = &op.text;
         for (k, _) in op.params.iter().enumerate().filter(|(_, ty)| **ty == op.result) {
