@@ -164,7 +164,7 @@ impl Live for LugeInstance {
     fn state(&self) -> Vec<(String, Snapshot)> {
         let exports = self.instance.exports(&self.store).filter_map(|(name, export)| {
             let snapshot = match export {
-                Extern::Func(_) => return None,
+                Extern::Func(_) | Extern::Tag(_) => return None,
                 Extern::Global(global) => Snapshot::Global(from_value(&global.get(&self.store))),
                 Extern::Memory(memory) => Snapshot::memory(memory.data(&self.store)),
                 Extern::Table(table) => Snapshot::Table(u64::from(table.size(&self.store))),
