@@ -142,6 +142,9 @@ macro_rules! define_operators {
         pub enum LoadOp { $($load),* }
 
         impl LoadOp {
+            /// Every operator of the class.
+            pub const ALL: &'static [Self] = &[$(Self::$load),*];
+
             /// Type of the value, as it lies on the stack.
             pub fn ty(self) -> ValType {
                 match self { $(Self::$load => const { leading_type(stringify!($load)) }),* }
@@ -164,6 +167,9 @@ macro_rules! define_operators {
         pub enum StoreOp { $($store),* }
 
         impl StoreOp {
+            /// Every operator of the class.
+            pub const ALL: &'static [Self] = &[$(Self::$store),*];
+
             /// Type of the value, as it lies on the stack.
             pub fn ty(self) -> ValType {
                 match self { $(Self::$store => const { leading_type(stringify!($store)) }),* }

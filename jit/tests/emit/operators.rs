@@ -128,7 +128,7 @@ fn lane_type(name: &str) -> ValType {
 }
 
 /// An operator's name in the text format: `I32TruncSatF64U` is `i32.trunc_sat_f64_u`.
-fn text(name: &str) -> String {
+pub(crate) fn text(name: &str) -> String {
     let shape = [
         "I8x16", "I16x8", "I32x4", "I64x2", "F32x4", "F64x2", "V128", "I32", "I64", "F32", "F64",
     ];
