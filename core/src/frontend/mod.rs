@@ -40,25 +40,20 @@ pub(crate) fn translate<S: Sink>(
     validator.read_locals(&mut reader).map_err(ModuleError::invalid)?;
     let ty = types.func_type(validator.index());
     let results = u32::try_from(ty.results().len()).expect("the validator bounds the number of results");
-    let first_operator = reader.original_position();
-    if S::LOOKS_AHEAD {
-        let skipped = usize::try_from(first_operator - body.range().start).unwrap_or(usize::MAX);
-        scan.read(body.as_bytes().get(skipped..).unwrap_or_default(), locals);
-    }
     let mut visitor = Visitor::new(types, validator, sink, locals, results, body_label);
     visitor.look_ahead(scan, body);
-    let mut operators = wasmparser::OperatorsReader::new(reader);
-    while !operators.eof() {
-        visitor.offset = operators.original_position();
-        operators
-            .visit_operator(&mut visitor)
-            .map_err(ModuleError::invalid)??;
+    while !reader.eof() {
+        visitor.offset = reader.original_position();
+        match reader.visit_operator(&mut visitor) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(*error),
+            Err(error) => return Err(ModuleError::invalid(error)),
+        }
         if visitor.is_exhausted()? {
             return Ok(());
         }
     }
-    operators.finish().map_err(ModuleError::invalid)?;
-    Ok(())
+    reader.finish_expression(&visitor).map_err(ModuleError::invalid)
 }
 
 /// The types of a function's locals, parameters first.

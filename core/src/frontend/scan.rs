@@ -1,8 +1,8 @@
-//! A quick look ahead over a body: which locals each loop uses, and how much.
+//! A quick look ahead over a loop: which locals it and each loop in it use, and how much.
 //!
 //! A one-pass code generator meets a loop's header before its body, and has to decide there which locals stay in registers
 //! while it runs. This scan tells it. It only skips over operators, needs no validity, and stops at what it does not
-//! know: hints may be missing or wrong without harm.
+//! know: hints may be missing or wrong without harm. Code outside of loops is not looked at.
 //!
 //! Uses are logged as they come; where a loop ends, the part of the log that is its own is counted, cut down to the most
 //! used locals, and put back in their place with more weight as uses of the loop around it. Each entry is thus
@@ -36,7 +36,7 @@ impl LoopHints<'_> {
     pub const MAX: usize = 12;
 }
 
-/// The loops of one function, in the order in which they open.
+/// An outermost loop and the loops in it, in the order in which they open.
 #[derive(Debug, Default)]
 pub(crate) struct Scan {
     uses: Vec<LocalUse>,
@@ -65,24 +65,20 @@ struct Open {
     calls: bool,
 }
 
-/// Most uses that are kept of one function: loops in loops may repeat those of the innermost. Later loops go without.
+/// Most uses that are kept of one outermost loop: loops in loops may repeat those of the innermost. Later loops go without.
 const MOST_USES: usize = 1 << 18;
 
 /// How much more a use in an inner loop weighs.
 const INNER: u32 = 8;
 
 impl Scan {
-    /// Reads the operators of a body with these locals, from behind its declarations on.
+    /// Reads the loop whose first operator begins here, in a function with these locals, to its end.
     pub(crate) fn read(&mut self, operators: &[u8], locals: &[ValType]) {
         self.uses.clear();
         self.loops.clear();
         self.log.clear();
         self.open.clear();
         self.open_loops.clear();
-        if !operators.contains(&LOOP) {
-            return;
-        }
-        self.counts.clear();
         self.counts.resize(locals.len(), (0, false));
         let mut reader = Skipper(operators);
         let stopped = self.operators(&mut reader, locals);
@@ -92,7 +88,7 @@ impl Scan {
         }
     }
 
-    /// The hints of the loop that opens as the `number`th of the body.
+    /// The hints of the `number`th loop to open, counted from the one that was read.
     pub(crate) fn hints(&self, number: usize) -> LoopHints<'_> {
         let Some(found) = self.loops.get(number) else {
             return LoopHints::default();
@@ -103,49 +99,46 @@ impl Scan {
         }
     }
 
-    /// Ends at the end of the body, or at what is not known.
+    /// Ends at the end of the loop, or at what is not known.
     fn operators(&mut self, reader: &mut Skipper<'_>, locals: &[ValType]) -> Option<()> {
         loop {
             let opcode = reader.byte()?;
             match FORMS[usize::from(opcode)] {
-                Form::None => {}
-                Form::One => {
-                    reader.leb()?;
-                }
+                Form::Numbers(count) => reader.numbers(count)?,
                 Form::Memory => reader.memarg()?,
                 Form::Local => {
                     let local = reader.leb()?;
-                    if !self.open_loops.is_empty() && (local as usize) < locals.len() {
-                        let written = opcode != 0x20;
+                    if (local as usize) < locals.len() {
                         self.log.push(LocalUse {
                             local,
                             weight: 1,
-                            written,
+                            written: opcode != 0x20,
                         });
                     }
                 }
                 Form::Call => {
-                    reader.leb()?;
-                    if opcode == 0x11 {
-                        reader.leb()?;
-                    }
+                    reader.numbers(1 + u8::from(opcode == 0x11))?;
                     if reader.0.first() != Some(&UNREACHABLE) {
                         self.note_call();
                     }
                 }
                 Form::Block => {
-                    reader.leb()?;
+                    reader.numbers(1)?;
                     self.open(None);
                 }
                 Form::Loop => {
-                    reader.leb()?;
+                    reader.numbers(1)?;
                     let number = self.loops.len() as u32;
                     self.loops.push(Found::default());
                     self.open_loops.push(self.open.len());
                     self.open(Some(number));
                 }
-                Form::End if self.open.is_empty() => return None,
-                Form::End => self.end(locals),
+                Form::End => {
+                    self.end(locals);
+                    if self.open.is_empty() {
+                        return None;
+                    }
+                }
                 Form::Other => {
                     if opcode == 0x1f {
                         reader.try_table()?;
@@ -229,7 +222,6 @@ impl Scan {
 }
 
 const UNREACHABLE: u8 = 0x00;
-const LOOP: u8 = 0x03;
 
 /// Skips over operators (specification, "Binary Format", "Instructions").
 struct Skipper<'b>(&'b [u8]);
@@ -245,6 +237,28 @@ impl Skipper<'_> {
     fn bytes(&mut self, count: usize) -> Option<()> {
         self.0 = self.0.get(count..)?;
         Some(())
+    }
+
+    /// Skips up to two numbers. Nearly always all of them end within eight bytes, and are found there without a branch.
+    #[inline]
+    fn numbers(&mut self, count: u8) -> Option<()> {
+        let Some((first, _)) = self.0.split_first_chunk() else {
+            return self.numbers_one_by_one(count);
+        };
+        let ends = !u64::from_le_bytes(*first) & 0x8080_8080_8080_8080;
+        let second = ends & ends.wrapping_sub(1);
+        let behind = |end: u64| (end.trailing_zeros() / 8 + 1) as usize;
+        let skipped = [0, behind(ends), behind(second)][usize::from(count)];
+        if skipped > 8 {
+            return self.numbers_one_by_one(count);
+        }
+        self.0 = &self.0[skipped..];
+        Some(())
+    }
+
+    #[cold]
+    fn numbers_one_by_one(&mut self, count: u8) -> Option<()> {
+        (0..count).try_for_each(|_| self.leb().map(drop))
     }
 
     /// A number of up to 64 bits; only its low 32 are given.
@@ -266,12 +280,10 @@ impl Skipper<'_> {
     }
 
     fn memarg(&mut self) -> Option<()> {
-        let flags = self.leb()?;
-        if flags & 0x40 != 0 {
-            self.leb()?;
-        }
-        self.leb()?;
-        Some(())
+        // The alignment says whether the memory's number stands before the offset.
+        let with_memory = self.0.first()? & 0x40 != 0;
+        self.numbers(2)?;
+        if with_memory { self.numbers(1) } else { Some(()) }
     }
 
     fn try_table(&mut self) -> Option<()> {
@@ -335,9 +347,8 @@ impl Skipper<'_> {
 /// What stands behind an opcode, and what the scan makes of it.
 #[derive(Clone, Copy)]
 enum Form {
-    None,
-    /// One number.
-    One,
+    /// So many numbers, two at most.
+    Numbers(u8),
     Memory,
     Local,
     Call,
@@ -352,8 +363,8 @@ static FORMS: [Form; 256] = {
     let mut opcode = 0;
     while opcode < 256 {
         forms[opcode] = match opcode {
-            0x00 | 0x01 | 0x05 | 0x0a | 0x0f | 0x1a | 0x1b | 0x45..=0xc4 | 0xd1 => Form::None,
-            0x08 | 0x0c | 0x0d | 0x12 | 0x23..=0x26 | 0x3f..=0x42 | 0xd0 | 0xd2 => Form::One,
+            0x00 | 0x01 | 0x05 | 0x0a | 0x0f | 0x1a | 0x1b | 0x45..=0xc4 | 0xd1 => Form::Numbers(0),
+            0x08 | 0x0c | 0x0d | 0x12 | 0x23..=0x26 | 0x3f..=0x42 | 0xd0 | 0xd2 => Form::Numbers(1),
             0x10 | 0x11 => Form::Call,
             0x20..=0x22 => Form::Local,
             0x28..=0x3e => Form::Memory,

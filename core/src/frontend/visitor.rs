@@ -16,8 +16,8 @@ use crate::operator::{
 };
 use crate::types::ValType;
 use wasmparser::{
-    BlockType, FuncValidator, FunctionBody, MemArgTarget, ValidatorResources, VisitOperator,
-    VisitSimdOperator,
+    BlockType, FrameKind, FrameStack, FuncValidator, FunctionBody, MemArgTarget, ValidatorResources,
+    VisitOperator, VisitSimdOperator,
 };
 
 /// The visitor of one function body.
@@ -33,8 +33,11 @@ pub(super) struct Visitor<'a, S: Sink> {
     dead_depth: u32,
     reachable: bool,
     locals: &'a [ValType],
-    /// What loops use, for sinks that look ahead, and how many have opened.
-    scan: Option<&'a Scan>,
+    /// What loops use, for sinks that look ahead.
+    scan: Option<&'a mut Scan>,
+    /// While a scanned loop is open, its place in `controls`.
+    scanned: Option<usize>,
+    /// How many loops have opened since, itself among them.
     loops: usize,
     /// The body's bytes, and where in the module they begin.
     body: (&'a [u8], u64),
@@ -50,7 +53,11 @@ const MAX_OPERANDS: u32 = 1 << 20;
 /// More constructs in each other than any compiler makes. A tier keeps some hundred bytes of each that is open.
 const MAX_OPEN: usize = 1 << 17;
 
-type Outcome = Result<(), ModuleError>;
+/// Few functions have more constructs in each other.
+const USUAL_OPEN: usize = 16;
+
+/// The error is boxed, so that what each operator answers fits registers.
+type Outcome = Result<(), Box<ModuleError>>;
 
 impl<'a, S: Sink> Visitor<'a, S> {
     pub(super) fn new(
@@ -61,21 +68,25 @@ impl<'a, S: Sink> Visitor<'a, S> {
         results: u32,
         label: S::Label,
     ) -> Self {
+        let (mut controls, mut branched) = (Vec::with_capacity(USUAL_OPEN), Vec::with_capacity(USUAL_OPEN));
+        controls.push(Control {
+            kind: ControlKind::Body,
+            params: 0,
+            results,
+            label,
+        });
+        branched.push(false);
         Self {
             types,
             validator,
             sink,
-            controls: vec![Control {
-                kind: ControlKind::Body,
-                params: 0,
-                results,
-                label,
-            }],
-            branched: vec![false],
+            controls,
+            branched,
             dead_depth: 0,
             reachable: true,
             locals,
             scan: None,
+            scanned: None,
             loops: 0,
             body: (&[], 0),
             targets: Vec::new(),
@@ -84,7 +95,7 @@ impl<'a, S: Sink> Visitor<'a, S> {
     }
 
     /// Gives what a sink that looks ahead is told.
-    pub(super) fn look_ahead(&mut self, scan: &'a Scan, body: &FunctionBody<'a>) {
+    pub(super) fn look_ahead(&mut self, scan: &'a mut Scan, body: &FunctionBody<'a>) {
         if S::LOOKS_AHEAD {
             self.scan = Some(scan);
             self.body = (body.as_bytes(), body.range().start);
@@ -96,15 +107,19 @@ impl<'a, S: Sink> Visitor<'a, S> {
     fn begin(&mut self, immediates: Option<Immediates>) {
         if S::LOOKS_AHEAD {
             let next = match immediates {
-                Some(immediates) => {
-                    let (bytes, start) = self.body;
-                    let at = usize::try_from(self.offset - start).unwrap_or(usize::MAX);
-                    next_after(bytes.get(at..).unwrap_or_default(), immediates)
-                }
+                Some(immediates) => next_after(self.operators_from_here(), immediates),
                 None => Next::Other,
             };
             self.sink.begin(self.offset, next);
         }
+    }
+
+    /// The body's bytes from the operator that is being visited on.
+    #[inline(always)]
+    fn operators_from_here(&self) -> &'a [u8] {
+        let (bytes, start) = self.body;
+        let at = usize::try_from(self.offset - start).unwrap_or(usize::MAX);
+        bytes.get(at..).unwrap_or_default()
     }
 
     /// Whether translation has to stop here, because the tier cannot go on.
@@ -164,16 +179,26 @@ impl<'a, S: Sink> Visitor<'a, S> {
         self.begin(None);
         let signature = self.signature(ty);
         let label = match kind {
-            ControlKind::Loop => {
-                let hints = self
-                    .scan
-                    .map_or(LoopHints::default(), |scan| scan.hints(loop_number));
-                self.sink.loop_(signature, &hints)
-            }
+            ControlKind::Loop => self.open_loop(signature, loop_number),
             ControlKind::If => self.sink.if_(signature),
             _ => self.sink.block(signature),
         };
         self.enter(kind, signature, label);
+    }
+
+    /// Opens a loop; one that is in no other is scanned first, with all that are in it.
+    fn open_loop(&mut self, signature: BlockSignature<'_>, number: usize) -> S::Label {
+        let operators = self.operators_from_here();
+        let Some(scan) = &mut self.scan else {
+            return self.sink.loop_(signature, &LoopHints::default());
+        };
+        let mut number = number;
+        if self.scanned.is_none() {
+            scan.read(operators, self.locals);
+            self.scanned = Some(self.controls.len());
+            (number, self.loops) = (0, 1);
+        }
+        self.sink.loop_(signature, &scan.hints(number))
     }
 
     /// Takes in a construct that the sink has opened.
@@ -243,6 +268,9 @@ impl<'a, S: Sink> Visitor<'a, S> {
         self.begin(None);
         let control = self.controls.pop().expect("validated: an end has its construct");
         let branched = self.branched.pop().expect("as long as controls");
+        if self.scanned == Some(self.controls.len()) {
+            self.scanned = None;
+        }
         let joined = match control.kind {
             ControlKind::Loop => false,
             ControlKind::If => true,
@@ -265,7 +293,7 @@ impl<'a, S: Sink> Visitor<'a, S> {
     fn br_table(&mut self, table: &wasmparser::BrTable<'_>) -> Outcome {
         self.targets.clear();
         for target in table.targets() {
-            self.targets.push(target.map_err(ModuleError::invalid)?);
+            self.targets.push(target.map_err(invalid)?);
         }
         self.targets.push(table.default());
         for i in 0..self.targets.len() {
@@ -303,13 +331,18 @@ impl<'a, S: Sink> Visitor<'a, S> {
     }
 
     #[cold]
-    fn unsupported(&self, operator: &str, proposal: &str) -> ModuleError {
+    fn unsupported(&self, operator: &str, proposal: &str) -> Box<ModuleError> {
         let message = format!("operator {operator} is of the {proposal} proposal, which is not implemented");
-        ModuleError::Invalid {
+        Box::new(ModuleError::Invalid {
             message,
             offset: self.offset,
-        }
+        })
     }
+}
+
+#[cold]
+fn invalid(error: wasmparser::Error) -> Box<ModuleError> {
+    Box::new(ModuleError::invalid(error))
 }
 
 /// The type of a null reference.
@@ -452,7 +485,7 @@ macro_rules! rule {
 
 macro_rules! validate {
     ($self:ident, $visit:ident $(, $arg:expr)*) => {
-        $self.validator.simd_visitor($self.offset).$visit($($arg),*).map_err(ModuleError::invalid)?
+        $self.validator.simd_visitor($self.offset).$visit($($arg),*).map_err(invalid)?
     };
 }
 
@@ -466,6 +499,12 @@ macro_rules! live {
         }
         Ok(())
     }};
+}
+
+impl<S: Sink> FrameStack for Visitor<'_, S> {
+    fn current_frame(&self) -> Option<FrameKind> {
+        self.validator.get_control_frame(0).map(|frame| frame.kind)
+    }
 }
 
 impl<'a, S: Sink> VisitOperator<'a> for Visitor<'_, S> {

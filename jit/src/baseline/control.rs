@@ -176,13 +176,18 @@ impl Function<'_> {
     /// Gives the locals that a loop uses most a register each, and puts them there; all other locals leave their
     /// registers, but for those that a loop around this one wants in theirs, while there is room.
     fn choose_homes(&mut self, hints: &LoopHints<'_>, looping: &mut Looping) {
-        for local in std::mem::take(&mut self.home_locals) {
+        looping.outer.reserve_exact(self.home_locals.len());
+        while let Some(local) = self.home_locals.pop() {
             if let Some(home) = self.locals[local as usize].home.take() {
                 looping.outer.push((local, home));
             }
         }
+        // In the order in which they were given.
+        looping.outer.reverse();
         self.homes = RegSet::default();
-        let (mut wanted, mut general, mut vector) = (Vec::new(), 0, 0);
+        let mut wanted = std::mem::take(&mut self.wanted);
+        wanted.clear();
+        let (mut general, mut vector) = (0, 0);
         let mut room = |ty: ValType| {
             let (count, most) = if ty.is_float() {
                 (&mut vector, MOST_VECTOR_HOMES)
@@ -224,6 +229,7 @@ impl Function<'_> {
                 self.write_back(reg, local);
             }
         }
+        self.wanted = wanted;
     }
 
     fn set_home(&mut self, local: u32, reg: Reg) {
@@ -258,7 +264,7 @@ impl Function<'_> {
 
     /// Back to the homes outside of a loop.
     fn leave_loop(&mut self, looping: &Looping) {
-        for local in std::mem::take(&mut self.home_locals) {
+        while let Some(local) = self.home_locals.pop() {
             self.locals[local as usize].home = None;
         }
         for &(local, home) in &looping.outer {
@@ -445,7 +451,8 @@ impl Function<'_> {
         self.masm.bind(table);
         let start = self.masm.here();
         // One way for each distinct target, behind the table.
-        let mut ways: std::collections::HashMap<u32, masm::Label> = std::collections::HashMap::new();
+        let mut ways = std::mem::take(&mut self.ways);
+        ways.resize(ways.len().max(controls.len()), None);
         let mut order = Vec::new();
         for &depth in depths {
             let at = self.masm.here();
@@ -460,7 +467,7 @@ impl Function<'_> {
             let way = if direct {
                 target.label.target
             } else {
-                *ways.entry(depth).or_insert_with(|| {
+                *ways[depth as usize].get_or_insert_with(|| {
                     order.push(depth);
                     self.masm.label()
                 })
@@ -470,12 +477,14 @@ impl Function<'_> {
         }
         self.masm.data_since(start);
         for depth in order {
-            if self.is_too_large() {
-                return;
+            // Whoever comes next finds them empty.
+            let way = ways[depth as usize].take().expect("given above");
+            if !self.is_too_large() {
+                self.masm.bind(way);
+                self.branch(&mut controls[innermost - depth as usize]);
             }
-            self.masm.bind(ways[&depth]);
-            self.branch(&mut controls[innermost - depth as usize]);
         }
+        self.ways = ways;
     }
 
     // --- Ends ----------------------------------------------------------------------------------------------------

@@ -73,6 +73,9 @@ pub(super) struct Function<'w> {
     /// Kept to be used again.
     pub(super) moves: Vec<Move>,
     pub(super) places: Vec<AbiPlace>,
+    pub(super) wanted: Vec<(u32, bool)>,
+    /// For each depth, where a jump table's way there begins; all empty but while one is written.
+    pub(super) ways: Vec<Option<masm::Label>>,
     #[expect(
         clippy::vec_box,
         reason = "labels hold boxes, which come from here and go back"
@@ -143,6 +146,8 @@ impl<'w> Function<'w> {
             result_local: None,
             moves: Vec::new(),
             places: Vec::new(),
+            wanted: Vec::new(),
+            ways: Vec::new(),
             spare: Vec::new(),
             type_lists: HashSet::new(),
             shifted: None,

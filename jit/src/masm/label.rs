@@ -76,11 +76,10 @@ impl Masm {
     /// Jumps.
     pub(crate) fn jump(&mut self, label: Label) {
         if let Some(distance) = self.short(label) {
-            self.push(0xeb);
-            self.push_i8(distance);
+            self.put_short(0xeb | u64::from(distance as u8) << 8, 2);
             return;
         }
-        self.push(0xe9);
+        self.put_short(0xe9, 1);
         self.displacement(label);
     }
 
@@ -125,12 +124,10 @@ impl Masm {
 
     fn jump_on(&mut self, code: u8, label: Label) {
         if let Some(distance) = self.short(label) {
-            self.push(0x70 | code);
-            self.push_i8(distance);
+            self.put_short(u64::from(0x70 | code) | u64::from(distance as u8) << 8, 2);
             return;
         }
-        self.push(0x0f);
-        self.push(0x80 | code);
+        self.put_short(0x0f | u64::from(0x80 | code) << 8, 2);
         self.displacement(label);
     }
 
@@ -151,7 +148,7 @@ impl Masm {
                 newest
             }
         };
-        self.push_u32(value);
+        self.put_short(u64::from(value), 4);
     }
 }
 

@@ -7,7 +7,8 @@
 //! |---|---|
 //! | `reg` | registers, places, conditions |
 //! | `label` | labels and jumps |
-//! | `encode` | the shortest encoding of each instruction |
+//! | `general` | the common instructions of general registers |
+//! | `encode` | the shortest encoding of all others, which `dynasm` writes |
 //! | `moves` | moves between registers, memory and constants |
 //! | `scalar` | integer and float operators, loads and stores |
 //! | `vector` | 128-bit operators, with AVX or with SSE4.2 |
@@ -17,6 +18,7 @@
 
 mod call;
 mod encode;
+mod general;
 mod label;
 mod moves;
 mod reg;

@@ -5,6 +5,7 @@
 //! scratch registers too, unless a method says that it uses one.
 
 use super::encode::{emit, emit_mem};
+use super::general::{Imm, Opcode};
 use super::{Masm, Mem, Reg, SCRATCH};
 use dynasmrt::DynasmApi;
 
@@ -23,56 +24,8 @@ impl Masm {
                 emit!(self; movaps Rx(dst), Rx(src));
             }
         } else {
-            let (dst, src) = (dst.number(), src.number());
-            let rex = u8::from(width != 4) << 3 | src >> 3 << 2 | dst >> 3;
-            let modrm = 0xc0 | (src & 7) << 3 | dst & 7;
-            if rex == 0 {
-                self.code.extend_from_slice(&[0x89, modrm]);
-            } else {
-                self.code.extend_from_slice(&[0x40 | rex, 0x89, modrm]);
-            }
+            self.of_registers(Opcode::MOV_STORE, src.number(), dst, width != 4, Imm::None);
         }
-    }
-
-    /// An instruction of one opcode byte, a general register and memory. Half of all that is emitted are `mov`s of this
-    /// form, so that it is worth to write them at once as short as they can be.
-    fn general_memory(&mut self, opcode: u8, reg: Reg, mem: Mem, wide: bool) {
-        let Mem { base, index, disp } = mem;
-        let (reg, base) = (reg.number(), base.number());
-        let index_number = index.map_or(0, Reg::number);
-        let mut bytes = [0_u8; 12];
-        let mut len = 0;
-        let mut put = |byte: u8| {
-            bytes[len] = byte;
-            len += 1;
-        };
-        let rex = u8::from(wide) << 3 | reg >> 3 << 2 | index_number >> 3 << 1 | base >> 3;
-        if rex != 0 {
-            put(0x40 | rex);
-        }
-        put(opcode);
-        // With a base of 5 and no displacement the encoding has other meanings.
-        let (mode, size) = match i8::try_from(disp) {
-            Ok(0) if base & 7 != 5 => (0, 0),
-            Ok(_) => (0x40, 1),
-            Err(_) => (0x80, 4),
-        };
-        match index {
-            Some(_) => {
-                put(mode | (reg & 7) << 3 | 4);
-                put((index_number & 7) << 3 | base & 7);
-            }
-            None => {
-                put(mode | (reg & 7) << 3 | base & 7);
-                if base & 7 == 4 {
-                    put(0x24);
-                }
-            }
-        }
-        for &byte in &disp.to_le_bytes()[..size] {
-            put(byte);
-        }
-        self.code.extend_from_slice(&bytes[..len]);
     }
 
     /// Moves between a general and a vector register, `width` 4 or 8, bit for bit.
@@ -95,9 +48,16 @@ impl Masm {
         debug_assert!(!dst.is_xmm());
         let bits = if width == 4 { bits & 0xffff_ffff } else { bits };
         if let Ok(small) = u32::try_from(bits) {
-            emit!(self; mov Rd(dst), DWORD small as i32);
+            // mov r32, imm32
+            let number = dst.number();
+            let opcode = u64::from(0xb8 | number & 7) | u64::from(small) << 8;
+            if number < 8 {
+                self.put_short(opcode, 5);
+            } else {
+                self.put_short(opcode << 8 | 0x41, 6);
+            }
         } else if let Ok(small) = i32::try_from(bits as i64) {
-            emit!(self; mov Rq(dst), DWORD small);
+            self.of_registers(Opcode::MOV_IMM, 0, dst, true, Imm::Dword(small));
         } else {
             emit!(self; mov Rq(dst), QWORD bits as i64);
         }
@@ -105,7 +65,7 @@ impl Masm {
 
     /// Clears a general register. Changes the flags.
     pub(crate) fn zero(&mut self, dst: Reg) {
-        emit!(self; xor Rd(dst), Rd(dst));
+        self.of_registers(Opcode::alu_to_rm(6), dst.number(), dst, false, Imm::None);
     }
 
     /// Clears a vector register. Does not change the flags.
@@ -170,7 +130,7 @@ impl Masm {
     /// needs no alignment.
     pub(crate) fn spill_load(&mut self, dst: Reg, mem: Mem, width: u32) {
         match (dst.is_xmm(), width, self.cpu.avx) {
-            (false, _, _) => self.general_memory(0x8b, dst, mem, width == 8),
+            (false, _, _) => self.of_memory(Opcode::MOV_LOAD, dst.number(), mem, width == 8),
             (true, 4, false) => emit_mem!(self, mem; movss [Rx(dst),] DWORD []),
             (true, 4, true) => emit_mem!(self, mem; vmovss [Rx(dst),] DWORD []),
             (true, 8, false) => emit_mem!(self, mem; movsd [Rx(dst),] QWORD []),
@@ -183,7 +143,7 @@ impl Masm {
     /// Stores `width` bytes: 4 or 8 of a general register; 4, 8 or 16 of a vector register.
     pub(crate) fn spill_store(&mut self, mem: Mem, src: Reg, width: u32) {
         match (src.is_xmm(), width, self.cpu.avx) {
-            (false, _, _) => self.general_memory(0x89, src, mem, width == 8),
+            (false, _, _) => self.of_memory(Opcode::MOV_STORE, src.number(), mem, width == 8),
             (true, 4, false) => emit_mem!(self, mem; movss [] DWORD [, Rx(src)]),
             (true, 4, true) => emit_mem!(self, mem; vmovss [] DWORD [, Rx(src)]),
             (true, 8, false) => emit_mem!(self, mem; movsd [] QWORD [, Rx(src)]),
@@ -196,21 +156,24 @@ impl Masm {
     /// Stores a constant of `width` 1, 2, 4 or 8 bytes; of width 8 it is sign-extended.
     pub(crate) fn store_imm(&mut self, mem: Mem, value: i32, width: u32) {
         match width {
-            1 => emit_mem!(self, mem; mov [] BYTE [, BYTE value as i8]),
-            2 => emit_mem!(self, mem; mov [] WORD [, WORD value as i16]),
-            4 => emit_mem!(self, mem; mov [] DWORD [, DWORD value]),
-            _ => emit_mem!(self, mem; mov [] QWORD [, DWORD value]),
+            1 => self.of_memory(Opcode::MOV_IMM_BYTE, 0, mem, false),
+            2 => {
+                self.operand_size_prefix();
+                self.of_memory(Opcode::MOV_IMM, 0, mem, false);
+            }
+            _ => self.of_memory(Opcode::MOV_IMM, 0, mem, width == 8),
         }
+        self.immediate_of(value, width.min(4));
     }
 
     /// Computes an address.
     pub(crate) fn lea(&mut self, dst: Reg, mem: Mem) {
-        emit_mem!(self, mem; lea [Rq(dst),] []);
+        self.lea_width(dst, mem, true);
     }
 
     /// Computes an address modulo 2^32.
     pub(crate) fn lea32(&mut self, dst: Reg, mem: Mem) {
-        emit_mem!(self, mem; lea [Rd(dst),] []);
+        self.lea_width(dst, mem, false);
     }
 
     /// Computes `base + (index << shift) + disp` in `width` bytes, 4 or 8. `shift` is at most 3.
@@ -230,16 +193,8 @@ impl Masm {
             (None, 1) => self.lea_width(dst, Mem::indexed(index, index, disp), wide),
             (Some(base), 0) => self.lea_width(dst, Mem::indexed(base, index, disp), wide),
             (Some(base), _) => {
-                let start = self.code.len();
                 let mem = Mem::indexed(base, index, disp);
-                if wide {
-                    super::encode::mem_operand!(self, mem; lea [Rq(dst),] []);
-                } else {
-                    super::encode::mem_operand!(self, mem; lea [Rd(dst),] []);
-                }
-                self.scale_index(start, shift);
-                let operand = self.shorten_prefix(start);
-                self.shorten_operand(operand);
+                self.of_memory_scaled(Opcode::LEA, dst.number(), mem, shift, wide, false);
             }
             (None, _) => {
                 let start = self.code.len();
@@ -270,11 +225,7 @@ impl Masm {
     }
 
     pub(super) fn lea_width(&mut self, dst: Reg, mem: Mem, wide: bool) {
-        if wide {
-            self.lea(dst, mem);
-        } else {
-            self.lea32(dst, mem);
-        }
+        self.of_memory(Opcode::LEA, dst.number(), mem, wide);
     }
 
     /// Sets the scale of the `lea` at `start`, as `dynasm` wrote it: REX, opcode, ModRM, SIB.

@@ -1,11 +1,10 @@
 //! Conditions as values, and selection by them.
 
-use super::super::encode::emit_byte;
+use super::super::general::{Imm, Opcode};
 use super::super::label::ShortJump;
 use super::super::reg::Parity;
 use super::super::{Condition, Masm, Reg, SCRATCH, SCRATCH2, VSCRATCH};
 use super::int::Alu;
-use dynasmrt::DynasmApi;
 
 impl Masm {
     /// Tests a general register; the condition holds when it is zero.
@@ -82,15 +81,7 @@ impl Masm {
 
     /// `dst = src` if the condition code holds.
     pub(super) fn cmov(&mut self, code: u8, dst: Reg, src: Reg, width: u32) {
-        let start = self.code.len();
-        if width == 8 {
-            dynasmrt::dynasm!(self ; .arch x64 ; cmovo Rq(dst), Rq(src));
-        } else {
-            dynasmrt::dynasm!(self ; .arch x64 ; cmovo Rd(dst), Rd(src));
-        }
-        // REX, 0F, 40 + code.
-        self.code[start + 2] |= code;
-        self.shorten_prefix(start);
+        self.of_registers(Opcode::cmov(code), dst.number(), src, width == 8, Imm::None);
     }
 
     /// `dst` = whether a general register is zero.
@@ -101,16 +92,14 @@ impl Masm {
 
     /// Sets the lowest byte of a general register to 0 or 1.
     fn setcc(&mut self, code: u8, dst: Reg) {
-        let start = self.code.len();
-        dynasmrt::dynasm!(self ; .arch x64 ; seto Rb(dst));
-        // REX, 0F, 90 + code.
-        self.code[start + 2] |= code;
-        self.shorten_prefix_unless(dst.is_byte_with_rex(), start);
+        let keep_rex = dst.is_byte_with_rex();
+        self.of_registers_keeping(Opcode::setcc(code), 0, dst, false, keep_rex, Imm::None);
     }
 
     /// Clears all but the lowest byte of a general register.
     pub(in super::super) fn zero_extend_byte(&mut self, dst: Reg) {
-        emit_byte!(self, dst; movzx Rd(dst), Rb(dst));
+        let (opcode, keep_rex) = (Opcode::MOVZX_BYTE, dst.is_byte_with_rex());
+        self.of_registers_keeping(opcode, dst.number(), dst, false, keep_rex, Imm::None);
     }
 }
 

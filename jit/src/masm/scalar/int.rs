@@ -1,6 +1,7 @@
 //! Integer arithmetic, logic and counts.
 
-use super::super::encode::{emit, emit_byte, emit_mem};
+use super::super::encode::{emit, emit_byte};
+use super::super::general::{Imm, Opcode};
 use super::super::{Condition, Masm, Mem, Reg, Rhs, SCRATCH, SCRATCH2};
 use super::shift::Shift;
 use dynasmrt::DynasmApi;
@@ -17,52 +18,21 @@ pub(super) enum Alu {
     Cmp = 7,
 }
 
-/// Emits one of a group of instructions, `dst` and `rhs` at a width.
-macro_rules! two_operands {
-    ($masm:ident, $op:expr, $dst:ident, $rhs:ident, $wide:ident; $($variant:path => $name:ident)*) => {
-        match ($op, $rhs, $wide) {
-            $(
-                ($variant, Small::Reg(b), false) => emit!($masm; $name Rd($dst), Rd(b)),
-                ($variant, Small::Reg(b), true) => emit!($masm; $name Rq($dst), Rq(b)),
-                ($variant, Small::Mem(mem), false) => emit_mem!($masm, mem; $name [Rd($dst),] DWORD []),
-                ($variant, Small::Mem(mem), true) => emit_mem!($masm, mem; $name [Rq($dst),] QWORD []),
-                ($variant, Small::Imm(b), false) => emit!($masm; $name Rd($dst), DWORD b),
-                ($variant, Small::Imm(b), true) => emit!($masm; $name Rq($dst), DWORD b),
-            )*
-        }
-    };
-}
-
-/// A second operand that an instruction has a form for.
-#[derive(Debug, Clone, Copy)]
-enum Small {
-    Reg(Reg),
-    Mem(Mem),
-    Imm(i32),
-}
-
 impl Masm {
     /// `dst = dst op b`, or the comparison of both. Constants that no instruction holds go through [`SCRATCH`].
     pub(super) fn alu(&mut self, op: Alu, dst: Reg, b: Rhs, width: u32) {
-        let small = match b {
-            Rhs::Reg(reg) => Small::Reg(reg),
-            Rhs::Mem(mem) => Small::Mem(mem),
-            Rhs::Imm(bits) => match Self::immediate(bits, width) {
-                Some(value) => match i8::try_from(value) {
-                    Ok(value) => return self.alu_byte(op, dst, value, width),
-                    Err(_) => Small::Imm(value),
-                },
-                None => Small::Reg(self.in_register(b, SCRATCH, width)),
+        let (wide, number) = (width == 8, op as u8);
+        match b {
+            Rhs::Reg(b) => self.of_registers(Opcode::alu_to_rm(number), b.number(), dst, wide, Imm::None),
+            Rhs::Mem(mem) => self.of_memory(Opcode::alu_to_reg(number), dst.number(), mem, wide),
+            Rhs::Imm(bits) => match Self::immediate(bits, width).map(|value| (value, i8::try_from(value))) {
+                Some((_, Ok(b))) => self.of_registers(Opcode::ALU_IMM_BYTE, number, dst, wide, Imm::Byte(b)),
+                Some((b, Err(_))) => self.of_registers(Opcode::ALU_IMM, number, dst, wide, Imm::Dword(b)),
+                None => {
+                    let b = self.in_register(b, SCRATCH, width);
+                    self.of_registers(Opcode::alu_to_rm(number), b.number(), dst, wide, Imm::None);
+                }
             },
-        };
-        let wide = width == 8;
-        two_operands! { self, op, dst, small, wide;
-            Alu::Add => add
-            Alu::Sub => sub
-            Alu::And => and
-            Alu::Or => or
-            Alu::Xor => xor
-            Alu::Cmp => cmp
         }
         self.note_zero_flag(op, dst, width);
     }
@@ -79,26 +49,9 @@ impl Masm {
         }
     }
 
-    /// `dst = dst op b` for a constant of one byte. The group differs in a field of the ModRM byte alone; `dynasm` does
-    /// not reach the short form of each of them by name.
-    fn alu_byte(&mut self, op: Alu, dst: Reg, b: i8, width: u32) {
-        if width == 8 {
-            emit!(self; add Rq(dst), BYTE b);
-        } else {
-            emit!(self; add Rd(dst), BYTE b);
-        }
-        let modrm = self.code.len() - 2;
-        self.code[modrm] |= (op as u8) << 3;
-        self.note_zero_flag(op, dst, width);
-    }
-
     /// `a & b`, for its flags.
     pub(super) fn test(&mut self, a: Reg, b: Reg, width: u32) {
-        if width == 8 {
-            emit!(self; test Rq(a), Rq(b));
-        } else {
-            emit!(self; test Rd(a), Rd(b));
-        }
+        self.of_registers(Opcode::TEST, b.number(), a, width == 8, Imm::None);
     }
 
     /// `dst = a op b` for an operator whose operands may change places.
@@ -171,12 +124,10 @@ impl Masm {
         } else {
             self.place(dst, a, b, SCRATCH, width)
         };
-        match (b, wide) {
-            (Rhs::Reg(b), false) => emit!(self; imul Rd(dst), Rd(b)),
-            (Rhs::Reg(b), true) => emit!(self; imul Rq(dst), Rq(b)),
-            (Rhs::Mem(mem), false) => emit_mem!(self, mem; imul [Rd(dst),] DWORD []),
-            (Rhs::Mem(mem), true) => emit_mem!(self, mem; imul [Rq(dst),] QWORD []),
-            (Rhs::Imm(_), _) => unreachable!("constants were dealt with"),
+        match b {
+            Rhs::Reg(b) => self.of_registers(Opcode::IMUL, dst.number(), b, wide, Imm::None),
+            Rhs::Mem(mem) => self.of_memory(Opcode::IMUL, dst.number(), mem, wide),
+            Rhs::Imm(_) => unreachable!("constants were dealt with"),
         }
     }
 
@@ -196,11 +147,9 @@ impl Masm {
                 let count = Rhs::Imm(u64::from(value.trailing_zeros()));
                 self.shift(Shift::Left, dst, a, count, width);
             }
-            value => match (i8::try_from(value), wide) {
-                (Ok(value), false) => emit!(self; imul Rd(dst), Rd(a), BYTE value),
-                (Ok(value), true) => emit!(self; imul Rq(dst), Rq(a), BYTE value),
-                (Err(_), false) => emit!(self; imul Rd(dst), Rd(a), DWORD value),
-                (Err(_), true) => emit!(self; imul Rq(dst), Rq(a), DWORD value),
+            value => match i8::try_from(value) {
+                Ok(b) => self.of_registers(Opcode::IMUL_IMM_BYTE, dst.number(), a, wide, Imm::Byte(b)),
+                Err(_) => self.of_registers(Opcode::IMUL_IMM, dst.number(), a, wide, Imm::Dword(value)),
             },
         }
     }
@@ -210,8 +159,11 @@ impl Masm {
             return self.commutative(Alu::And, dst, a, b, width);
         };
         match if width == 4 { bits & 0xffff_ffff } else { bits } {
-            0xff => emit_byte!(self, a; movzx Rd(dst), Rb(a)),
-            0xffff => emit!(self; movzx Rd(dst), Rw(a)),
+            0xff => {
+                let (opcode, keep_rex) = (Opcode::MOVZX_BYTE, a.is_byte_with_rex());
+                self.of_registers_keeping(opcode, dst.number(), a, false, keep_rex, Imm::None);
+            }
+            0xffff => self.of_registers(Opcode::MOVZX_WORD, dst.number(), a, false, Imm::None),
             0xffff_ffff => self.wrap(dst, a),
             // The upper half vanishes, which is what an instruction of 32 bits does by itself.
             small if small <= 0xffff_ffff => self.commutative(Alu::And, dst, a, b, 4),
@@ -221,7 +173,7 @@ impl Masm {
 
     /// `dst` = the lower half of `src`, zero-extended even if the two are one register.
     pub(super) fn wrap(&mut self, dst: Reg, src: Reg) {
-        emit!(self; mov Rd(dst), Rd(src));
+        self.of_registers(Opcode::MOV_STORE, src.number(), dst, false, Imm::None);
     }
 
     pub(super) fn sign_extend(&mut self, op: UnaryOp, dst: Reg, src: Reg) {

@@ -3,9 +3,8 @@
 //! Just the accesses: the address has been made by whoever knows how bounds are kept. Where a guard region keeps them, the
 //! access itself is what faults, and is marked.
 
-use super::super::encode::{emit_mem, mem_operand};
+use super::super::general::Opcode;
 use super::super::{Masm, Mem, Reg, Rhs, SCRATCH, SCRATCH2};
-use dynasmrt::DynasmApi;
 use luge_core::Trap;
 use luge_core::operator::{LoadOp, StoreOp};
 
@@ -19,13 +18,13 @@ impl Masm {
         match op {
             L::I32Load | L::F32Load | L::I64Load32U => self.spill_load(dst, mem, 4),
             L::I64Load | L::F64Load => self.spill_load(dst, mem, 8),
-            L::I32Load8U | L::I64Load8U => emit_mem!(self, mem; movzx [Rd(dst),] BYTE []),
-            L::I32Load16U | L::I64Load16U => emit_mem!(self, mem; movzx [Rd(dst),] WORD []),
-            L::I32Load8S => emit_mem!(self, mem; movsx [Rd(dst),] BYTE []),
-            L::I32Load16S => emit_mem!(self, mem; movsx [Rd(dst),] WORD []),
-            L::I64Load8S => emit_mem!(self, mem; movsx [Rq(dst),] BYTE []),
-            L::I64Load16S => emit_mem!(self, mem; movsx [Rq(dst),] WORD []),
-            L::I64Load32S => emit_mem!(self, mem; movsxd [Rq(dst),] DWORD []),
+            L::I32Load8U | L::I64Load8U => self.of_memory(Opcode::MOVZX_BYTE, dst.number(), mem, false),
+            L::I32Load16U | L::I64Load16U => self.of_memory(Opcode::MOVZX_WORD, dst.number(), mem, false),
+            L::I32Load8S => self.of_memory(Opcode::MOVSX_BYTE, dst.number(), mem, false),
+            L::I32Load16S => self.of_memory(Opcode::MOVSX_WORD, dst.number(), mem, false),
+            L::I64Load8S => self.of_memory(Opcode::MOVSX_BYTE, dst.number(), mem, true),
+            L::I64Load16S => self.of_memory(Opcode::MOVSX_WORD, dst.number(), mem, true),
+            L::I64Load32S => self.of_memory(Opcode::MOVSXD, dst.number(), mem, true),
         }
     }
 
@@ -49,17 +48,18 @@ impl Masm {
         match (src, width) {
             (Rhs::Imm(bits), _) => self.store_imm(mem, bits as u32 as i32, width),
             (Rhs::Reg(src), 1) => self.store_byte(mem, src),
-            (Rhs::Reg(src), 2) => emit_mem!(self, mem; mov [] WORD [, Rw(src)]),
+            (Rhs::Reg(src), 2) => {
+                self.operand_size_prefix();
+                self.of_memory(Opcode::MOV_STORE, src.number(), mem, false);
+            }
             (Rhs::Reg(src), _) => self.spill_store(mem, src, width),
             (Rhs::Mem(_), _) => unreachable!("it has been loaded"),
         }
     }
 
     fn store_byte(&mut self, mem: Mem, src: Reg) {
-        let start = self.code.len();
-        mem_operand!(self, mem; mov [] BYTE [, Rb(src)]);
-        let operand = self.shorten_prefix_unless(src.is_byte_with_rex(), start);
-        self.shorten_operand(operand);
+        let opcode = Opcode::MOV_STORE_BYTE;
+        self.of_memory_scaled(opcode, src.number(), mem, 0, false, src.is_byte_with_rex());
     }
 }
 

@@ -4,6 +4,7 @@
 //! count has to be in `cl`, and whatever is in `rcx` has to stand back for it.
 
 use super::super::encode::emit;
+use super::super::general::{Imm, Opcode};
 use super::super::{Masm, Mem, Reg, Rhs, SCRATCH, SCRATCH2};
 use dynasmrt::DynasmApi;
 
@@ -17,22 +18,17 @@ pub(super) enum Shift {
     RotateRight,
 }
 
-/// Emits one of the shifts by a count in `cl` or a constant.
-macro_rules! one_shift {
-    ($masm:ident, $op:expr, $dst:ident, $wide:expr; $($count:tt)*) => {
-        match ($op, $wide) {
-            (Shift::Left, false) => emit!($masm; shl Rd($dst), $($count)*),
-            (Shift::Left, true) => emit!($masm; shl Rq($dst), $($count)*),
-            (Shift::RightSigned, false) => emit!($masm; sar Rd($dst), $($count)*),
-            (Shift::RightSigned, true) => emit!($masm; sar Rq($dst), $($count)*),
-            (Shift::RightUnsigned, false) => emit!($masm; shr Rd($dst), $($count)*),
-            (Shift::RightUnsigned, true) => emit!($masm; shr Rq($dst), $($count)*),
-            (Shift::RotateLeft, false) => emit!($masm; rol Rd($dst), $($count)*),
-            (Shift::RotateLeft, true) => emit!($masm; rol Rq($dst), $($count)*),
-            (Shift::RotateRight, false) => emit!($masm; ror Rd($dst), $($count)*),
-            (Shift::RotateRight, true) => emit!($masm; ror Rq($dst), $($count)*),
+impl Shift {
+    /// Its number in the group of shifts.
+    fn number(self) -> u8 {
+        match self {
+            Self::RotateLeft => 0,
+            Self::RotateRight => 1,
+            Self::Left => 4,
+            Self::RightUnsigned => 5,
+            Self::RightSigned => 7,
         }
-    };
+    }
 }
 
 impl Masm {
@@ -57,7 +53,8 @@ impl Masm {
     /// `dst = dst op count`, for a count below the width that is not 0.
     pub(super) fn shift_imm(&mut self, op: Shift, dst: Reg, count: u8, width: u32) {
         debug_assert!(count != 0 && u32::from(count) < width * 8);
-        one_shift!(self, op, dst, width == 8; BYTE count as i8);
+        let count = Imm::Byte(count.cast_signed());
+        self.of_registers(Opcode::SHIFT_IMM, op.number(), dst, width == 8, count);
     }
 
     fn shift_by_constant(&mut self, op: Shift, dst: Reg, a: Reg, count: u8, width: u32) {
@@ -114,7 +111,7 @@ impl Masm {
         if !in_place {
             self.in_register(b, Reg::RCX, width);
         }
-        one_shift!(self, op, work, width == 8; cl);
+        self.of_registers(Opcode::SHIFT_CL, op.number(), work, width == 8, Imm::None);
         if save {
             self.mov(Reg::RCX, SCRATCH2, 8);
         }
