@@ -195,6 +195,12 @@ impl Function {
         self.declined.as_ref()
     }
 
+    /// Whether its machine code came from the code cache; `None` where there is no cache or no machine code.
+    pub fn from_cache(&self) -> Option<bool> {
+        let outcome = self.linked.module().cache_outcome()?;
+        Some(matches!(outcome, luge_core::cache::CacheOutcome::Hit))
+    }
+
     /// Size of its code, the machine's or the interpreter's.
     #[must_use]
     pub fn code_bytes(&self) -> usize {

@@ -282,6 +282,20 @@ impl FunctionCollector {
         let help = "Functions that are interpreted because the server's tier declined them";
         let lines = encoder.encode_descriptor("compile_fallbacks", help, None, MetricType::Counter)?;
         ConstCounter::new(count(fallbacks as u64)).encode(lines)?;
+        let cached = |hit| {
+            self.functions
+                .iter()
+                .filter(|deployed| deployed.from_cache == Some(hit))
+                .count()
+        };
+        let members = [("hit", true), ("miss", false)]
+            .map(|(result, hit)| ([("result", result)], count(cached(hit) as u64)));
+        let about = (
+            "code_cache_lookups",
+            "Functions whose machine code was looked for in the code cache",
+            MetricType::Counter,
+        );
+        family(encoder, about, members.into_iter())?;
         let members = |value: fn(&Deployed) -> f64| {
             self.functions.iter().map(move |deployed| {
                 let labels = [
@@ -399,6 +413,7 @@ mod tests {
             name: "echo".to_owned(),
             tier: Tier::Interp,
             fell_back: true,
+            from_cache: Some(true),
             code_bytes: 640,
             compile_time: Duration::from_millis(250),
         };
@@ -430,6 +445,8 @@ mod tests {
             "luge_functions{tier=\"interp\"} 1",
             "luge_functions{tier=\"baseline\"} 0",
             "luge_compile_fallbacks_total 1",
+            "luge_code_cache_lookups_total{result=\"hit\"} 1",
+            "luge_code_cache_lookups_total{result=\"miss\"} 0",
             "luge_function_compile_seconds{function=\"echo\",tier=\"interp\"} 0.25",
             "luge_function_code_bytes{function=\"echo\",tier=\"interp\"} 640",
         ] {

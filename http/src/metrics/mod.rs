@@ -106,6 +106,8 @@ pub struct Deployed {
     pub tier: Tier,
     /// Whether it is interpreted because the server's tier has declined it.
     pub fell_back: bool,
+    /// Whether its machine code came from the code cache; `None` where there is no cache or no machine code.
+    pub from_cache: Option<bool>,
     /// Size of its code.
     pub code_bytes: usize,
     /// How long decoding, validating and compiling took.
@@ -118,6 +120,7 @@ impl From<&Function> for Deployed {
             name: function.config().name.clone(),
             tier: function.tier(),
             fell_back: function.declined().is_some(),
+            from_cache: function.from_cache(),
             code_bytes: function.code_bytes(),
             compile_time: function.compile_time(),
         }

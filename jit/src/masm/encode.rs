@@ -190,9 +190,9 @@ mod tests {
     fn check_operand(cpu: CpuFeatures, mem: Mem) {
         type Emit = fn(&mut Masm, Mem);
         let emits: [(Emit, Register); 6] = [
-            (|m, mem| m.spill_load(Reg::RBX, mem, 4), Register::EBX),
+            (|m, mem| m.spill_load(Reg::gpr(3), mem, 4), Register::EBX),
             (|m, mem| m.spill_load(Reg::gpr(10), mem, 4), Register::R10D),
-            (|m, mem| m.spill_load(Reg::RBX, mem, 8), Register::RBX),
+            (|m, mem| m.spill_load(Reg::gpr(3), mem, 8), Register::RBX),
             (|m, mem| m.spill_load(X0, mem, 4), Register::XMM0),
             (|m, mem| m.spill_load(X9, mem, 8), Register::XMM9),
             (|m, mem| m.spill_load(X9, mem, 16), Register::XMM9),
@@ -222,12 +222,12 @@ mod tests {
     fn an_empty_prefix_stays_where_it_chooses_a_byte_register() {
         check(
             CpuFeatures::BASELINE,
-            |m| m.zero_extend_byte(Reg::RSI),
+            |m| m.zero_extend_byte(Reg::gpr(6)),
             "movzx esi,sil",
         );
         check(
             CpuFeatures::BASELINE,
-            |m| m.zero_extend_byte(Reg::RBX),
+            |m| m.zero_extend_byte(Reg::gpr(3)),
             "movzx ebx,bl",
         );
     }

@@ -51,11 +51,6 @@ impl Masm {
         }
     }
 
-    /// Whether anything jumps to a label that is not bound yet.
-    pub(crate) fn is_awaited(&self, label: Label) -> bool {
-        matches!(self.labels.0[label.0 as usize], State::Waiting(newest) if newest != END)
-    }
-
     /// Binds a label here.
     pub(crate) fn bind(&mut self, label: Label) {
         let here = self.here();

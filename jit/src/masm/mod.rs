@@ -73,11 +73,6 @@ impl Masm {
         self.code.reserve(bytes);
     }
 
-    /// What the code may use.
-    pub(crate) fn cpu(&self) -> CpuFeatures {
-        self.cpu
-    }
-
     /// Where the next instruction goes, in bytes from the start.
     #[inline]
     pub(crate) fn here(&self) -> u32 {

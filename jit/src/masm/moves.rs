@@ -171,11 +171,6 @@ impl Masm {
         self.lea_width(dst, mem, true);
     }
 
-    /// Computes an address modulo 2^32.
-    pub(crate) fn lea32(&mut self, dst: Reg, mem: Mem) {
-        self.lea_width(dst, mem, false);
-    }
-
     /// Computes `base + (index << shift) + disp` in `width` bytes, 4 or 8. `shift` is at most 3.
     pub(crate) fn lea_scaled(
         &mut self,
@@ -212,16 +207,6 @@ impl Masm {
     /// Exchanges two general registers.
     pub(crate) fn exchange(&mut self, a: Reg, b: Reg) {
         emit!(self; xchg Rq(a), Rq(b));
-    }
-
-    /// Pushes a general register onto the machine's stack.
-    pub(crate) fn push_reg(&mut self, src: Reg) {
-        emit!(self; push Rq(src));
-    }
-
-    /// Pops a general register off the machine's stack.
-    pub(crate) fn pop_reg(&mut self, dst: Reg) {
-        emit!(self; pop Rq(dst));
     }
 
     pub(super) fn lea_width(&mut self, dst: Reg, mem: Mem, wide: bool) {
@@ -261,14 +246,6 @@ mod tests {
         check(FULL, |m| m.mov_across(X9, R12, 8), "vmovq xmm9,r12");
         check(FULL, |m| m.mov_across(RBX, X0, 4), "vmovd ebx,xmm0");
         check(CpuFeatures::BASELINE, |m| m.exchange(RBX, R12), "xchg rbx,r12");
-        check(
-            CpuFeatures::BASELINE,
-            |m| {
-                m.push_reg(RBX);
-                m.pop_reg(R12);
-            },
-            "push rbx; pop r12",
-        );
     }
 
     #[test]
@@ -431,7 +408,7 @@ mod tests {
         );
         check(
             CpuFeatures::BASELINE,
-            |m| m.lea32(RBX, Mem::indexed(R13, R12, 0)),
+            |m| m.lea_scaled(RBX, Some(R13), R12, 0, 0, 4),
             "lea ebx,[r13+r12]",
         );
         check(

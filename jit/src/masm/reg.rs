@@ -8,10 +8,8 @@ impl Reg {
     pub(crate) const RAX: Self = Self(0);
     pub(crate) const RCX: Self = Self(1);
     pub(crate) const RDX: Self = Self(2);
-    pub(crate) const RBX: Self = Self(3);
     pub(crate) const RSP: Self = Self(4);
     pub(crate) const RBP: Self = Self(5);
-    pub(crate) const RSI: Self = Self(6);
     pub(crate) const RDI: Self = Self(7);
     /// Base of memory 0.
     pub(crate) const MEMORY: Self = Self(14);

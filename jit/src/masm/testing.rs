@@ -19,13 +19,12 @@ pub(super) const FULL: CpuFeatures = CpuFeatures {
 /// The least, and everything.
 pub(super) const BOTH: [CpuFeatures; 2] = [CpuFeatures::BASELINE, FULL];
 
-pub(super) const RAX: Reg = Reg::RAX;
 pub(super) const RCX: Reg = Reg::RCX;
 pub(super) const RDX: Reg = Reg::RDX;
-pub(super) const RBX: Reg = Reg::RBX;
+pub(super) const RBX: Reg = Reg::gpr(3);
 pub(super) const RSP: Reg = Reg::RSP;
 pub(super) const RBP: Reg = Reg::RBP;
-pub(super) const RSI: Reg = Reg::RSI;
+pub(super) const RSI: Reg = Reg::gpr(6);
 pub(super) const R12: Reg = Reg::gpr(12);
 pub(super) const R13: Reg = Reg::gpr(13);
 pub(super) const X0: Reg = Reg::xmm(0);

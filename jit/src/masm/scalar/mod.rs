@@ -204,7 +204,7 @@ mod tests {
     use iced_x86::OpKind;
     use luge_core::operator::{BinaryOp, CompareOp, UnaryOp};
 
-    const GENERAL: [Reg; 5] = [Reg::RCX, Reg::RDX, Reg::RSI, Reg::gpr(12), Reg::gpr(13)];
+    const GENERAL: [Reg; 5] = [Reg::RCX, Reg::RDX, Reg::gpr(6), Reg::gpr(12), Reg::gpr(13)];
     const VECTOR: [Reg; 3] = [Reg::xmm(0), Reg::xmm(1), Reg::xmm(9)];
 
     /// Checks that code is whole instructions, none longer than it has to be, and that jumps lead to instructions.
@@ -299,7 +299,7 @@ mod tests {
                 ] {
                     check_shape(cpu, |m| {
                         let condition = m.compare(op, registers[0], b);
-                        m.set(Reg::RSI, condition);
+                        m.set(Reg::gpr(6), condition);
                         m.select(Reg::RDX, condition, Reg::RCX, Reg::RDX, 8);
                         m.select(VECTOR[0], condition.negated(), VECTOR[1], VECTOR[0], 16);
                     });
