@@ -1,0 +1,26 @@
+;; options:
+;; Constants: on the right, on the left of what commutes, too wide for an instruction, and of the shapes that have one of their own.
+(module
+  (func (param i32) (result i32) (i32.add (local.get 0) (i32.const 1)))
+  (func (param i32) (result i32) (i32.sub (local.get 0) (i32.const -128)))
+  (func (param i32) (result i32) (i32.add (i32.const 1000) (local.get 0)))
+  (func (param i32) (result i32) (i32.sub (i32.const 1000) (local.get 0)))
+  (func (param i64) (result i64) (i64.add (local.get 0) (i64.const 0x123456789ab)))
+  (func (param i64) (result i64) (i64.and (local.get 0) (i64.const 0xffffffff)))
+  (func (param i32) (result i32) (i32.mul (local.get 0) (i32.const 100)))
+  (func (param i32) (result i32) (i32.mul (local.get 0) (i32.const 8)))
+  (func (param i32) (result i32) (i32.shl (local.get 0) (i32.const 35)))
+  (func (param i32) (result i32) (i32.div_u (local.get 0) (i32.const 8)))
+  (func (param i32) (result i32) (i32.div_s (local.get 0) (i32.const 8)))
+  (func (param i32) (result i32) (i32.rem_u (local.get 0) (i32.const 8)))
+  (func (param i32) (result i32) (i32.div_s (local.get 0) (i32.const -1)))
+  (func (param i32) (result i32) (i32.div_u (local.get 0) (i32.const 0)))
+  (func (result i64) (i64.const 0x123456789abcdef))
+  (func (result i32) (i32.const 0))
+  (func (result f64) (f64.const 0))
+  (func (result f32) (f32.const 1.5))
+  (func (result v128) (v128.const i64x2 1 2))
+  ;; A shift that the addition behind it does itself.
+  (func (param i32 i32) (result i32) (i32.add (i32.shl (local.get 0) (i32.const 2)) (local.get 1)))
+  (func (param i64) (result i64) (i64.add (i64.shl (local.get 0) (i64.const 3)) (i64.const 40)))
+)

@@ -1,0 +1,20 @@
+;; options: cpu=least
+;; Floats: arithmetic, what follows the standard where the processor does not, and conversions.
+(module
+  (func (param f64 f64) (result f64) (f64.sub (local.get 0) (local.get 1)))
+  (func (param f32 f32) (local.set 1 (f32.div (local.get 0) (local.get 1))))
+  (func (param f64 f64) (result f64) (f64.min (local.get 0) (local.get 1)))
+  (func (param f32 f32) (result f32) (f32.max (local.get 0) (local.get 1)))
+  (func (param f64 f64) (result f64) (f64.copysign (local.get 0) (local.get 1)))
+  (func (param f64) (result f64) (f64.abs (local.get 0)))
+  (func (param f32) (result f32) (f32.neg (local.get 0)))
+  (func (param f64) (result f64) (f64.nearest (local.get 0)))
+  (func (param f64) (result i32) (i32.trunc_f64_s (local.get 0)))
+  (func (param f32) (result i64) (i64.trunc_f32_u (local.get 0)))
+  (func (param f64) (result i32) (i32.trunc_sat_f64_u (local.get 0)))
+  (func (param f64) (result i64) (i64.trunc_sat_f64_s (local.get 0)))
+  (func (param i64) (result f64) (f64.convert_i64_u (local.get 0)))
+  (func (param i32) (result f32) (f32.convert_i32_u (local.get 0)))
+  (func (param f64) (result f32) (f32.demote_f64 (local.get 0)))
+  (func (param f64) (result i64) (i64.reinterpret_f64 (local.get 0)))
+)

@@ -1,0 +1,31 @@
+;; options:
+;; Integer operators: operands in registers, the result in a new register or in the local of either operand.
+(module
+  (func (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+  (func (param i32 i32) (result i32) (i32.sub (local.get 0) (local.get 1)))
+  (func (param i64 i64) (result i64) (i64.sub (local.get 1) (local.get 0)))
+  (func (param i64 i64) (result i64) (i64.mul (local.get 0) (local.get 1)))
+  (func (param i32 i32) (result i32) (i32.and (local.get 0) (local.get 1)))
+  (func (param i32 i32) (result i32) (i32.div_s (local.get 0) (local.get 1)))
+  (func (param i64 i64) (result i64) (i64.div_u (local.get 0) (local.get 1)))
+  (func (param i32 i32) (result i32) (i32.rem_s (local.get 0) (local.get 1)))
+  (func (param i32 i32) (result i32) (i32.shl (local.get 0) (local.get 1)))
+  (func (param i64 i64) (result i64) (i64.shr_s (local.get 0) (local.get 1)))
+  (func (param i32 i32) (result i32) (i32.rotl (local.get 0) (local.get 1)))
+  (func (param i32) (result i32) (i32.clz (local.get 0)))
+  (func (param i64) (result i64) (i64.ctz (local.get 0)))
+  (func (param i32) (result i32) (i32.popcnt (local.get 0)))
+  (func (param i32) (result i32) (i32.extend8_s (local.get 0)))
+  (func (param i64) (result i64) (i64.extend32_s (local.get 0)))
+  (func (param i64) (result i32) (i32.wrap_i64 (local.get 0)))
+  (func (param i32) (result i64) (i64.extend_i32_s (local.get 0)))
+  ;; Into the left operand's local, and into the right one's.
+  (func (param i32 i32) (local.set 0 (i32.sub (local.get 0) (local.get 1))))
+  (func (param i32 i32) (local.set 1 (i32.sub (local.get 0) (local.get 1))))
+  (func (param i64 i64) (local.set 1 (i64.shl (local.get 0) (local.get 1))))
+  ;; The old value of the destination is still wanted.
+  (func (param i32 i32) (result i32)
+    (local.get 0)
+    (local.set 0 (i32.add (local.get 0) (local.get 1)))
+    (i32.mul (local.get 0)))
+)

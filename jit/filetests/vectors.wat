@@ -1,0 +1,21 @@
+;; options:
+;; Vectors, one of each class, with AVX.
+(module
+  (func (param v128 v128) (result v128) (i32x4.add (local.get 0) (local.get 1)))
+  (func (param v128 v128) (local.set 1 (i16x8.sub (local.get 0) (local.get 1))))
+  (func (param v128 v128) (result v128) (f64x2.min (local.get 0) (local.get 1)))
+  (func (param v128 v128) (result v128) (i64x2.mul (local.get 0) (local.get 1)))
+  (func (param v128 v128) (result v128) (i8x16.swizzle (local.get 0) (local.get 1)))
+  (func (param v128) (result v128) (i8x16.popcnt (local.get 0)))
+  (func (param v128) (result v128) (i32x4.trunc_sat_f32x4_u (local.get 0)))
+  (func (param v128 v128 v128) (result v128) (v128.bitselect (local.get 0) (local.get 1) (local.get 2)))
+  (func (param v128 i32) (result v128) (i8x16.shl (local.get 0) (local.get 1)))
+  (func (param v128) (result v128) (i64x2.shr_s (local.get 0) (i32.const 3)))
+  (func (param v128) (result i32) (i16x8.bitmask (local.get 0)))
+  (func (param v128) (result i32) (v128.any_true (local.get 0)))
+  (func (param i32) (result v128) (i8x16.splat (local.get 0)))
+  (func (param v128) (result i32) (i8x16.extract_lane_s 5 (local.get 0)))
+  (func (param v128 f32) (result v128) (f32x4.replace_lane 2 (local.get 0) (local.get 1)))
+  (func (param v128 v128) (result v128)
+    (i8x16.shuffle 0 17 2 19 4 21 6 23 8 25 10 27 12 29 14 31 (local.get 0) (local.get 1)))
+)
