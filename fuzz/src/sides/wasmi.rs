@@ -142,10 +142,21 @@ impl Live for WasmiInstance {
 
 fn ended(error: &wasmi::Error) -> Result<Ended, String> {
     use wasmi::TrapCode;
-    use wasmi::errors::{ErrorKind, InstantiationError};
-    // By the standard an active segment that does not fit is a trap of `table.init`; there it is an error of its own.
-    if let ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) = error.kind() {
-        return Ok(Ended::Trapped(Kind::Table));
+    use wasmi::errors::{ErrorKind, InstantiationError, MemoryError, TableError};
+    match error.kind() {
+        // By the standard an active segment that does not fit is a trap of `table.init`; there it is an error of its own.
+        ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) => {
+            return Ok(Ended::Trapped(Kind::Table));
+        }
+        // So are some accesses in bulk.
+        ErrorKind::Table(
+            TableError::CopyOutOfBounds
+            | TableError::FillOutOfBounds
+            | TableError::InitOutOfBounds
+            | TableError::SetOutOfBounds,
+        ) => return Ok(Ended::Trapped(Kind::Table)),
+        ErrorKind::Memory(MemoryError::OutOfBoundsAccess) => return Ok(Ended::Trapped(Kind::Memory)),
+        _ => {}
     }
     let code = error
         .as_trap_code()
