@@ -11,20 +11,27 @@
 //!       ;;| ...
 //! ```
 //!
-//! What every function begins and ends with is left out unless the file asks for it (`frames`). Where a change is
+//! What every function begins with is left out unless the file asks for it (`frames`). The files in
+//! `jit/filetests/operators` are written whole, from the table of operators: see `filetests/operators.rs`. Where a change is
 //! meant, `BLESS=1 cargo test -p luge-jit --test filetests` writes the new code into the files, and the reviewer sees in
 //! their diff which instructions changed. The processor is a fixed one, not this machine's.
 
 #[path = "filetests/listing.rs"]
 mod listing;
+#[path = "filetests/operators.rs"]
+mod operators;
 #[path = "filetests/source.rs"]
 mod source;
+#[path = "emit/operators.rs"]
+#[expect(dead_code, reason = "the meanings are for who runs the operators")]
+mod table;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use luge_core::WasmLevel;
 use luge_core::compiler::{self, BoundsStrategy};
 use luge_jit::{Baseline, BaselineOptions, CpuFeatures};
 use source::Source;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -36,10 +43,20 @@ fn main() -> ExitCode {
     files.sort();
     let bless = std::env::var_os("BLESS").is_some();
     let trials = files.into_iter().map(|file| {
-        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = file
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         Trial::test(name, move || check(&file, bless))
     });
-    libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
+    let mut trials: Vec<Trial> = trials.collect();
+    for (name, made) in operators::goldens() {
+        let file = folder.join("operators").join(format!("{name}.txt"));
+        let name = format!("operators/{name}");
+        trials.push(Trial::test(name, move || check_operators(&file, &made, bless)));
+    }
+    libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }
 
 /// How a file wants its code made and shown.
@@ -88,18 +105,30 @@ fn check(file: &Path, bless: bool) -> Result<(), Failed> {
     let wasm = wat::parse_str(&source.module)?;
     let artifact = compiler::compile(WasmLevel::Latest, &Baseline::new(options.baseline), &wasm)?;
     let listings = listing::functions(&artifact, options.frames);
-    let fresh = source.with(&listings)?;
-    if fresh == text {
+    settle(file, &text, &source.with(&listings)?, bless)
+}
+
+fn check_operators(file: &Path, made: &str, bless: bool) -> Result<(), Failed> {
+    let written = match std::fs::read_to_string(file) {
+        Err(error) if error.kind() == ErrorKind::NotFound => String::new(),
+        written => written?,
+    };
+    settle(file, &written, made, bless)
+}
+
+/// Writes what is made, or finds it as it is written.
+fn settle(file: &Path, written: &str, made: &str, bless: bool) -> Result<(), Failed> {
+    if written == made {
         return Ok(());
     }
     if bless {
-        std::fs::write(file, fresh)?;
+        std::fs::write(file, made)?;
         return Ok(());
     }
     Err(format!(
         "{}: the code is not as written (- written, + made; BLESS=1 writes what is made):\n{}",
         file.display(),
-        difference(&text, &fresh)
+        difference(written, made)
     )
     .into())
 }
@@ -131,7 +160,14 @@ fn difference(written: &str, made: &str) -> String {
         }
     }
     let changed = |line: &String| !line.starts_with(' ');
-    let near = |at: usize| lines[at.saturating_sub(2)..(at + 3).min(lines.len())].iter().any(changed);
-    let shown: Vec<&str> = (0..lines.len()).filter(|&at| near(at)).map(|at| lines[at].as_str()).collect();
+    let near = |at: usize| {
+        lines[at.saturating_sub(2)..(at + 3).min(lines.len())]
+            .iter()
+            .any(changed)
+    };
+    let shown: Vec<&str> = (0..lines.len())
+        .filter(|&at| near(at))
+        .map(|at| lines[at].as_str())
+        .collect();
     shown.join("\n")
 }

@@ -17,8 +17,14 @@ impl Source {
     /// Takes a file apart. Functions begin with `(func ` at the start of a line's text; the file keeps to no parentheses in
     /// strings.
     pub(crate) fn read(text: &str) -> Result<Source, String> {
-        let lines: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with(MARK)).collect();
-        let options = lines.first().and_then(|line| line.strip_prefix(";; options:")).unwrap_or_default();
+        let lines: Vec<&str> = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with(MARK))
+            .collect();
+        let options = lines
+            .first()
+            .and_then(|line| line.strip_prefix(";; options:"))
+            .unwrap_or_default();
         let mut ends = Vec::new();
         let mut at = 0;
         while at < lines.len() {
@@ -35,7 +41,10 @@ impl Source {
                     at += 1;
                 }
                 if depth < 0 {
-                    return Err(format!("line {}: the module has to end on a line of its own", at + 1));
+                    return Err(format!(
+                        "line {}: the module has to end on a line of its own",
+                        at + 1
+                    ));
                 }
                 ends.push(at);
             }
@@ -51,7 +60,11 @@ impl Source {
     /// The file with this machine code of its functions.
     pub(crate) fn with(&self, listings: &[Vec<String>]) -> Result<String, String> {
         if listings.len() != self.ends.len() {
-            return Err(format!("{} functions are written, {} were made", self.ends.len(), listings.len()));
+            return Err(format!(
+                "{} functions are written, {} were made",
+                self.ends.len(),
+                listings.len()
+            ));
         }
         let mut text = String::new();
         let mut functions = self.ends.iter().zip(listings).peekable();
