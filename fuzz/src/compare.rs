@@ -1,5 +1,6 @@
 //! One module through all engines: the same calls, and then the same results, traps and state, or a disagreement.
 
+use crate::Case;
 use crate::random::Random;
 use crate::sides::{Compiled, Ended, Live, Luge, Observed, Side, Snapshot, Tier, Wasmi};
 use luge_core::{Engine, ExternType, FuncType, Module, ValType};
@@ -19,6 +20,8 @@ pub struct Runner {
 pub struct Counts {
     /// Modules.
     pub modules: usize,
+    /// Those among them that use what wasmi does not have.
+    pub ours_alone: usize,
     /// Calls that all engines returned from alike.
     pub returned: usize,
     /// Calls that trapped alike.
@@ -31,6 +34,7 @@ impl Counts {
     /// Both together.
     pub fn add(&mut self, other: Self) {
         self.modules += other.modules;
+        self.ours_alone += other.ours_alone;
         self.returned += other.returned;
         self.trapped += other.trapped;
         self.exhausted += other.exhausted;
@@ -41,8 +45,9 @@ impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} modules, {} calls returned alike, {} trapped alike, {} rounds cut short by stack exhaustion",
-            self.modules, self.returned, self.trapped, self.exhausted
+            "{} modules ({} without wasmi), {} calls returned alike, {} trapped alike, {} rounds cut short by stack \
+             exhaustion",
+            self.modules, self.ours_alone, self.returned, self.trapped, self.exhausted
         )
     }
 }
@@ -54,6 +59,19 @@ enum Event {
     State(Vec<(String, Snapshot)>),
     /// The engine did what none should.
     Failed(String),
+}
+
+impl Event {
+    fn with_one_nan(self) -> Self {
+        match self {
+            Self::Ended(place, ended) => Self::Ended(place, ended.with_one_nan()),
+            Self::State(state) => {
+                let same = state.into_iter();
+                Self::State(same.map(|(name, part)| (name, part.with_one_nan())).collect())
+            }
+            other => other,
+        }
+    }
 }
 
 impl fmt::Debug for Runner {
@@ -69,8 +87,9 @@ impl Runner {
     #[must_use]
     pub fn new() -> Self {
         let ours = [Tier::Interpreter, Tier::Guard, Tier::Software, Tier::Fuel];
-        let mut sides: Vec<Box<dyn Side>> = vec![Box::new(Wasmi::new())];
+        let mut sides: Vec<Box<dyn Side>> = Vec::new();
         sides.extend(ours.map(|tier| Box::new(Luge::new(tier)) as Box<dyn Side>));
+        sides.push(Box::new(Wasmi::new()));
         Self {
             reader: Engine::default(),
             sides,
@@ -81,26 +100,27 @@ impl Runner {
     ///
     /// # Errors
     /// Where two engines differ, and how.
-    pub fn check(&mut self, wasm: &[u8], seed: u64) -> Result<Counts, String> {
-        let funcs = self.functions(wasm)?;
+    pub fn check(&mut self, case: &Case, seed: u64) -> Result<Counts, String> {
+        let funcs = self.functions(&case.wasm)?;
         let mut modules = Vec::new();
-        for side in &mut self.sides {
+        for side in self.sides.iter_mut().filter(|side| side.takes(case.uses)) {
             let name = side.name();
             let module = side
-                .compile(wasm, seed)
+                .compile(&case.wasm, seed)
                 .map_err(|error| format!("{name}: {error}"))?;
             modules.push((name, module));
         }
         let mut counts = Counts {
             modules: 1,
+            ours_alone: usize::from(modules.iter().all(|(name, _)| *name != "wasmi")),
             ..Counts::default()
         };
         for round in 0..ROUNDS {
             let (first, module) = &modules[0];
-            let expected = trace(&**module, &funcs, seed, round);
+            let expected = trace(&**module, case, &funcs, seed, round);
             let mut cut = expected.len();
             for (name, module) in &modules[1..] {
-                let events = trace(&**module, &funcs, seed, round);
+                let events = trace(&**module, case, &funcs, seed, round);
                 cut = cut.min(same(first, &expected, name, &events)?);
             }
             counts.exhausted += usize::from(cut < expected.len());
@@ -135,13 +155,22 @@ impl Default for Runner {
 
 /// Calls every exported function once. After a trap the rest goes on in a new instance, for the trap may be the end of the
 /// module's fuel, after which every call would trap at once.
-fn trace(module: &dyn Compiled, funcs: &[(String, FuncType)], seed: u64, round: u64) -> Vec<Event> {
+fn trace(
+    module: &dyn Compiled,
+    case: &Case,
+    funcs: &[(String, FuncType)],
+    seed: u64,
+    round: u64,
+) -> Vec<Event> {
     let mut random = Random::new(seed ^ (round + 1).wrapping_mul(0xd134_2543_de82_ef95));
     let mut pending: Vec<_> = funcs.iter().collect();
     random.shuffle(&mut pending);
     let mut events = Vec::new();
     if let Err(failure) = play(module, &mut pending, &mut random, &mut events) {
         events.push(Event::Failed(failure));
+    }
+    if !case.exact_nans {
+        events = events.into_iter().map(Event::with_one_nan).collect();
     }
     events
 }
@@ -215,6 +244,7 @@ fn argument(random: &mut Random, ty: ValType) -> Observed {
         ValType::V128 => Observed::V128(u128::from(bits) << 64 | u128::from(random.bits())),
         ValType::FuncRef => Observed::FuncRef { null: true },
         ValType::ExternRef => Observed::ExternRef((!edge).then_some(index as u32)),
+        ValType::ExnRef => Observed::ExnRef { null: true },
         other => unreachable!("the generators make no {other}"),
     }
 }

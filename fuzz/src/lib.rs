@@ -19,6 +19,7 @@ mod smith;
 mod structured;
 
 pub use compare::{Counts, Runner};
+pub use sides::Uses;
 pub use structured::{Features, Structured};
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,10 +36,10 @@ pub enum Generator {
 impl Generator {
     /// The module of a seed.
     #[must_use]
-    pub fn wasm(self, seed: u64, features: Features) -> Vec<u8> {
+    pub fn case(self, seed: u64, features: Features) -> Case {
         match self {
-            Self::Smith => smith::module(seed, features),
-            Self::Structured => Structured::generate(seed, features).wasm(),
+            Self::Smith => smith::case(seed, features),
+            Self::Structured => Structured::generate(seed, features).case(),
         }
     }
 
@@ -50,6 +51,17 @@ impl Generator {
             Self::Structured => "structured",
         }
     }
+}
+
+/// A module to compare engines on.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Its bytes.
+    pub wasm: Vec<u8>,
+    /// What it may use: engines that lack it stay away.
+    pub uses: Uses,
+    /// Whether NaNs are canonical wherever they are made, so that their bits are comparable.
+    pub exact_nans: bool,
 }
 
 /// A module on which engines disagree.
@@ -71,16 +83,19 @@ pub fn run_seed(
     seed: u64,
     features: Features,
 ) -> Result<Counts, Disagreement> {
-    let wasm = generator.wasm(seed, features);
-    check(runner, &wasm, seed).map_err(|message| Disagreement { message, wasm })
+    let case = generator.case(seed, features);
+    check(runner, &case, seed).map_err(|message| Disagreement {
+        message,
+        wasm: case.wasm,
+    })
 }
 
 /// Compares the engines on a module; a panic is a disagreement.
 ///
 /// # Errors
 /// How they disagree.
-pub fn check(runner: &mut Runner, wasm: &[u8], seed: u64) -> Result<Counts, String> {
-    catch_unwind(AssertUnwindSafe(|| runner.check(wasm, seed))).unwrap_or_else(|panic| {
+pub fn check(runner: &mut Runner, case: &Case, seed: u64) -> Result<Counts, String> {
+    catch_unwind(AssertUnwindSafe(|| runner.check(case, seed))).unwrap_or_else(|panic| {
         *runner = Runner::new();
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
@@ -92,5 +107,6 @@ pub fn check(runner: &mut Runner, wasm: &[u8], seed: u64) -> Result<Counts, Stri
 #[must_use]
 pub fn reduce(runner: &mut Runner, seed: u64, features: Features) -> Vec<u8> {
     let program = Structured::generate(seed, features);
-    program.reduced(|wasm| check(runner, wasm, seed).is_err()).wasm()
+    let small = program.reduced(|case| check(runner, case, seed).is_err());
+    small.case().wasm
 }

@@ -30,11 +30,7 @@ fn options() -> Result<Options, String> {
         generators: vec![Generator::Structured, Generator::Smith],
         from: 0,
         to: u64::MAX,
-        features: Features {
-            vectors: true,
-            tail_calls: true,
-            memories: true,
-        },
+        features: Features::ALL,
         folder: ".".to_owned(),
         write: false,
         verbose: false,
@@ -46,6 +42,8 @@ fn options() -> Result<Options, String> {
             "--structured" => options.generators = vec![Generator::Structured],
             "--no-vectors" => options.features.vectors = false,
             "--no-tail-calls" => options.features.tail_calls = false,
+            "--no-exceptions" => options.features.exceptions = false,
+            "--no-relaxed" => options.features.relaxed = false,
             "--one-memory" => options.features.memories = false,
             "--write" => options.write = true,
             "--verbose" => options.verbose = true,
@@ -157,7 +155,7 @@ fn write_modules(options: &Options) -> ExitCode {
     for seed in options.from..options.to {
         for &generator in &options.generators {
             let file = format!("{}/{}-{seed}.wasm", options.folder, generator.name());
-            if let Err(error) = std::fs::write(&file, generator.wasm(seed, options.features)) {
+            if let Err(error) = std::fs::write(&file, generator.case(seed, options.features).wasm) {
                 eprintln!("{file}: {error}");
                 return ExitCode::FAILURE;
             }

@@ -8,6 +8,7 @@
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use luge_fuzz::{Counts, Features, Generator, Runner, run_seed};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,12 +19,6 @@ const SEEDS: Range<u64> = 0..400;
 
 /// Seeds per trial.
 const CHUNK: u64 = 50;
-
-const FEATURES: Features = Features {
-    vectors: true,
-    tail_calls: true,
-    memories: true,
-};
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
@@ -52,6 +47,12 @@ fn main() -> ExitCode {
             }));
         }
     }
+    for generator in [Generator::Smith, Generator::Structured] {
+        trials.push(Trial::test(
+            format!("{} uses every feature", generator.name()),
+            move || uses_every_feature(generator),
+        ));
+    }
     let listing = arguments.list;
     let conclusion = libtest_mimic::run(&arguments, trials);
     if !listing {
@@ -61,6 +62,33 @@ fn main() -> ExitCode {
         );
     }
     conclusion.exit_code()
+}
+
+/// The first modules together have all features that the engine takes.
+fn uses_every_feature(generator: Generator) -> Result<(), Failed> {
+    const EXPECTED: [&str; 10] = [
+        "bulk-memory",
+        "exceptions",
+        "memory64",
+        "multi-memory",
+        "multi-value",
+        "relaxed-simd",
+        "saturating-float-to-int",
+        "sign-extension",
+        "simd",
+        "tail-call",
+    ];
+    let mut used = BTreeSet::new();
+    for seed in 0..200 {
+        used.extend(luge_core::features_used(
+            &generator.case(seed, Features::ALL).wasm,
+        )?);
+    }
+    let missing: Vec<_> = EXPECTED.iter().filter(|name| !used.contains(*name)).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(format!("no module uses {missing:?}").into())
 }
 
 fn parse_range(text: &str) -> Option<Range<u64>> {
@@ -75,7 +103,7 @@ fn try_seed(
     seed: u64,
     counts: &Mutex<Counts>,
 ) -> Result<(), Failed> {
-    let found = match run_seed(runner, generator, seed, FEATURES) {
+    let found = match run_seed(runner, generator, seed, Features::ALL) {
         Ok(found) => {
             counts.lock().unwrap_or_else(PoisonError::into_inner).add(found);
             return Ok(());

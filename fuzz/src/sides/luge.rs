@@ -1,6 +1,6 @@
 //! Our own engine: the interpreter, or the baseline tier in one of its forms.
 
-use super::{Compiled, Ended, Kind, Live, Observed, Side, Snapshot, sorted};
+use super::{Compiled, Ended, Kind, Live, Observed, Side, Snapshot, Uses, sorted};
 use crate::random::Random;
 use luge_core::compiler::{BoundsStrategy, CodeGenerator};
 use luge_core::{
@@ -96,6 +96,11 @@ impl Side for Luge {
         }
     }
 
+    /// The least processor has no fused multiplication and addition, which are made of nothing else.
+    fn takes(&self, uses: Uses) -> bool {
+        self.tier != Tier::Software || !uses.relaxed
+    }
+
     fn compile(&mut self, wasm: &[u8], seed: u64) -> Result<Box<dyn Compiled>, String> {
         self.modules += 1;
         if self.modules.is_multiple_of(MODULES) {
@@ -187,7 +192,9 @@ fn ended(trap: Trap) -> Result<Ended, String> {
         Trap::IntegerDivideByZero => Kind::DivideByZero,
         Trap::IntegerOverflow => Kind::Overflow,
         Trap::InvalidConversionToInteger => Kind::Conversion,
-        Trap::StackExhausted => return Ok(Ended::Exhausted),
+        Trap::UncaughtException => Kind::Exception,
+        Trap::NullException => Kind::NullException,
+        Trap::StackExhausted | Trap::TooManyExceptions => return Ok(Ended::Exhausted),
         other => return Err(format!("a trap that nothing compares with: {other}")),
     }))
 }
@@ -201,6 +208,7 @@ fn to_value(value: &Observed) -> Value {
         Observed::V128(bits) => Value::V128(bits),
         Observed::FuncRef { .. } => Value::FuncRef(None),
         Observed::ExternRef(number) => Value::ExternRef(number),
+        Observed::ExnRef { .. } => Value::ExnRef(None),
     }
 }
 
@@ -213,6 +221,9 @@ fn from_value(value: &Value) -> Observed {
         Value::V128(bits) => Observed::V128(bits),
         Value::FuncRef(func) => Observed::FuncRef { null: func.is_none() },
         Value::ExternRef(number) => Observed::ExternRef(number),
+        Value::ExnRef(exception) => Observed::ExnRef {
+            null: exception.is_none(),
+        },
         other => unreachable!("the generators make no {}", other.ty()),
     }
 }

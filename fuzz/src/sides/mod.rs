@@ -8,8 +8,9 @@ pub use wasmi::Wasmi;
 
 use std::hash::Hasher;
 
-/// A value as far as engines can agree on it: numbers by their bits, functions by whether they are null.
-#[derive(Debug, Clone, Copy)]
+/// A value as far as engines can agree on it: numbers by their bits, references to functions and exceptions by whether they
+/// are null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Observed {
     /// A 32-bit integer.
     I32(u32),
@@ -28,24 +29,20 @@ pub enum Observed {
     },
     /// A number of the embedder's.
     ExternRef(Option<u32>),
+    /// A reference to an exception.
+    ExnRef {
+        /// Whether it refers to none.
+        null: bool,
+    },
 }
 
-impl PartialEq for Observed {
-    /// Bit by bit, but all NaNs are equal: the standard leaves their bits open.
-    fn eq(&self, other: &Self) -> bool {
-        match (*self, *other) {
-            (Self::I32(a), Self::I32(b)) => a == b,
-            (Self::I64(a), Self::I64(b)) => a == b,
-            (Self::F32(a), Self::F32(b)) => {
-                a == b || (f32::from_bits(a).is_nan() && f32::from_bits(b).is_nan())
-            }
-            (Self::F64(a), Self::F64(b)) => {
-                a == b || (f64::from_bits(a).is_nan() && f64::from_bits(b).is_nan())
-            }
-            (Self::V128(a), Self::V128(b)) => a == b,
-            (Self::FuncRef { null: a }, Self::FuncRef { null: b }) => a == b,
-            (Self::ExternRef(a), Self::ExternRef(b)) => a == b,
-            _ => false,
+impl Observed {
+    /// The same with all NaNs made one: the standard leaves their bits open.
+    fn with_one_nan(self) -> Self {
+        match self {
+            Self::F32(bits) if f32::from_bits(bits).is_nan() => Self::F32(f32::NAN.to_bits()),
+            Self::F64(bits) if f64::from_bits(bits).is_nan() => Self::F64(f64::NAN.to_bits()),
+            other => other,
         }
     }
 }
@@ -57,8 +54,20 @@ pub enum Ended {
     Returned(Vec<Observed>),
     /// With a trap.
     Trapped(Kind),
-    /// The call stack was exhausted: not comparable.
+    /// The call stack was exhausted, or what is kept of exceptions: not comparable.
     Exhausted,
+}
+
+impl Ended {
+    /// The same with all NaNs made one.
+    pub fn with_one_nan(self) -> Self {
+        match self {
+            Self::Returned(results) => {
+                Self::Returned(results.into_iter().map(Observed::with_one_nan).collect())
+            }
+            other => other,
+        }
+    }
 }
 
 /// Why it trapped, as finely as all engines tell. Calls through an element outside the table and table accesses outside it
@@ -73,6 +82,8 @@ pub enum Kind {
     DivideByZero,
     Overflow,
     Conversion,
+    Exception,
+    NullException,
 }
 
 /// An export's state.
@@ -87,6 +98,14 @@ pub enum Snapshot {
 }
 
 impl Snapshot {
+    /// The same with all NaNs made one.
+    pub fn with_one_nan(self) -> Self {
+        match self {
+            Self::Global(value) => Self::Global(value.with_one_nan()),
+            other => other,
+        }
+    }
+
     fn memory(bytes: &[u8]) -> Self {
         let hash = |part: &[u8]| {
             let mut hasher = std::hash::DefaultHasher::new();
@@ -99,10 +118,22 @@ impl Snapshot {
     }
 }
 
+/// What a module may use that not every engine has, or gives the same meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uses {
+    /// Exceptions.
+    pub exceptions: bool,
+    /// Relaxed vectors.
+    pub relaxed: bool,
+}
+
 /// An engine. The errors here and below are failures of the comparison itself.
 pub trait Side {
     /// How it is called in reports.
     fn name(&self) -> &'static str;
+
+    /// Whether it has what a module may use.
+    fn takes(&self, uses: Uses) -> bool;
 
     /// Compiles a module.
     ///

@@ -1,6 +1,6 @@
 //! wasmi: an interpreter with a translator and register code of its own.
 
-use super::{Compiled, Ended, Kind, Live, Observed, Side, Snapshot, sorted};
+use super::{Compiled, Ended, Kind, Live, Observed, Side, Snapshot, Uses, sorted};
 
 const CALL_DEPTH: usize = 20_000;
 const STACK_BYTES: usize = 64 << 20;
@@ -36,6 +36,11 @@ fn engine() -> wasmi::Engine {
 impl Side for Wasmi {
     fn name(&self) -> &'static str {
         "wasmi"
+    }
+
+    /// It has no exceptions, and is free to differ in what is relaxed.
+    fn takes(&self, uses: Uses) -> bool {
+        !uses.exceptions && !uses.relaxed
     }
 
     fn compile(&mut self, wasm: &[u8], _seed: u64) -> Result<Box<dyn Compiled>, String> {
@@ -85,6 +90,7 @@ impl WasmiInstance {
             Observed::ExternRef(Some(number)) => {
                 Val::ExternRef(Ref::Val(ExternRef::new(&mut self.store, number)))
             }
+            Observed::ExnRef { .. } => unreachable!("it takes no module with exceptions"),
         }
     }
 

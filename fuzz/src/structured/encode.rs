@@ -1,13 +1,13 @@
 //! From a program's tree to the bytes of a module.
 
 use super::operators::Ty;
-use super::tree::{Arm, Expr, Func, Label, Loop, Many, Place, Program, Shape, Stmt};
+use super::tree::{Arm, Expr, Func, Label, Loop, Many, Place, Program, Shape, Stmt, Try};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, DataSection, ElementSection, Elements, ExportKind, ExportSection,
     Function, FunctionSection, GlobalSection, GlobalType, Instruction, MemArg, MemorySection, MemoryType,
-    Module, RefType, TableSection, TableType, TypeSection,
+    Module, RefType, TableSection, TableType, TagKind, TagSection, TagType, TypeSection, ValType,
 };
 
 /// Pages that a memory starts with and may grow to.
@@ -19,17 +19,29 @@ type Signature = (Vec<Ty>, Vec<Ty>);
 #[derive(Default)]
 struct Types {
     section: TypeSection,
-    numbers: HashMap<Vec<u8>, u32>,
+    numbers: HashMap<(Vec<ValType>, Vec<ValType>), u32>,
 }
 
 impl Types {
     fn number(&mut self, (params, results): &Signature) -> u32 {
-        let key = params.iter().map(|&ty| ty as u8).chain([0xff]);
-        let key = key.chain(results.iter().map(|&ty| ty as u8)).collect();
+        let encoded = |types: &[Ty]| types.iter().map(|ty| ty.encoded()).collect();
+        self.func(encoded(params), encoded(results))
+    }
+
+    /// That of a block which takes nothing.
+    fn block(&mut self, results: Vec<ValType>) -> BlockType {
+        match results[..] {
+            [] => BlockType::Empty,
+            [result] => BlockType::Result(result),
+            _ => BlockType::FunctionType(self.func(Vec::new(), results)),
+        }
+    }
+
+    fn func(&mut self, params: Vec<ValType>, results: Vec<ValType>) -> u32 {
         let next = self.numbers.len() as u32;
+        let key = (params.clone(), results.clone());
         *self.numbers.entry(key).or_insert_with(|| {
-            let encoded = |types: &[Ty]| types.iter().map(|ty| ty.encoded()).collect::<Vec<_>>();
-            self.section.ty().function(encoded(params), encoded(results));
+            self.section.ty().function(params, results);
             next
         })
     }
@@ -55,16 +67,13 @@ pub(crate) fn encode(program: &Program) -> Vec<u8> {
         maximum: Some(count + 1),
         shared: false,
     });
-    let mut memories = MemorySection::new();
-    for index in 0..program.memories {
-        memories.memory(MemoryType {
-            minimum: PAGES.0,
-            maximum: Some(PAGES.1),
-            memory64: false,
-            shared: false,
-            page_size_log2: None,
+    let memories = memories(program, &mut exports);
+    let mut tags = TagSection::new();
+    for payload in &program.tags {
+        tags.tag(TagType {
+            kind: TagKind::Exception,
+            func_type_idx: types.number(&(payload.clone(), Vec::new())),
         });
-        exports.export(&format!("m{index}"), ExportKind::Memory, index);
     }
     let mut globals = GlobalSection::new();
     for (index, &(ty, bits)) in program.globals.iter().enumerate() {
@@ -86,23 +95,51 @@ pub(crate) fn encode(program: &Program) -> Vec<u8> {
         &ConstExpr::i32_const(0),
         Elements::Functions(Cow::Borrowed(&all)),
     );
-    let mut data = DataSection::new();
-    for index in 0..program.memories {
-        data.active(index, &ConstExpr::i32_const(0), program.data.iter().copied());
-    }
     let mut module = Module::new();
     module
         .section(&types.section)
         .section(&functions)
         .section(&tables)
         .section(&memories);
+    if !program.tags.is_empty() {
+        module.section(&tags);
+    }
     module
         .section(&globals)
         .section(&exports)
         .section(&elements)
         .section(&codes)
-        .section(&data);
+        .section(&data(program));
     module.finish()
+}
+
+fn memories(program: &Program, exports: &mut ExportSection) -> MemorySection {
+    let mut memories = MemorySection::new();
+    for (index, &memory64) in program.memories.iter().enumerate() {
+        memories.memory(MemoryType {
+            minimum: PAGES.0,
+            maximum: Some(PAGES.1),
+            memory64,
+            shared: false,
+            page_size_log2: None,
+        });
+        exports.export(&format!("m{index}"), ExportKind::Memory, index as u32);
+    }
+    memories
+}
+
+/// The same bytes at the beginning of each memory.
+fn data(program: &Program) -> DataSection {
+    let mut data = DataSection::new();
+    for (index, &wide) in program.memories.iter().enumerate() {
+        let offset = if wide {
+            ConstExpr::i64_const(0)
+        } else {
+            ConstExpr::i32_const(0)
+        };
+        data.active(index as u32, &offset, program.data.iter().copied());
+    }
+    data
 }
 
 fn constant(ty: Ty, bits: u128) -> Instruction<'static> {
@@ -115,6 +152,9 @@ fn constant(ty: Ty, bits: u128) -> Instruction<'static> {
     }
 }
 
+/// The scratch local that keeps a caught exception; there is one only where there are tags.
+const CAUGHT: u32 = 3;
+
 /// One function on its way.
 struct Encoder<'p> {
     program: &'p Program,
@@ -122,14 +162,16 @@ struct Encoder<'p> {
     code: Function,
     /// Constructs that are open, with their labels where they have one.
     labels: Vec<Option<Label>>,
-    /// The first of the locals that NaNs are made one in.
+    /// The first of the locals that the program does not know of: those in which NaNs are made one, and [`CAUGHT`].
     scratch: u32,
 }
 
 impl<'p> Encoder<'p> {
     fn function(program: &'p Program, func: &Func, types: &'p mut Types) -> Function {
         let declared = func.locals[func.params.len()..].iter().map(|ty| ty.encoded());
-        let scratch = [Ty::F32, Ty::F64, Ty::V128].map(Ty::encoded);
+        let floats = [Ty::F32, Ty::F64, Ty::V128].map(Ty::encoded);
+        let caught = (!program.tags.is_empty()).then_some(ValType::EXNREF);
+        let scratch = floats.into_iter().chain(caught);
         let mut encoder = Encoder {
             program,
             types,
@@ -229,17 +271,14 @@ impl<'p> Encoder<'p> {
             Expr::CallIndirect(_, func, arguments, index) => {
                 self.exprs(arguments);
                 self.expr(index);
-                let callee = &self.program.funcs[*func as usize];
-                let type_index = self
-                    .types
-                    .number(&(callee.params.clone(), callee.results.clone()));
+                let type_index = self.type_of(*func);
                 self.put(&Instruction::CallIndirect {
                     type_index,
                     table_index: 0,
                 });
             }
-            Expr::MemorySize(memory) => self.put(&Instruction::MemorySize(*memory)),
-            Expr::MemoryGrow(memory, pages) => {
+            Expr::MemorySize(_, memory) => self.put(&Instruction::MemorySize(*memory)),
+            Expr::MemoryGrow(_, memory, pages) => {
                 self.expr(pages);
                 self.put(&Instruction::MemoryGrow(*memory));
             }
@@ -307,14 +346,16 @@ impl<'p> Encoder<'p> {
                 self.exprs(&**operands);
                 self.put(&Instruction::MemoryFill(*mem));
             }
-            Stmt::Copy(mem, operands) => {
+            Stmt::Copy([dst_mem, src_mem], operands) => {
                 self.exprs(&**operands);
                 self.put(&Instruction::MemoryCopy {
-                    src_mem: *mem,
-                    dst_mem: *mem,
+                    src_mem: *src_mem,
+                    dst_mem: *dst_mem,
                 });
             }
-            Stmt::If(..) | Stmt::Block(..) | Stmt::Loop(_) | Stmt::Many(_) => self.construct(stmt),
+            Stmt::If(..) | Stmt::Block(..) | Stmt::Loop(_) | Stmt::Many(_) | Stmt::Try(_) => {
+                self.construct(stmt);
+            }
             _ => self.branch(stmt),
         }
     }
@@ -338,47 +379,125 @@ impl<'p> Encoder<'p> {
             }
             Stmt::Loop(turn) => self.turns(turn),
             Stmt::Many(many) => self.many(many),
+            Stmt::Try(attempt) => self.attempt(attempt),
             _ => unreachable!("the constructs are those above"),
         }
     }
 
-    /// Branches; one whose target is gone only evaluates its operands.
+    /// Branches, and other ways to leave; a branch whose target is gone only evaluates its operands.
     fn branch(&mut self, stmt: &Stmt) {
         match stmt {
-            Stmt::Br(label) => {
+            Stmt::Br(label, values) => {
                 if let Some(depth) = self.depth(*label) {
+                    self.exprs(values);
                     self.put(&Instruction::Br(depth));
                 }
             }
-            Stmt::BrIf(label, condition) => {
+            Stmt::BrIf(label, values, condition) => {
+                self.exprs(values);
                 self.expr(condition);
                 let depth = self.depth(*label);
                 self.put(&depth.map_or(Instruction::Drop, Instruction::BrIf));
+                self.drop_all(values);
             }
-            Stmt::BrValue(label, operands) => {
-                self.exprs(operands);
-                let depth = self.depth(*label);
-                self.put(&depth.map_or(Instruction::Drop, Instruction::BrIf));
-                self.put(&Instruction::Drop);
-            }
-            Stmt::BrTable(labels, index) => {
+            Stmt::BrTable(labels, values, index) => {
+                self.exprs(values);
                 self.expr(index);
                 let mut depths: Vec<u32> = labels.iter().filter_map(|&label| self.depth(label)).collect();
                 match depths.pop() {
                     Some(last) => self.put(&Instruction::BrTable(depths.into(), last)),
-                    None => self.put(&Instruction::Drop),
+                    None => {
+                        self.put(&Instruction::Drop);
+                        self.drop_all(values);
+                    }
                 }
             }
             Stmt::Return(values) => {
                 self.exprs(values);
                 self.put(&Instruction::Return);
             }
-            Stmt::ReturnCall(func, arguments) => {
+            Stmt::ReturnCall(func, arguments, None) => {
                 self.exprs(arguments);
                 self.put(&Instruction::ReturnCall(*func));
             }
+            Stmt::ReturnCall(func, arguments, Some(index)) => {
+                self.exprs(arguments);
+                self.expr(index);
+                let type_index = self.type_of(*func);
+                self.put(&Instruction::ReturnCallIndirect {
+                    type_index,
+                    table_index: 0,
+                });
+            }
+            Stmt::Throw(tag, values) => {
+                self.exprs(values);
+                self.put(&Instruction::Throw(*tag));
+            }
+            Stmt::ThrowRef => {
+                self.put(&Instruction::LocalGet(self.scratch + CAUGHT));
+                self.put(&Instruction::ThrowRef);
+            }
             _ => self.put(&Instruction::Unreachable),
         }
+    }
+
+    fn drop_all(&mut self, values: &[Expr]) {
+        for _ in values {
+            self.put(&Instruction::Drop);
+        }
+    }
+
+    fn type_of(&mut self, func: u32) -> u32 {
+        let callee = &self.program.funcs[func as usize];
+        self.types
+            .number(&(callee.params.clone(), callee.results.clone()))
+    }
+
+    /// A block for each clause around the statements, in which the clause's exception arrives, and one around all.
+    ///
+    /// ```text
+    /// block  block (result ..)  block (result ..)  try_table (catch .. 0) (catch .. 1)  ...  end  br 2
+    ///   end  first handler  br 1  end  second handler  end
+    /// ```
+    fn attempt(&mut self, attempt: &Try) {
+        self.open(&Instruction::Block(BlockType::Empty), None);
+        for catch in attempt.catches.iter().rev() {
+            let payload = catch.tag.map_or(&[][..], |tag| &self.program.tags[tag as usize]);
+            let mut results: Vec<ValType> = payload.iter().map(|ty| ty.encoded()).collect();
+            results.extend(catch.reference.then_some(ValType::EXNREF));
+            let ty = self.types.block(results);
+            self.open(&Instruction::Block(ty), None);
+        }
+        let clauses = attempt.catches.iter().zip(0..).map(|(catch, label)| {
+            use wasm_encoder::Catch as Clause;
+            match (catch.tag, catch.reference) {
+                (Some(tag), false) => Clause::One { tag, label },
+                (Some(tag), true) => Clause::OneRef { tag, label },
+                (None, false) => Clause::All { label },
+                (None, true) => Clause::AllRef { label },
+            }
+        });
+        let clauses = clauses.collect();
+        self.open(
+            &Instruction::TryTable(BlockType::Empty, clauses),
+            Some(attempt.label),
+        );
+        self.stmts(&attempt.body);
+        self.close();
+        for (catch, outside) in attempt
+            .catches
+            .iter()
+            .zip((0..attempt.catches.len() as u32).rev())
+        {
+            self.put(&Instruction::Br(outside + 1));
+            self.close();
+            if catch.reference {
+                self.put(&Instruction::LocalSet(self.scratch + CAUGHT));
+            }
+            self.set_all(&catch.into);
+            self.stmts(&catch.handler);
+        }
+        self.close();
     }
 
     /// Takes one off a counter, which stays on the stack.
@@ -422,10 +541,10 @@ impl<'p> Encoder<'p> {
         let number = self.types.number(&(many.types.clone(), many.types.clone()));
         let ty = BlockType::FunctionType(number);
         match &many.shape {
-            Shape::Block => self.open(&Instruction::Block(ty), None),
+            Shape::Block => self.open(&Instruction::Block(ty), Some(many.label)),
             Shape::If(condition) => {
                 self.expr(condition);
-                self.open(&Instruction::If(ty), None);
+                self.open(&Instruction::If(ty), Some(many.label));
             }
             Shape::Loop(..) => self.open(&Instruction::Loop(ty), None),
         }

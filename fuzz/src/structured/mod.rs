@@ -18,7 +18,9 @@ mod operators;
 mod reduce;
 mod tree;
 
+use crate::Case;
 use crate::random::Random;
+use crate::sides::Uses;
 pub use generate::Features;
 use tree::Program;
 
@@ -33,17 +35,26 @@ impl Structured {
         Self(generate::program(&mut Random::new(seed), features))
     }
 
-    /// Its module.
+    /// Its module. Where NaNs would show as bits they are made one, but not where a function returns them.
     #[must_use]
-    pub fn wasm(&self) -> Vec<u8> {
-        encode::encode(&self.0)
+    pub fn case(&self) -> Case {
+        case(&self.0)
     }
 
     /// A smaller program of which `fails` holds as it does of this one.
     #[must_use]
-    pub fn reduced(&self, mut fails: impl FnMut(&[u8]) -> bool) -> Self {
-        Self(reduce::reduce(self.0.clone(), |program| {
-            fails(&encode::encode(program))
-        }))
+    pub fn reduced(&self, mut fails: impl FnMut(&Case) -> bool) -> Self {
+        Self(reduce::reduce(self.0.clone(), |program| fails(&case(program))))
+    }
+}
+
+fn case(program: &Program) -> Case {
+    Case {
+        wasm: encode::encode(program),
+        uses: Uses {
+            exceptions: !program.tags.is_empty(),
+            relaxed: program.relaxed,
+        },
+        exact_nans: false,
     }
 }

@@ -99,6 +99,21 @@ pub(crate) static OPERATORS: LazyLock<Vec<Operator>> = LazyLock::new(|| {
     all
 });
 
+/// Relaxed operators: ours are the deterministic profile's, another engine's need not be.
+pub(crate) static RELAXED: LazyLock<Vec<Operator>> = LazyLock::new(|| {
+    operators! {
+        Plain (V128) -> V128: I32x4RelaxedTruncF32x4S I32x4RelaxedTruncF32x4U I32x4RelaxedTruncF64x2SZero
+            I32x4RelaxedTruncF64x2UZero;
+        Plain (V128 V128) -> V128: I8x16RelaxedSwizzle I16x8RelaxedQ15mulrS I16x8RelaxedDotI8x16I7x16S;
+        Plain (V128 V128 V128) -> V128: I8x16RelaxedLaneselect I16x8RelaxedLaneselect I32x4RelaxedLaneselect
+            I64x2RelaxedLaneselect I32x4RelaxedDotI8x16I7x16AddS;
+        Floats32 (V128 V128) -> V128: F32x4RelaxedMin F32x4RelaxedMax;
+        Floats64 (V128 V128) -> V128: F64x2RelaxedMin F64x2RelaxedMax;
+        Floats32 (V128 V128 V128) -> V128: F32x4RelaxedMadd F32x4RelaxedNmadd;
+        Floats64 (V128 V128 V128) -> V128: F64x2RelaxedMadd F64x2RelaxedNmadd;
+    }
+});
+
 fn scalars() -> Vec<Operator> {
     operators! {
         Plain (I32) -> I32: I32Eqz I32Clz I32Ctz I32Popcnt I32Extend8S I32Extend16S;

@@ -69,6 +69,14 @@ impl Cutter {
                 stmts.remove(index);
                 return;
             }
+            if let Stmt::Try(attempt) = &mut stmts[index] {
+                for catch in 0..attempt.catches.len() {
+                    if self.now() {
+                        attempt.catches.remove(catch);
+                        return;
+                    }
+                }
+            }
             let inside = stmts[index].bodies().iter().any(|body| !body.is_empty());
             if inside && self.now() {
                 let bodies: Vec<Stmt> = stmts[index]

@@ -36,8 +36,9 @@ pub(crate) enum Expr {
     Call(Ty, u32, Vec<Expr>),
     /// The same through the table; the last expression is the index, the number that of a function of the type.
     CallIndirect(Ty, u32, Vec<Expr>, Box<Expr>),
-    MemorySize(u32),
-    MemoryGrow(u32, Box<Expr>),
+    /// The type of the memory's addresses, and the memory.
+    MemorySize(Ty, u32),
+    MemoryGrow(Ty, u32, Box<Expr>),
 }
 
 /// Statements with a value behind them.
@@ -58,19 +59,24 @@ pub(crate) enum Stmt {
     If(Expr, Vec<Stmt>, Vec<Stmt>),
     Block(Label, Vec<Stmt>),
     Loop(Loop),
-    Br(Label),
-    BrIf(Label, Expr),
-    /// Leaves a block expression with a value if the second expression says so.
-    BrValue(Label, [Expr; 2]),
-    BrTable(Vec<Label>, Expr),
+    /// Branches carry the values that their labels take.
+    Br(Label, Vec<Expr>),
+    BrIf(Label, Vec<Expr>, Expr),
+    /// All labels take the same.
+    BrTable(Vec<Label>, Vec<Expr>, Expr),
     Return(Vec<Expr>),
-    /// As `Return`, by a call of a function with the same results.
-    ReturnCall(u32, Vec<Expr>),
+    /// As `Return`, by a call of a function with the same results: by its number, or through the table at an index.
+    ReturnCall(u32, Vec<Expr>, Option<Expr>),
+    Throw(u32, Vec<Expr>),
+    /// Throws what the function has last caught by reference.
+    ThrowRef,
+    Try(Box<Try>),
     Many(Box<Many>),
     /// The results go to these locals.
     Call(u32, Vec<Expr>, Vec<u32>),
     Fill(u32, Box<[Expr; 3]>),
-    Copy(u32, Box<[Expr; 3]>),
+    /// Into the first memory from the second.
+    Copy([u32; 2], Box<[Expr; 3]>),
     Unreachable,
 }
 
@@ -89,6 +95,8 @@ pub(crate) struct Loop {
 #[derive(Debug, Clone)]
 pub(crate) struct Many {
     pub(crate) shape: Shape,
+    /// That of its end; the label of a loop is its own affair.
+    pub(crate) label: Label,
     pub(crate) types: Vec<Ty>,
     pub(crate) inputs: Vec<Expr>,
     pub(crate) into: Vec<u32>,
@@ -97,6 +105,27 @@ pub(crate) struct Many {
     /// Ends the construct early, carrying the outputs.
     pub(crate) leave: Option<Expr>,
     pub(crate) results: Vec<u32>,
+}
+
+/// Statements whose exceptions are caught.
+#[derive(Debug, Clone)]
+pub(crate) struct Try {
+    pub(crate) label: Label,
+    pub(crate) body: Vec<Stmt>,
+    /// The first that fits catches.
+    pub(crate) catches: Vec<Catch>,
+}
+
+/// A clause with its handler.
+#[derive(Debug, Clone)]
+pub(crate) struct Catch {
+    /// What it catches; `None` is everything.
+    pub(crate) tag: Option<u32>,
+    /// Whether the exception itself is kept, for `ThrowRef`.
+    pub(crate) reference: bool,
+    /// Where what the exception carries goes.
+    pub(crate) into: Vec<u32>,
+    pub(crate) handler: Vec<Stmt>,
 }
 
 /// What kind of construct.
@@ -124,7 +153,12 @@ pub(crate) struct Func {
 pub(crate) struct Program {
     pub(crate) funcs: Vec<Func>,
     pub(crate) globals: Vec<(Ty, u128)>,
-    pub(crate) memories: u32,
+    /// Whether each is addressed in 64 bits.
+    pub(crate) memories: Vec<bool>,
+    /// What the exceptions of each tag carry.
+    pub(crate) tags: Vec<Vec<Ty>>,
+    /// Whether it may use relaxed vectors.
+    pub(crate) relaxed: bool,
     pub(crate) data: Vec<u8>,
 }
 
@@ -141,22 +175,23 @@ impl Expr {
             | Self::If(ty, ..)
             | Self::Block(ty, ..)
             | Self::Call(ty, ..)
-            | Self::CallIndirect(ty, ..) => *ty,
+            | Self::CallIndirect(ty, ..)
+            | Self::MemorySize(ty, _)
+            | Self::MemoryGrow(ty, ..) => *ty,
             Self::Op(op, _) => op.result,
             Self::Load(access, ..) => access.ty,
             Self::Shuffle(..) | Self::LoadLane(..) => Ty::V128,
-            Self::MemorySize(_) | Self::MemoryGrow(..) => Ty::I32,
         }
     }
 
     /// The expressions directly inside.
     pub(crate) fn children(&mut self) -> Vec<&mut Expr> {
         match self {
-            Self::Const(..) | Self::Get(..) | Self::Global(..) | Self::MemorySize(_) => Vec::new(),
+            Self::Const(..) | Self::Get(..) | Self::Global(..) | Self::MemorySize(..) => Vec::new(),
             Self::Tee(_, _, inner)
             | Self::Load(_, _, inner)
             | Self::Canon(_, _, inner)
-            | Self::MemoryGrow(_, inner) => vec![inner],
+            | Self::MemoryGrow(_, _, inner) => vec![inner],
             Self::Op(_, inner) | Self::Call(_, _, inner) => inner.iter_mut().collect(),
             Self::Shuffle(_, inner) | Self::LoadLane(_, _, _, inner) => inner.iter_mut().collect(),
             Self::Select(_, inner) => inner.iter_mut().collect(),
@@ -184,18 +219,17 @@ impl Stmt {
     /// The expressions directly inside.
     pub(crate) fn children(&mut self) -> Vec<&mut Expr> {
         match self {
-            Self::Set(_, inner)
-            | Self::GlobalSet(_, inner)
-            | Self::Drop(inner)
-            | Self::If(inner, ..)
-            | Self::BrIf(_, inner)
-            | Self::BrTable(_, inner) => vec![inner],
-            Self::Store(_, _, inner) | Self::StoreLane(_, _, _, inner) | Self::BrValue(_, inner) => {
+            Self::Set(_, inner) | Self::GlobalSet(_, inner) | Self::Drop(inner) | Self::If(inner, ..) => {
+                vec![inner]
+            }
+            Self::BrIf(_, values, last) | Self::BrTable(_, values, last) => {
+                values.iter_mut().chain([last]).collect()
+            }
+            Self::Store(_, _, inner) | Self::StoreLane(_, _, _, inner) => inner.iter_mut().collect(),
+            Self::Return(inner) | Self::Br(_, inner) | Self::Call(_, inner, _) | Self::Throw(_, inner) => {
                 inner.iter_mut().collect()
             }
-            Self::Return(inner) | Self::Call(_, inner, _) | Self::ReturnCall(_, inner) => {
-                inner.iter_mut().collect()
-            }
+            Self::ReturnCall(_, inner, index) => inner.iter_mut().chain(index).collect(),
             Self::Fill(_, inner) | Self::Copy(_, inner) => inner.iter_mut().collect(),
             Self::Many(many) => {
                 let many = &mut **many;
@@ -207,7 +241,7 @@ impl Stmt {
                 all.extend(&mut many.leave);
                 all
             }
-            Self::Block(..) | Self::Loop(_) | Self::Br(_) | Self::Unreachable => Vec::new(),
+            Self::Block(..) | Self::Loop(_) | Self::Try(_) | Self::ThrowRef | Self::Unreachable => Vec::new(),
         }
     }
 
@@ -218,6 +252,11 @@ impl Stmt {
             Self::Block(_, body) => vec![body],
             Self::Loop(turn) => vec![&mut turn.body],
             Self::Many(many) => vec![&mut many.body],
+            Self::Try(attempt) => {
+                let attempt = &mut **attempt;
+                let handlers = attempt.catches.iter_mut().map(|catch| &mut catch.handler);
+                [&mut attempt.body].into_iter().chain(handlers).collect()
+            }
             _ => Vec::new(),
         }
     }
