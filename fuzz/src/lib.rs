@@ -13,6 +13,7 @@
 )]
 
 mod compare;
+pub mod hostile;
 mod random;
 mod sides;
 mod smith;
