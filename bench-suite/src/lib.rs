@@ -1,8 +1,8 @@
 //! What the benchmarks measure: guests that are ready to run.
 //!
-//! Two kinds share this crate. `benches/engine.rs` counts instructions against the expectations in the tree; the programs
-//! `kernels` and `compile` measure time against other engines, by [`kernel`], [`lineup`], [`contender`], [`peer`], [`timing`]. See
-//! `bench-suite/README.md`.
+//! Three kinds share this crate. `benches/engine.rs` counts instructions against the expectations in the tree; the programs
+//! `kernels` and `compile` measure time against other engines, by [`kernel`], [`lineup`], [`contender`], [`peer`], [`timing`];
+//! the program `luge-load` measures the server as its clients see it, by [`load`]. See `bench-suite/README.md`.
 //!
 //! `benches/engine.rs` counts instructions by callgrind and nothing else, so that everything that is not to be measured
 //! (reading a module, linking it, making a store) happens here, before the count begins. Each guest's result is checked
@@ -13,6 +13,7 @@
 pub mod contender;
 pub mod kernel;
 pub mod lineup;
+pub mod load;
 pub mod peer;
 pub mod timing;
 

@@ -1,0 +1,281 @@
+//! What a worker writes down of a class: counts, and latencies in histograms of fixed size.
+//!
+//! Every request that was scheduled ends in exactly one place:
+//!
+//! ```text
+//!   scheduled ─┬─ shed                     no connection was free and no more are allowed
+//!              ├─ answered ─┬─ good        in `latency`
+//!              │            └─ rejected    any other status: in `rejected`, because a fast 503 is no fast answer
+//!              └─ failed, by ErrorKind     timeouts and unfinished ones are in `latency` with the time waited
+//! ```
+//! The last line keeps a server that never answers some requests from looking fast: their true latency is longer than
+//! what is recorded, never shorter.
+
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+/// Histograms tell latencies apart to three digits from 512 ns up, and hold up to two hours; about 200 KiB each.
+const LOWEST_NS: u64 = 1_000;
+const HIGHEST_NS: u64 = 2 * 3600 * 1_000_000_000;
+const DIGITS: u8 = 3;
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ErrorKind {
+    /// The connection was refused or could not be made.
+    Connect,
+    /// The connection ended before the answer began.
+    Reset,
+    /// No complete answer within the class's timeout.
+    Timeout,
+    /// What came is no HTTP answer, or only a part of one.
+    BadAnswer,
+    /// The generator had no file descriptor, port or memory left: not the server's fault.
+    Local,
+    /// In flight when the time for the last answers was over.
+    Unfinished,
+}
+
+impl ErrorKind {
+    /// All kinds.
+    pub const ALL: [ErrorKind; 6] = [
+        Self::Connect,
+        Self::Reset,
+        Self::Timeout,
+        Self::BadAnswer,
+        Self::Local,
+        Self::Unfinished,
+    ];
+
+    /// Its name in tables and in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "connect",
+            Self::Reset => "reset",
+            Self::Timeout => "timeout",
+            Self::BadAnswer => "bad_answer",
+            Self::Local => "local",
+            Self::Unfinished => "unfinished",
+        }
+    }
+}
+
+/// Latencies of good answers and of requests that were given up, in nanoseconds.
+#[derive(Debug, Clone)]
+pub struct Latency {
+    /// From the intended start: what a user waits.
+    pub intended: Histogram<u64>,
+    /// From the first byte sent: what tools with a closed loop show.
+    pub sent: Histogram<u64>,
+}
+
+/// What became of the requests of a class. Those of the warm-up are not in it.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// Good answers and requests given up.
+    pub latency: Latency,
+    /// Answers with another status, from the intended start.
+    pub rejected: Histogram<u64>,
+    /// The generator's own lateness: from the intended start to the moment when the request was issued.
+    pub lateness: Histogram<u64>,
+    /// Requests whose intended start fell into the measured time.
+    pub scheduled: u64,
+    /// Of these, not sent because too many were in flight.
+    pub shed: u64,
+    /// Good answers.
+    pub good: u64,
+    /// Good answers after the class's deadline.
+    pub late: u64,
+    /// Requests that were sent again, on a new connection, because a reused one had ended without a byte of an answer.
+    pub resent: u64,
+    /// Connections opened during the run.
+    pub connections: u64,
+    /// Bytes of the bodies of answers.
+    pub body_bytes: u64,
+    /// When the last answer was complete, in nanoseconds from the start of the run.
+    pub last_answer_ns: u64,
+    statuses: Vec<u64>,
+    errors: [u64; ErrorKind::ALL.len()],
+}
+
+/// The times of a request, in nanoseconds from the start of the run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    pub(super) intended: u64,
+    /// When its first byte was sent, if it was.
+    pub(super) sent: Option<u64>,
+    pub(super) end: u64,
+}
+
+impl Default for Record {
+    fn default() -> Record {
+        Record {
+            latency: Latency {
+                intended: histogram(),
+                sent: histogram(),
+            },
+            rejected: histogram(),
+            lateness: histogram(),
+            scheduled: 0,
+            shed: 0,
+            good: 0,
+            late: 0,
+            resent: 0,
+            connections: 0,
+            body_bytes: 0,
+            last_answer_ns: 0,
+            // A status has three digits.
+            statuses: vec![0; 1000],
+            errors: [0; ErrorKind::ALL.len()],
+        }
+    }
+}
+
+impl Record {
+    /// Adds what another worker wrote down of the same class, or another class for the total.
+    pub fn add(&mut self, other: &Record) {
+        for (mine, theirs) in [
+            (&mut self.latency.intended, &other.latency.intended),
+            (&mut self.latency.sent, &other.latency.sent),
+            (&mut self.rejected, &other.rejected),
+            (&mut self.lateness, &other.lateness),
+        ] {
+            mine.add(theirs).expect("all have the same bounds");
+        }
+        self.scheduled += other.scheduled;
+        self.shed += other.shed;
+        self.good += other.good;
+        self.late += other.late;
+        self.resent += other.resent;
+        self.connections += other.connections;
+        self.body_bytes += other.body_bytes;
+        self.last_answer_ns = self.last_answer_ns.max(other.last_answer_ns);
+        for (mine, theirs) in self.statuses.iter_mut().zip(&other.statuses) {
+            *mine += theirs;
+        }
+        for (mine, theirs) in self.errors.iter_mut().zip(&other.errors) {
+            *mine += theirs;
+        }
+    }
+
+    pub(super) fn issued(&mut self, lateness_ns: u64) {
+        self.scheduled += 1;
+        self.lateness.saturating_record(lateness_ns);
+    }
+
+    pub(super) fn answered(&mut self, status: u16, is_good: bool, deadline_ns: Option<u64>, times: Times) {
+        self.statuses[usize::from(status).min(999)] += 1;
+        self.last_answer_ns = self.last_answer_ns.max(times.end);
+        if !is_good {
+            self.rejected
+                .saturating_record(times.end.saturating_sub(times.intended));
+            return;
+        }
+        self.good += 1;
+        self.latency(times);
+        if deadline_ns.is_some_and(|deadline| times.end > times.intended.saturating_add(deadline)) {
+            self.late += 1;
+        }
+    }
+
+    pub(super) fn failed(&mut self, kind: ErrorKind, times: Times) {
+        self.errors[kind as usize] += 1;
+        if matches!(kind, ErrorKind::Timeout | ErrorKind::Unfinished) {
+            self.latency(times);
+        }
+    }
+
+    fn latency(&mut self, times: Times) {
+        let intended = times.end.saturating_sub(times.intended);
+        self.latency.intended.saturating_record(intended);
+        if let Some(sent) = times.sent {
+            self.latency
+                .sent
+                .saturating_record(times.end.saturating_sub(sent));
+        }
+    }
+
+    /// Answers of whatever status.
+    #[must_use]
+    pub fn answers(&self) -> u64 {
+        self.statuses.iter().sum()
+    }
+
+    /// The statuses that occurred, and how often.
+    pub fn statuses(&self) -> impl Iterator<Item = (u16, u64)> {
+        (0..)
+            .zip(self.statuses.iter().copied())
+            .filter(|(_, count)| *count > 0)
+    }
+
+    /// How many requests failed in this way.
+    #[must_use]
+    pub fn errors(&self, kind: ErrorKind) -> u64 {
+        self.errors[kind as usize]
+    }
+
+    /// How many requests failed in any way.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.errors.iter().sum()
+    }
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, DIGITS).expect("valid bounds")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn times(intended: u64, sent: u64, end: u64) -> Times {
+        Times {
+            intended: intended * MS,
+            sent: Some(sent * MS),
+            end: end * MS,
+        }
+    }
+
+    #[test]
+    fn every_request_ends_in_one_place() {
+        let mut record = Record::default();
+        for _ in 0..5 {
+            record.issued(0);
+        }
+        record.answered(200, true, Some(50 * MS), times(0, 0, 10));
+        record.answered(200, true, Some(50 * MS), times(0, 40, 60));
+        record.answered(503, false, Some(50 * MS), times(0, 0, 1));
+        record.failed(ErrorKind::Timeout, times(0, 0, 1000));
+        record.shed += 1;
+        assert_eq!(
+            record.scheduled,
+            record.answers() + record.failures() + record.shed
+        );
+        assert_eq!((record.good, record.late), (2, 1));
+        assert_eq!(record.statuses().collect::<Vec<_>>(), [(200, 2), (503, 1)]);
+        // The fast refusal is no latency, the timeout is one.
+        assert_eq!((record.latency.intended.len(), record.rejected.len()), (3, 1));
+        assert!(record.latency.intended.max() >= 1000 * MS);
+        assert!(record.latency.sent.value_at_quantile(0.5) < 21 * MS);
+    }
+
+    #[test]
+    fn records_add_up() {
+        let mut one = Record::default();
+        one.issued(0);
+        one.answered(200, true, None, times(0, 0, 10));
+        let mut other = Record::default();
+        other.issued(MS);
+        other.failed(ErrorKind::Reset, times(0, 0, 5));
+        one.add(&other);
+        assert_eq!((one.scheduled, one.good, one.failures()), (2, 1, 1));
+        assert_eq!(one.errors(ErrorKind::Reset), 1);
+        assert_eq!(one.lateness.len(), 2);
+        assert_eq!(one.last_answer_ns, 10 * MS);
+    }
+}

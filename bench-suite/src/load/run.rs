@@ -1,0 +1,183 @@
+//! Carries a plan out: opens connections, starts the workers together, looks at the server before and after.
+//!
+//! ```text
+//!   main    open connections ─► look at /proc ─► start ── sleep ──► look (end of warm-up) ── join ──► look ─► Report
+//!   worker                                         ├─ warm-up ──────┼─ measured ─────────┼─ drain ─┤
+//! ```
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use super::plan::{Connections, Mode, Plan, PlanError};
+use super::process::{ProcessError, Snapshot};
+use super::record::Record;
+use super::report::{Measured, Report};
+use super::worker::{Outcome, Worker, share};
+
+/// Longest time for a connection that is opened before the start.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// From the moment when everything is ready to the start.
+const LEAD: Duration = Duration::from_millis(2);
+
+/// Descriptors that are no connections.
+const DESCRIPTORS_BESIDE: usize = 64;
+
+/// Why a run did not come about. Failed requests are no such reason: they are in the report.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The plan cannot be carried out.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// Nobody answers at the server's address.
+    #[error("cannot connect to {address}: {source}; does the server run?")]
+    Connect {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The process may not have as many descriptors as the plan's connections need.
+    #[error(
+        "{needed} descriptors are needed and {allowed} allowed: raise `ulimit -n`, or lower `max_in_flight`"
+    )]
+    Descriptors {
+        /// For all connections at a time.
+        needed: usize,
+        /// What the limit can be raised to.
+        allowed: u64,
+    },
+    /// The server's process tells nothing.
+    #[error(transparent)]
+    Process(#[from] ProcessError),
+    /// Something of this machine failed, before the start or in a worker.
+    #[error("the generator failed: {0}")]
+    System(io::Error),
+}
+
+impl From<Errno> for RunError {
+    fn from(error: Errno) -> RunError {
+        RunError::System(error.into())
+    }
+}
+
+/// Carries `plan` out, looking at the costs of process `pid` (the server) where one is given. Blocks until the end.
+///
+/// # Errors
+/// [`RunError`], when no figures came about.
+pub fn run(plan: &Plan, pid: Option<u32>) -> Result<Report, RunError> {
+    plan.check()?;
+    raise_descriptor_limit(plan)?;
+    let opened = open(plan)?;
+    let start = pid.map(Snapshot::read).transpose()?;
+    let base = Instant::now() + LEAD;
+    let (outcomes, before) = thread::scope(|scope| {
+        let mut workers = Vec::new();
+        for (number, opened) in opened.into_iter().enumerate() {
+            let work = move || Worker::new(plan, number, base, opened)?.run();
+            let worker = thread::Builder::new()
+                .name(format!("load-{number}"))
+                .spawn_scoped(scope, work);
+            workers.push(worker.map_err(RunError::System)?);
+        }
+        thread::sleep((base + plan.warmup).saturating_duration_since(Instant::now()));
+        let before = if plan.warmup.is_zero() {
+            start
+        } else {
+            pid.map(Snapshot::read).transpose()?
+        };
+        let mut outcomes = Vec::new();
+        for worker in workers {
+            match worker.join() {
+                Ok(outcome) => outcomes.push(outcome?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok::<_, RunError>((outcomes, before))
+    })?;
+    let server = match (pid, &before) {
+        (Some(pid), Some(before)) => Some(Snapshot::read(pid)?.since(before)?),
+        _ => None,
+    };
+    let wall = base.elapsed();
+    Ok(Report::new(plan, join(plan, outcomes, wall), server))
+}
+
+/// The workers' records, added up by class.
+fn join(plan: &Plan, outcomes: Vec<Outcome>, wall: Duration) -> Measured {
+    let mut measured = Measured {
+        records: plan.classes.iter().map(|_| Record::default()).collect(),
+        stopped_ns: 0,
+        cpu: Duration::ZERO,
+        busiest: Duration::ZERO,
+        wall,
+    };
+    for outcome in outcomes {
+        for (sum, record) in measured.records.iter_mut().zip(&outcome.records) {
+            sum.add(record);
+        }
+        measured.stopped_ns = measured.stopped_ns.max(outcome.stopped_ns);
+        measured.cpu += outcome.cpu;
+        measured.busiest = measured.busiest.max(outcome.cpu);
+    }
+    measured
+}
+
+/// Opens the connections that are to be there at the start; returns them by worker, each with its class.
+fn open(plan: &Plan) -> Result<Vec<Vec<(usize, OwnedFd)>>, RunError> {
+    let address = plan.target.address;
+    let connect_error = |source| RunError::Connect { address, source };
+    let mut opened: Vec<Vec<_>> = (0..plan.threads).map(|_| Vec::new()).collect();
+    for (class, of) in plan.classes.iter().enumerate() {
+        if of.connections == Connections::PerRequest {
+            continue;
+        }
+        let all = if plan.mode == Mode::Open {
+            of.opened
+        } else {
+            plan.connections(of)
+        };
+        for (number, opened) in opened.iter_mut().enumerate() {
+            for _ in 0..share(all as u64, number, plan.threads) {
+                let stream = TcpStream::connect_timeout(&address, OPEN_TIMEOUT).map_err(connect_error)?;
+                stream.set_nodelay(true).map_err(RunError::System)?;
+                stream.set_nonblocking(true).map_err(RunError::System)?;
+                opened.push((class, stream.into()));
+            }
+        }
+    }
+    if opened.iter().all(Vec::is_empty) {
+        // Nothing has shown yet that there is a server.
+        drop(TcpStream::connect_timeout(&address, OPEN_TIMEOUT).map_err(connect_error)?);
+    }
+    Ok(opened)
+}
+
+/// Raises the soft limit on descriptors as far as the plan needs.
+fn raise_descriptor_limit(plan: &Plan) -> Result<(), RunError> {
+    let connections: usize = plan.classes.iter().map(|class| plan.connections(class)).sum();
+    let needed = connections + DESCRIPTORS_BESIDE;
+    let limit = getrlimit(Resource::Nofile);
+    let suffices = |limit: Option<u64>| limit.is_none_or(|limit| limit >= needed as u64);
+    if suffices(limit.current) {
+        return Ok(());
+    }
+    if !suffices(limit.maximum) {
+        return Err(RunError::Descriptors {
+            needed,
+            allowed: limit.maximum.unwrap_or(u64::MAX),
+        });
+    }
+    let raised = Rlimit {
+        current: Some(needed as u64),
+        maximum: limit.maximum,
+    };
+    Ok(setrlimit(Resource::Nofile, raised)?)
+}
