@@ -2,7 +2,7 @@
 //!
 //! The horizontal axis counts nines, so that the tail, which is what matters, gets as much room as the rest: 90 % is at 1,
 //! 99 % at 2, 99.9 % at 3, quantile q at -log10(1 - q). The vertical axis is logarithmic. A strong line shows latency from the
-//! intended start, a thin one of the same colour latency from the send: where the two part, requests waited before
+//! intended start, a dashed one of the same colour latency from the send: where the two part, requests waited before
 //! they were sent.
 
 use hdrhistogram::Histogram;
@@ -79,6 +79,8 @@ fn draw(text: &mut String, classes: &[&ClassReport], title: &str) -> Result<(), 
         .configure_mesh()
         .x_desc("percentile")
         .y_desc("latency")
+        .axis_desc_style(("sans-serif", 18))
+        .label_style(("sans-serif", 16))
         .x_labels(nines.ceil() as usize + 1)
         .x_label_formatter(&|nines| percentile(*nines))
         .y_label_formatter(&|nanoseconds| duration_text(*nanoseconds as u64))
@@ -101,7 +103,8 @@ fn draw(text: &mut String, classes: &[&ClassReport], title: &str) -> Result<(), 
     }
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
+        .position(SeriesLabelPosition::LowerRight)
+        .label_font(("sans-serif", 16))
         .legend_area_size(32)
         .background_style(WHITE.mix(0.85))
         .border_style(RGBColor(205, 205, 205))

@@ -1,13 +1,13 @@
 //! Waiting for connections and for the next start, to the microsecond.
 //!
-//! One `epoll_pwait2` does both: its timeout is in nanoseconds. The kernel may be late by the thread's timer slack (50 us by
-//! default, set to 1 ns here) or by a thousandth of the timeout, whichever is longer; a long wait is therefore cut short by
-//! more than that, and what remains is waited for once more. What is left is the time that a sleeping core needs to wake
-//! up, tens of microseconds on a virtual machine: a poller that *spins* does not sleep through the last stretch.
+//! An epoll's own timeout is no use for that: in milliseconds with `epoll_wait`, and late by the thread's timer slack with
+//! `epoll_pwait2`. The next start is therefore a timer descriptor among the others, which the kernel serves without slack. It
+//! is set only when the moment changes, that is once for each start. What remains is the time that a sleeping core
+//! needs to wake up, tens of microseconds on a virtual machine: a poller that *spins* does not sleep through the
+//! last stretch.
 //!
 //! Connections are registered once, edge-triggered for everything, so that a request costs no `epoll_ctl`.
 
-use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use rustix::buffer::spare_capacity;
@@ -15,25 +15,46 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
 
 /// Most events that one wait returns.
 const EVENTS_MAX: usize = 256;
 
-/// A wait longer than this is split.
-const LONG: Duration = Duration::from_micros(100);
+/// The timer's token; no connection has it.
+const TIMER: u64 = u64::MAX;
+
+const ZERO: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 0,
+};
 
 pub(super) struct Poller {
     epoll: OwnedFd,
+    timer: OwnedFd,
+    /// When the timer goes off, if it has not yet.
+    armed: Option<Instant>,
     events: Vec<Event>,
     spin: Duration,
 }
 
 impl Poller {
-    /// A poller for this thread, whose timer slack it changes.
     pub(super) fn new(spin: Duration) -> Result<Poller, Errno> {
-        rustix::thread::set_current_timer_slack(NonZeroU64::new(1))?;
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags)?;
+        // Edge-triggered: going off again is another edge, nothing has to be read.
+        epoll::add(
+            &epoll,
+            &timer,
+            EventData::new_u64(TIMER),
+            EventFlags::IN | EventFlags::ET,
+        )?;
         Ok(Poller {
-            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            epoll,
+            timer,
+            armed: None,
             events: Vec::with_capacity(EVENTS_MAX),
             spin,
         })
@@ -45,23 +66,54 @@ impl Poller {
         epoll::add(&self.epoll, socket, EventData::new_u64(token), flags)
     }
 
-    /// Waits for an event, but not longer than to `until`. May return earlier without one.
+    /// Waits for an event, but not longer than to `until`. Without an event it never returns earlier.
     pub(super) fn wait(&mut self, until: Instant) -> Result<(), Errno> {
-        self.events.clear();
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let timeout = sleep(left, self.spin);
-            let waited = epoll::wait(
-                &self.epoll,
-                spare_capacity(&mut self.events),
-                Some(&timespec(timeout)),
-            );
-            match waited {
-                Ok(0) if left > timeout => std::hint::spin_loop(),
-                Ok(_) | Err(Errno::INTR) => return Ok(()),
-                Err(error) => return Err(error),
+            let now = Instant::now();
+            // While it spins, and when it is too late to sleep, it only looks.
+            let watch_from = until.checked_sub(self.spin).unwrap_or(until);
+            let sleeps = now < watch_from;
+            if sleeps {
+                self.arm(now, watch_from)?;
             }
+            self.take((!sleeps).then_some(&ZERO))?;
+            if !self.events.is_empty() || Instant::now() >= until {
+                return Ok(());
+            }
+            std::hint::spin_loop();
         }
+    }
+
+    fn arm(&mut self, now: Instant, at: Instant) -> Result<(), Errno> {
+        if self.armed == Some(at) {
+            return Ok(());
+        }
+        let left = at.saturating_duration_since(now);
+        let it_value = Timespec {
+            tv_sec: left.as_secs().cast_signed(),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        let setting = Itimerspec {
+            it_interval: ZERO,
+            it_value,
+        };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &setting)?;
+        self.armed = Some(at);
+        Ok(())
+    }
+
+    fn take(&mut self, timeout: Option<&Timespec>) -> Result<(), Errno> {
+        self.events.clear();
+        match epoll::wait(&self.epoll, spare_capacity(&mut self.events), timeout) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+        let count = self.events.len();
+        self.events.retain(|event| event.data.u64() != TIMER);
+        if self.events.len() < count {
+            self.armed = None;
+        }
+        Ok(())
     }
 
     /// Number of events of the last wait.
@@ -73,19 +125,6 @@ impl Poller {
     pub(super) fn event(&self, i: usize) -> (u64, EventFlags) {
         let Event { flags, data } = self.events[i];
         (data.u64(), flags)
-    }
-}
-
-/// How long to sleep when there is `left` to wait, such that the kernel's slack and the time to spin still fit.
-fn sleep(left: Duration, spin: Duration) -> Duration {
-    let slack = if left > LONG { left / 512 } else { Duration::ZERO };
-    left.saturating_sub(slack.max(spin))
-}
-
-fn timespec(duration: Duration) -> Timespec {
-    Timespec {
-        tv_sec: duration.as_secs().cast_signed(),
-        tv_nsec: i64::from(duration.subsec_nanos()),
     }
 }
 
@@ -124,11 +163,26 @@ mod tests {
     }
 
     #[test]
-    fn sleeps_leave_room_for_slack_and_for_spinning() {
-        let us = Duration::from_micros;
-        assert_eq!(sleep(us(51_200), Duration::ZERO), us(51_100));
-        assert_eq!(sleep(us(80), Duration::ZERO), us(80));
-        assert_eq!(sleep(us(80), us(30)), us(50));
-        assert_eq!(sleep(us(20), us(30)), Duration::ZERO);
+    fn the_timer_serves_any_number_of_waits() {
+        let mut poller = Poller::new(Duration::ZERO).expect("epoll");
+        let (near, mut far) = UnixStream::pair().expect("a pair");
+        poller.add(&near, 7).expect("registered");
+        // The socket can be written to: the first edge. It ends a wait whose timer then goes off unheeded.
+        poller
+            .wait(Instant::now() + Duration::from_millis(1))
+            .expect("a wait");
+        assert_eq!(poller.len(), 1);
+        std::thread::sleep(Duration::from_millis(2));
+        for _ in 0..3 {
+            let until = Instant::now() + Duration::from_millis(3);
+            poller.wait(until).expect("a wait");
+            assert_eq!(poller.len(), 0);
+            assert!(Instant::now() >= until);
+        }
+        far.write_all(b"x").expect("room");
+        poller
+            .wait(Instant::now() + Duration::from_secs(60))
+            .expect("a wait");
+        assert_eq!(poller.event(0).0, 7);
     }
 }
