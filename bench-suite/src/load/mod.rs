@@ -27,6 +27,7 @@ mod answer;
 mod arrivals;
 mod chart;
 mod connection;
+mod lane;
 mod manifest;
 mod plan;
 mod poller;

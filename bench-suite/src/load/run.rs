@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use super::lane::share;
 use super::plan::{Connections, Mode, Plan, PlanError};
 use super::process::{ProcessError, Snapshot};
 use super::record::Record;
 use super::report::{Measured, Report};
-use super::worker::{Outcome, Worker, share};
+use super::worker::{Outcome, Worker};
 
 /// Longest time for a connection that is opened before the start.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(5);

@@ -8,22 +8,18 @@
 //! The loop never waits for a particular answer, so a slow server cannot hold starts up. What can is the worker's own
 //! work; therefore due starts are looked for between any two events, and the lateness of each is recorded.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use rand::rngs::Xoshiro256PlusPlus;
-use rand::{RngExt, SeedableRng};
 use rustix::event::epoll::EventFlags;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 
 use super::answer::{Complete, Progress};
-use super::arrivals::{RouteSampler, Schedule};
 use super::connection::{Connection, Phase, Request, begin_connect, connect_error};
-use super::plan::{Class, Connections, Mode, Path, Plan};
+use super::lane::{Lane, share};
+use super::plan::{Connections, Mode, Plan};
 use super::poller::Poller;
 use super::record::{ErrorKind, Record};
-use super::request::{Digits, Template};
 
 /// Most starts in a row without a look at answers, when the worker is behind.
 const ISSUED_IN_A_ROW: usize = 64;
@@ -36,7 +32,7 @@ const SWEEP_MIN: Duration = Duration::from_millis(1);
 const SWEEP_MAX: Duration = Duration::from_millis(50);
 
 /// No time at all.
-const NEVER: u64 = u64::MAX;
+pub(super) const NEVER: u64 = u64::MAX;
 
 pub(super) struct Worker<'a> {
     plan: &'a Plan,
@@ -57,26 +53,6 @@ pub(super) struct Worker<'a> {
     next_sweep: u64,
     warmup: u64,
     end: u64,
-}
-
-/// A class on this worker.
-struct Lane<'a> {
-    class: &'a Class,
-    template: Template,
-    schedule: Schedule,
-    next: u64,
-    routes: Option<RouteSampler>,
-    idle: VecDeque<u64>,
-    in_flight: usize,
-    limit: usize,
-    /// Requests that are due while `limit` are under way.
-    waiting: VecDeque<Request>,
-    queue: usize,
-    /// Closed loop: connections that have failed and are to be tried again.
-    restarts: usize,
-    deadline: Option<u64>,
-    timeout: u64,
-    record: Record,
 }
 
 /// What a worker hands back.
@@ -137,6 +113,8 @@ impl<'a> Worker<'a> {
     /// Runs to the end of the plan.
     pub(super) fn run(mut self) -> Result<Outcome, Errno> {
         let mut stopped = None;
+        // All workers begin together.
+        std::thread::sleep(self.base.saturating_duration_since(Instant::now()));
         if self.plan.mode == Mode::Closed {
             for lane in &mut self.lanes {
                 lane.restarts = lane.limit;
@@ -324,7 +302,8 @@ impl<'a> Worker<'a> {
                 };
                 self.fail(i, kind);
             }
-            Phase::Connecting => self.begin_send(i),
+            Phase::Connecting if flags.contains(EventFlags::OUT) => self.begin_send(i),
+            Phase::Connecting => {}
             Phase::Sending => {
                 self.send(i);
                 if self.connections[i].token(i) == token && flags.contains(EventFlags::IN) {
@@ -534,103 +513,11 @@ impl<'a> Worker<'a> {
     }
 }
 
-impl<'a> Lane<'a> {
-    fn new(plan: &'a Plan, index: usize, worker: usize) -> Lane<'a> {
-        let class = &plan.classes[index];
-        let [arrivals, routes] = streams(plan.seed, index, worker);
-        let rate = if plan.mode == Mode::Open { class.rate } else { 1.0 };
-        let mut schedule = Schedule::new(
-            class.arrivals,
-            rate,
-            class.batch,
-            (worker, plan.threads),
-            arrivals,
-        );
-        Lane {
-            class,
-            template: Template::new(class, &plan.target),
-            next: schedule.next().unwrap_or(NEVER),
-            schedule,
-            routes: match class.path {
-                Path::Fixed(_) => None,
-                Path::Numbered {
-                    routes: count, zipf, ..
-                } => RouteSampler::new(count, zipf, routes),
-            },
-            idle: VecDeque::new(),
-            in_flight: 0,
-            limit: share(plan.connections(class) as u64, worker, plan.threads) as usize,
-            waiting: VecDeque::new(),
-            queue: share(class.queue as u64, worker, plan.threads) as usize,
-            restarts: 0,
-            deadline: class.deadline.map(nanoseconds),
-            timeout: nanoseconds(class.timeout),
-            record: Record::default(),
-        }
-    }
-
-    fn advance(&mut self) -> u64 {
-        std::mem::replace(&mut self.next, self.schedule.next().unwrap_or(NEVER))
-    }
-
-    fn draw(&mut self) -> Digits {
-        self.routes
-            .as_mut()
-            .map_or_else(Digits::none, |routes| Digits::of(routes.draw()))
-    }
-}
-
-/// Independent generators for a class on a worker: one for arrivals, one for routes.
-fn streams(seed: u64, class: usize, worker: usize) -> [Xoshiro256PlusPlus; 2] {
-    // Seeds of streams are outputs of one generator: each worker has its own run of them, each class two.
-    let mut of_workers = Xoshiro256PlusPlus::seed_from_u64(seed);
-    let of_worker: u64 = (0..=worker).map(|_| of_workers.random()).last().unwrap_or(seed);
-    let mut of_classes = Xoshiro256PlusPlus::seed_from_u64(of_worker);
-    let mut pair = [0; 2];
-    for _ in 0..=class {
-        pair = of_classes.random();
-    }
-    pair.map(Xoshiro256PlusPlus::seed_from_u64)
-}
-
-/// Part `number` of `all`, divided into `parts` that differ by one at most.
-pub(super) fn share(all: u64, number: usize, parts: usize) -> u64 {
-    all / parts as u64 + u64::from((number as u64) < all % parts as u64)
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
+pub(super) fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(NEVER)
 }
 
 fn thread_cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_add_up() {
-        for (all, parts) in [(0, 3), (1, 3), (10, 3), (1024, 7)] {
-            let sum: u64 = (0..parts).map(|number| share(all, number, parts)).sum();
-            assert_eq!(sum, all);
-        }
-    }
-
-    #[test]
-    fn every_stream_is_its_own() {
-        let mut seen = std::collections::HashSet::new();
-        for worker in 0..4 {
-            for class in 0..4 {
-                for mut stream in streams(1, class, worker) {
-                    assert!(seen.insert(stream.random::<u64>()));
-                }
-            }
-        }
-        let [mut one, _] = streams(1, 2, 3);
-        let [mut again, _] = streams(1, 2, 3);
-        assert_eq!(one.random::<u64>(), again.random::<u64>());
-    }
 }
