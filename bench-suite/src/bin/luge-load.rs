@@ -76,7 +76,7 @@ struct RunArgs {
   luge-load url http://127.0.0.1:8080/hash --body-bytes 4096 --rate 500 --deadline 20ms
   luge-load url http://127.0.0.1:8080/empty --closed --connections 64      as wrk -t1 -c64 does")]
 struct UrlArgs {
-    /// What to ask for: http://HOST[:PORT][/PATH]
+    /// What to ask for: `http://HOST[:PORT][/PATH]`
     url: String,
     /// Requests a second
     #[arg(short, long, default_value_t = 1000.0)]
