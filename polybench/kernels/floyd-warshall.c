@@ -1,17 +1,17 @@
 // floyd-warshall: shortest paths between all pairs of vertices of a graph, i32.
 //
-//     path[i][j] := min(path[i][j], path[i][k] + path[k][j])   for k = 0, 1, ... N-1
+//     path[i][j] := min(path[i][j], path[i][k] + path[k][j])         for k = 0, 1, ... N-1
 //
 // path[i][j] is the weight of the edge from i to j before, and the length of the shortest path after.
 //
-//     size          N
-//     MINI         60
-//     SMALL       180
-//     MEDIUM      500
-//     LARGE      2800
-//     EXTRALARGE 5600
+//     size           N
+//     MINI          60
+//     SMALL        180
+//     MEDIUM       500
+//     LARGE       2800
+//     EXTRALARGE  5600
 //
-// Operations: 2 N^3 (an addition and a minimum each).
+// Operations: 2 N^3.
 // Live-out: path.
 #include "polybench.h"
 

@@ -2,12 +2,12 @@
 //
 //     C := alpha A B + beta C         A: NI x NK,  B: NK x NJ,  C: NI x NJ
 //
-//     size         NI    NJ    NK
-//     MINI         20    25    30
-//     SMALL        60    70    80
-//     MEDIUM      200   220   240
-//     LARGE      1000  1100  1200
-//     EXTRALARGE 2000  2300  2600
+//     size          NI    NJ    NK
+//     MINI          20    25    30
+//     SMALL         60    70    80
+//     MEDIUM       200   220   240
+//     LARGE       1000  1100  1200
+//     EXTRALARGE  2000  2300  2600
 //
 // Operations: NI NJ + NI NK + 2 NI NJ NK.
 // Live-out: C.

@@ -1,15 +1,15 @@
 // jacobi-2d: Jacobi's iteration with a 5-point stencil in the plane, f64.
 //
-//     B[i][j] := (A[i][j] + A[i][j-1] + A[i][j+1] + A[i+1][j] + A[i-1][j]) / 5,  then A from B likewise,  TSTEPS times
+//     B[i][j] := 0.2 (A[i][j] + A[i][j-1] + A[i][j+1] + A[i+1][j] + A[i-1][j]),  then A from B likewise,  TSTEPS times
 //
 // over the interior of N x N points; the border keeps its values.
 //
-//     size       TSTEPS     N
-//     MINI           20    30
-//     SMALL          40    90
-//     MEDIUM        100   250
-//     LARGE         500  1300
-//     EXTRALARGE   1000  2800
+//     size        TSTEPS     N
+//     MINI            20    30
+//     SMALL           40    90
+//     MEDIUM         100   250
+//     LARGE          500  1300
+//     EXTRALARGE    1000  2800
 //
 // Operations: 10 TSTEPS (N-2)^2.
 // Live-out: A.
@@ -44,7 +44,7 @@ NOINLINE void initialise(int tsteps, int n, double A[n][n], double B[n][n])
 }
 
 // Half a time step: `to` from `from`.
-INLINE void relax(int n, double to[restrict n][n], const double from[restrict n][n])
+INLINE void relax(int n, double to[restrict n][n], double from[restrict n][n])
 {
 	for (int i = 1; i < n - 1; i++)
 		for (int j = 1; j < n - 1; j++)

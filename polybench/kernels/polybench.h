@@ -91,7 +91,7 @@ bool region_holds(uint64_t bytes);
 #endif
 
 // No kernel has more live-out arrays.
-#define MAX_OUTPUTS 2
+#define MAX_OUTPUTS 3
 
 static uint64_t region_used;
 
@@ -139,6 +139,22 @@ static inline uint64_t hash_outputs(void)
 		}
 	}
 	return sum;
+}
+
+// A dense positive definite matrix whose factors are known: A = L L^T, where L[i][j] = 1 - j/N below the diagonal, 1 on it and 0
+// above. As rows of L differ in length only, A[i][j] depends on min(i, j) alone, and takes O(N^2):
+//
+//     A[i][j] = sum over k < j of (1 - k/N)^2 + L[i][j]         j <= i
+static inline void fill_positive_definite(int n, double A[n][n])
+{
+	double squares = 0;
+	for (int j = 0; j < n; j++) {
+		const double below = 1 - (double)j / n;
+		A[j][j] = squares + 1;
+		for (int i = j + 1; i < n; i++)
+			A[i][j] = A[j][i] = squares + below;
+		squares += below * below;
+	}
 }
 
 #define POLYBENCH_PLACE(size, ...)                                                                                             \
