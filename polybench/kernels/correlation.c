@@ -4,7 +4,8 @@
 //     stddev[j]  := sqrt(sum over i of (data[i][j] - mean[j])^2 / N), but 1 where that is at most 0.1
 //     corr[j][k] := sum over i of (data[i][j] - mean[j]) (data[i][k] - mean[k]) / (N stddev[j] stddev[k])
 //
-// Only one triangle is computed, and then mirrored.
+// Only one triangle is computed, and then mirrored. With the suite's values all attributes are multiples of one: every
+// correlation is 1 but for rounding.
 //
 //     size           M     N
 //     MINI          28    32

@@ -1,6 +1,6 @@
 // seidel-2d: Gauss and Seidel's iteration with a 9-point stencil in the plane, f64.
 //
-//     A[i][j] := (sum of A[i+d][j+e] for d, e in -1, 0, 1) / 9,  in place and in the order of i and j,  TSTEPS times
+//     A[i][j] := (sum of A[i+d][j+e] for d, e in -1, 0, 1) / 9,  in place and in the order of i, j, d and e,  TSTEPS times
 //
 // over the interior of N x N points; the border keeps its values.
 //
