@@ -1,8 +1,9 @@
 //! What the benchmarks measure: guests that are ready to run.
 //!
 //! Three kinds share this crate. `benches/engine.rs` counts instructions against the expectations in the tree; the programs
-//! `kernels` and `compile` measure time against other engines, by [`kernel`], [`lineup`], [`contender`], [`peer`], [`timing`];
-//! the program `luge-load` measures the server as its clients see it, by [`load`]. See `bench-suite/README.md`.
+//! `kernels` and `compile` measure time against other engines, by [`kernel`], [`lineup`], [`contender`], and by what the overhead
+//! suite has for it: `luge_polybench`; the program `luge-load` measures the server as its clients see it, by [`load`]. See
+//! `bench-suite/README.md`.
 //!
 //! `benches/engine.rs` counts instructions by callgrind and nothing else, so that everything that is not to be measured
 //! (reading a module, linking it, making a store) happens here, before the count begins. Each guest's result is checked
@@ -14,8 +15,6 @@ pub mod contender;
 pub mod kernel;
 pub mod lineup;
 pub mod load;
-pub mod peer;
-pub mod timing;
 
 use luge_core::wasi::{self, Output, WasiCtx, WasiTemplate};
 use luge_core::{Engine, Func, Limits, Linked, Linker, Module, Store, Value};

@@ -1,9 +1,10 @@
 //! Who takes part in a run: the tiers and peers that the command line names and this machine has.
 
-use crate::contender::{Contender, ContenderError, TIERS, TierContender};
-use crate::peer::{PEERS, Peer};
+use crate::contender::TIERS;
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use luge_polybench::contender::{Contender, ContenderError};
+use luge_polybench::peers::PEERS;
 
 /// The engine whose figures the others are divided by.
 pub const REFERENCE: &str = "liftoff";
@@ -31,10 +32,10 @@ impl Lineup {
         let peers = chosen("peer", self.peers.as_deref(), &peer_names)?;
         let mut engines: Vec<Box<dyn Contender>> = Vec::new();
         for tier in TIERS.iter().filter(|tier| tiers.contains(&tier.name)) {
-            engines.push(Box::new(TierContender::new(*tier)));
+            engines.push(Box::new(tier.contender()));
         }
         for peer in PEERS.iter().filter(|peer| peers.contains(&peer.name)) {
-            match Peer::start(*peer) {
+            match peer.start() {
                 Ok(peer) => engines.push(Box::new(peer)),
                 Err(ContenderError::Unsupported(why)) => eprintln!("notice: no {}: {why}", peer.name),
                 Err(error) => return Err(error).with_context(|| peer.name.to_owned()),

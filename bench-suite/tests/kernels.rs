@@ -2,26 +2,27 @@
 //!
 //! This is what the test command runs of the comparison: no other engine, no clock.
 
-use luge_bench_suite::contender::{Contender, TIERS, TierContender};
-use luge_bench_suite::kernel::{Build, FOLDER, Kernel};
+use luge_bench_suite::contender::TIERS;
+use luge_bench_suite::kernel::{FOLDER, Kernel};
 use luge_core::features_used;
+use luge_polybench::contender::{Build, Contender};
 use std::collections::BTreeSet;
 use std::path::Path;
 
 #[test]
 fn every_kernel_answers_its_checksum_on_every_tier() {
     for tier in TIERS {
-        let mut contender = TierContender::new(*tier);
+        let mut contender = tier.contender();
         for kernel in Kernel::all() {
             for &build in kernel.builds() {
                 let name = kernel.module_name(build);
                 contender
                     .load(&name, &kernel.path(build))
                     .unwrap_or_else(|error| panic!("{}: {name}: {error}", tier.name));
-                let (sum, _) = contender
+                let run = contender
                     .run(&name, kernel.test_n)
                     .unwrap_or_else(|error| panic!("{}: {error}", tier.name));
-                assert_eq!(sum, kernel.test_checksum, "{}: {name}", tier.name);
+                assert_eq!(run.checksum, kernel.test_checksum, "{}: {name}", tier.name);
             }
         }
     }

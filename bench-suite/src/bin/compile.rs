@@ -6,10 +6,10 @@
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use luge_bench_suite::contender::{Contender, ContenderError};
 use luge_bench_suite::kernel::FOLDER;
 use luge_bench_suite::lineup::{Lineup, REFERENCE, reference};
-use luge_bench_suite::timing::{geometric_mean, median};
+use luge_polybench::contender::{Contender, ContenderError};
+use luge_polybench::{Samples, geometric_mean};
 use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,8 +50,9 @@ impl Row {
 
     /// Megabytes (10^6 bytes) of wasm per CPU second.
     fn throughput(&self, engine: usize) -> Option<f64> {
-        let time = median(&self.samples[engine])?.as_secs_f64();
-        (time > 0.0).then(|| self.bytes as f64 / 1e6 / time)
+        let seconds: Vec<_> = self.samples[engine].iter().map(Duration::as_secs_f64).collect();
+        let time = Samples::new(&seconds).ok()?.median();
+        Some(self.bytes as f64 / 1e6 / time)
     }
 }
 
@@ -171,8 +172,8 @@ fn print_table(engines: &[Box<dyn Contender>], rows: &[Row]) {
             .collect();
         print!(
             "{:>10}{:>8}",
-            show(geometric_mean(&throughputs)),
-            show(geometric_mean(&ratios))
+            show(geometric_mean(&throughputs).ok()),
+            show(geometric_mean(&ratios).ok())
         );
     }
     println!();

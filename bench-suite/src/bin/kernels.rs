@@ -7,10 +7,10 @@
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
-use luge_bench_suite::contender::{Contender, ContenderError};
-use luge_bench_suite::kernel::{Build, Checksum, Kernel};
+use luge_bench_suite::kernel::Kernel;
 use luge_bench_suite::lineup::{Lineup, REFERENCE, chosen, reference};
-use luge_bench_suite::timing::{geometric_mean, median};
+use luge_polybench::contender::{Build, Checksum, Contender, ContenderError};
+use luge_polybench::{Samples, geometric_mean};
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -147,13 +147,14 @@ fn run_once(engines: &mut [Box<dyn Contender>], row: &mut Row, round: usize) -> 
 }
 
 fn checked_run(engine: &mut dyn Contender, name: &str, n: i32, expected: Checksum) -> Result<Duration> {
-    let (sum, time) = engine.run(name, n).with_context(|| engine.name().to_owned())?;
+    let run = engine.run(name, n).with_context(|| engine.name().to_owned())?;
     ensure!(
-        sum == expected,
-        "{}: {name}: run({n}) is {sum}, and must be {expected}",
-        engine.name()
+        run.checksum == expected,
+        "{}: {name}: run({n}) is {}, and must be {expected}",
+        engine.name(),
+        run.checksum
     );
-    Ok(time)
+    Ok(run.time.cpu)
 }
 
 fn print_table(engines: &[Box<dyn Contender>], rows: &[Row]) {
@@ -171,9 +172,7 @@ fn print_table(engines: &[Box<dyn Contender>], rows: &[Row]) {
         print!("{:<18}{:>9}", row.kernel.module_name(row.build), row.kernel.n);
         for index in 0..engines.len() {
             let time = median(&row.samples[index]);
-            let time = time.map_or("-".to_owned(), |time| {
-                format!("{:.1} ms", time.as_secs_f64() * 1e3)
-            });
+            let time = time.map_or("-".to_owned(), |time| format!("{:.1} ms", time * 1e3));
             print!("{time:>12}{:>8}", show_ratio(ratio(row, index, reference)));
         }
         println!();
@@ -195,7 +194,13 @@ fn print_table(engines: &[Box<dyn Contender>], rows: &[Row]) {
 fn ratio(row: &Row, engine: usize, reference: Option<usize>) -> Option<f64> {
     let own = median(&row.samples[engine])?;
     let other = median(&row.samples[reference?])?;
-    (!own.is_zero() && !other.is_zero()).then(|| own.as_secs_f64() / other.as_secs_f64())
+    Some(own / other)
+}
+
+/// The middle CPU time in seconds.
+fn median(samples: &[Duration]) -> Option<f64> {
+    let seconds: Vec<_> = samples.iter().map(Duration::as_secs_f64).collect();
+    Samples::new(&seconds).ok().map(|samples| samples.median())
 }
 
 /// The geometric mean of an engine's ratios in one build, and of how many kernels it is.
@@ -205,7 +210,7 @@ fn mean_ratio(rows: &[Row], build: Build, engine: usize, reference: Option<usize
         .filter(|row| row.build == build)
         .filter_map(|row| ratio(row, engine, reference))
         .collect();
-    (geometric_mean(&ratios), ratios.len())
+    (geometric_mean(&ratios).ok(), ratios.len())
 }
 
 fn show_ratio(ratio: Option<f64>) -> String {
@@ -226,7 +231,7 @@ fn report(options: &Options, engines: &[Box<dyn Contender>], rows: &[Row]) -> se
                 "n": row.kernel.n,
                 "checksum": row.kernel.checksum.to_string(),
                 "engine": engine.name(),
-                "median_ns": median(&row.samples[index]).map(|time| time.as_nanos()),
+                "median_ns": median(&row.samples[index]).map(|time| time * 1e9),
                 "ratio": ratio(row, index, reference),
                 "samples_ns": samples,
             })
@@ -250,6 +255,8 @@ fn report(options: &Options, engines: &[Box<dyn Contender>], rows: &[Row]) -> se
 #[cfg(test)]
 mod tests {
     use super::*;
+    use luge_polybench::clock::timed;
+    use luge_polybench::contender::Run;
 
     fn row(build: Build, millis: [&[u64]; 2]) -> Row {
         let samples = millis.map(|samples| samples.iter().copied().map(Duration::from_millis).collect());
@@ -269,7 +276,8 @@ mod tests {
             row(Build::Scalar, [&[10], &[]]),
             row(Build::Simd, [&[10], &[70]]),
         ];
-        assert_eq!(ratio(&rows[0], 1, Some(0)), Some(2.0));
+        let first = ratio(&rows[0], 1, Some(0)).expect("both ran");
+        assert!((first - 2.0).abs() < 1e-12);
         assert_eq!(ratio(&rows[2], 1, Some(0)), None);
         let (mean, count) = mean_ratio(&rows, Build::Scalar, 1, Some(0));
         assert_eq!(count, 2);
@@ -290,8 +298,15 @@ mod tests {
             fn load(&mut self, _: &str, _: &std::path::Path) -> Result<(), ContenderError> {
                 Ok(())
             }
-            fn run(&mut self, _: &str, _: i32) -> Result<(Checksum, Duration), ContenderError> {
-                Ok((Checksum(1), Duration::ZERO))
+            fn run(&mut self, _: &str, _: i32) -> Result<Run, ContenderError> {
+                let time = timed(|| ()).1;
+                Ok(Run {
+                    checksum: Checksum(1),
+                    time,
+                })
+            }
+            fn dump(&mut self, _: &str, _: &std::path::Path) -> Result<(), ContenderError> {
+                Ok(())
             }
             fn compile(&mut self, _: &std::path::Path) -> Result<Duration, ContenderError> {
                 Ok(Duration::ZERO)

@@ -1,98 +1,40 @@
-//! Other engines, each in a process of its own, driven by lines on its standard input and output.
+//! A program that runs kernels, driven by lines on its standard input and output: another engine, or a native build.
 //!
 //! ```text
-//!   harness                          peer
+//!   driver                            peer
 //!      │ ◄──────── ready DESCRIPTION ──┤   once it is built and started
 //!      ├─ load NAME PATH ────────────► │
 //!      │ ◄── ok | unsupported WHY ─────┤
-//!      ├─ run NAME N ────────────────► │
-//!      │ ◄── ok CHECKSUM NANOSECONDS ──┤   CPU time of the call, measured by the peer in itself
+//!      ├─ run NAME ARGUMENT ─────────► │   what is called is told by the module's exports, see [`contender`]
+//!      │ ◄── ok CHECKSUM CPU WALL ─────┤   16 hexadecimal digits; nanoseconds, measured by the peer in itself
+//!      ├─ dump NAME PATH ────────────► │   writes the live-out arrays of the last run, one after the other
+//!      │ ◄── ok ───────────────────────┤
 //!      ├─ compile PATH ──────────────► │
 //!      │ ◄── ok NANOSECONDS ───────────┤
 //! ```
 //!
-//! `error WHY` may answer everything. Only one process computes at a time: the harness waits for each answer.
+//! `error WHY` may answer everything. A path is the rest of its line. Only one process computes at a time: the driver waits for
+//! each answer.
+//!
+//! [`contender`]: crate::contender
 
-use crate::contender::{Contender, ContenderError};
-use crate::kernel::{Checksum, FOLDER};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-/// A kind of peer.
-#[derive(Debug, Clone, Copy)]
-pub struct PeerKind {
-    /// Name on the command line and in tables.
-    pub name: &'static str,
-    /// The command line; `{}` stands for the folder of this crate.
-    command: &'static [&'static str],
-}
-
-/// All peers. Those in Rust are built by cargo when they are first asked for.
-pub const PEERS: &[PeerKind] = &[
-    PeerKind {
-        name: "liftoff",
-        command: &[
-            "node",
-            "--single-threaded",
-            "--allow-natives-syntax",
-            "--no-wasm-lazy-compilation",
-            "--liftoff",
-            "--no-wasm-tier-up",
-            // Without this V8 11 tiers up all the same.
-            "--no-wasm-dynamic-tiering",
-            "{}/peers/node.mjs",
-            "liftoff",
-        ],
-    },
-    PeerKind {
-        name: "turbofan",
-        command: &[
-            "node",
-            "--single-threaded",
-            "--allow-natives-syntax",
-            "--no-wasm-lazy-compilation",
-            "--no-liftoff",
-            "{}/peers/node.mjs",
-            "turbofan",
-        ],
-    },
-    PeerKind {
-        name: "winch",
-        command: &NATIVE_WINCH,
-    },
-    PeerKind {
-        name: "wasmi",
-        command: &NATIVE_WASMI,
-    },
-];
-
-const NATIVE_WINCH: [&str; 10] = native("winch");
-const NATIVE_WASMI: [&str; 10] = native("wasmi");
-
-/// `cargo run` builds where needed and then becomes the program, standard input and output included.
-const fn native(name: &'static str) -> [&'static str; 10] {
-    [
-        "cargo",
-        "run",
-        "--quiet",
-        "--release",
-        "--locked",
-        "--manifest-path={}/peers/native/Cargo.toml",
-        "--features",
-        name,
-        "--bin",
-        name,
-    ]
-}
+use crate::clock::Time;
+use crate::contender::{Checksum, Contender, ContenderError, Run};
 
 /// Longest time until a peer is built and ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(1800);
 
-/// Longest time until a command is answered.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
+/// Longest time until a command is answered: the largest data set takes an interpreter the better part of an hour.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(7200);
+
+/// Longest answer. What is longer is cut, and then is no answer.
+const ANSWER_BYTES_MAX: u64 = 1 << 16;
 
 /// A peer that runs. It is ended when this is dropped.
 pub struct Peer {
@@ -104,42 +46,30 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Starts a peer and waits until it is ready.
+    /// Starts a program and waits until it is ready.
     ///
     /// # Errors
-    /// [`ContenderError::Unsupported`] where it cannot be had on this machine.
-    pub fn start(kind: PeerKind) -> Result<Peer, ContenderError> {
-        let words: Vec<_> = kind
-            .command
-            .iter()
-            .map(|word| word.replace("{}", FOLDER))
-            .collect();
-        Self::start_command(kind.name, Command::new(&words[0]).args(&words[1..]))
-    }
-
-    fn start_command(name: &str, command: &mut Command) -> Result<Peer, ContenderError> {
-        let cannot = |why: &str| ContenderError::Unsupported(format!("cannot start {command:?}: {why}"));
-        let described = cannot("no answer");
+    /// [`ContenderError::Unsupported`] where it cannot be started or ends at once.
+    pub fn start(name: &str, command: &mut Command) -> Result<Peer, ContenderError> {
+        let program = command.get_program().display().to_string();
+        let cannot = |why: String| ContenderError::Unsupported(format!("cannot start {program}: {why}"));
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|error| {
-                ContenderError::Unsupported(format!(
-                    "cannot start {}: {error}",
-                    command.get_program().display()
-                ))
-            })?;
+            .map_err(|error| cannot(error.to_string()))?;
         let (Some(commands), Some(out)) = (child.stdin.take(), child.stdout.take()) else {
             unreachable!("both are piped");
         };
         let (send, answers) = sync_channel(1);
         // Ends with the peer's output, or when nobody listens any more.
         std::thread::spawn(move || {
-            BufReader::new(out)
-                .lines()
-                .map_while(Result::ok)
-                .try_for_each(|line| send.send(line))
+            let mut out = BufReader::new(out);
+            while let Some(line) = read_line(&mut out) {
+                if send.send(line).is_err() {
+                    break;
+                }
+            }
         });
         let mut peer = Peer {
             name: name.to_owned(),
@@ -148,7 +78,7 @@ impl Peer {
             commands,
             answers,
         };
-        let greeting = peer.receive(READY_TIMEOUT).map_err(|_| described)?;
+        let greeting = peer.receive(READY_TIMEOUT).map_err(cannot)?;
         match greeting.strip_prefix("ready ") {
             Some(description) => description.clone_into(&mut peer.description),
             None => {
@@ -163,6 +93,9 @@ impl Peer {
     /// The words after `ok` of the answer to a command.
     fn ask(&mut self, command: &str) -> Result<Vec<String>, ContenderError> {
         let failed = |why: String| ContenderError::Failed(format!("`{command}`: {why}"));
+        if command.contains('\n') {
+            return Err(failed("a line break cannot be said".to_owned()));
+        }
         writeln!(self.commands, "{command}").map_err(|error| failed(error.to_string()))?;
         let answer = self.receive(ANSWER_TIMEOUT).map_err(failed)?;
         match answer.split_once(' ').unwrap_or((&answer, "")) {
@@ -193,22 +126,43 @@ impl Contender for Peer {
         self.ask(&format!("load {name} {}", path.display())).map(drop)
     }
 
-    fn run(&mut self, name: &str, n: i32) -> Result<(Checksum, Duration), ContenderError> {
-        let words = self.ask(&format!("run {name} {n}"))?;
+    fn run(&mut self, name: &str, argument: i32) -> Result<Run, ContenderError> {
+        let words = self.ask(&format!("run {name} {argument}"))?;
         let parsed = match words.as_slice() {
-            [sum, time] => u64::from_str_radix(sum, 16).ok().zip(time.parse().ok()),
+            [sum, cpu, wall] => u64::from_str_radix(sum, 16)
+                .ok()
+                .zip(nanoseconds(cpu).zip(nanoseconds(wall))),
             _ => None,
         };
-        let (sum, nanoseconds) =
-            parsed.ok_or_else(|| ContenderError::Failed(format!("no checksum and time: {words:?}")))?;
-        Ok((Checksum(sum), Duration::from_nanos(nanoseconds)))
+        let (sum, (cpu, wall)) =
+            parsed.ok_or_else(|| ContenderError::Failed(format!("no checksum and two times: {words:?}")))?;
+        Ok(Run {
+            checksum: Checksum(sum),
+            time: Time { cpu, wall },
+        })
+    }
+
+    fn dump(&mut self, name: &str, path: &Path) -> Result<(), ContenderError> {
+        self.ask(&format!("dump {name} {}", path.display())).map(drop)
     }
 
     fn compile(&mut self, path: &Path) -> Result<Duration, ContenderError> {
         let words = self.ask(&format!("compile {}", path.display()))?;
-        let time = words.first().and_then(|word| word.parse().ok());
-        time.map(Duration::from_nanos)
-            .ok_or_else(|| ContenderError::Failed(format!("no time: {words:?}")))
+        let time = words.first().and_then(|word| nanoseconds(word));
+        time.ok_or_else(|| ContenderError::Failed(format!("no time: {words:?}")))
+    }
+}
+
+fn nanoseconds(word: &str) -> Option<Duration> {
+    word.parse().ok().map(Duration::from_nanos)
+}
+
+/// A line without its end; nothing where the output has ended or is no text.
+fn read_line(out: &mut impl BufRead) -> Option<String> {
+    let mut line = String::new();
+    match out.take(ANSWER_BYTES_MAX).read_line(&mut line) {
+        Ok(0) | Err(_) => None,
+        Ok(_) => Some(line.trim_end_matches('\n').to_owned()),
     }
 }
 
@@ -229,17 +183,21 @@ mod tests {
         let script = format!(
             "echo ready a script; for answer in {answers}; do read -r _; echo \"$answer\"; done; read -r _"
         );
-        Peer::start_command("script", Command::new("sh").args(["-c", &script]))
+        Peer::start("script", Command::new("sh").args(["-c", &script]))
     }
 
     #[test]
     fn answers_are_understood() {
-        let mut peer = scripted("ok 'ok 00000000000000ff 1500' 'ok 7' 'unsupported no vectors' 'error trap'")
-            .expect("a shell");
+        let mut peer =
+            scripted("ok 'ok 00000000000000ff 1500 1600' ok 'ok 7' 'unsupported no vectors' 'error trap'")
+                .expect("a shell");
         assert_eq!(peer.description(), "a script");
         peer.load("a", Path::new("a.wasm")).expect("loaded");
         let run = peer.run("a", 1).expect("run");
-        assert_eq!(run, (Checksum(255), Duration::from_nanos(1500)));
+        assert_eq!(run.checksum, Checksum(255));
+        let [cpu, wall] = [1500, 1600].map(Duration::from_nanos);
+        assert_eq!(run.time, Time { cpu, wall });
+        peer.dump("a", Path::new("dump")).expect("dumped");
         let time = peer.compile(Path::new("a.wasm")).expect("compiled");
         assert_eq!(time, Duration::from_nanos(7));
         let refused = peer.load("b", Path::new("b.wasm"));
@@ -250,21 +208,24 @@ mod tests {
 
     #[test]
     fn a_peer_that_is_not_there_or_ends_is_told_apart_from_one_that_fails() {
-        let absent = Peer::start_command("absent", &mut Command::new("/nonexistent/program"));
+        let absent = Peer::start("absent", &mut Command::new("/nonexistent/program"));
         assert!(matches!(absent, Err(ContenderError::Unsupported(_))));
-        let ended = Peer::start_command("ended", &mut Command::new("true"));
+        let ended = Peer::start("ended", &mut Command::new("true"));
         assert!(matches!(ended, Err(ContenderError::Unsupported(_))));
-        let babbling = Peer::start_command("babbling", Command::new("echo").arg("hello"));
+        let babbling = Peer::start("babbling", Command::new("echo").arg("hello"));
         assert!(matches!(babbling, Err(ContenderError::Failed(_))));
     }
 
     #[test]
     fn nonsense_is_an_error() {
-        let mut peer = scripted("'ok zz 1' 'ok'").expect("a shell");
+        let mut peer = scripted("'ok zz 1 1' 'ok 00000000000000ff 1' 'ok'").expect("a shell");
+        assert!(matches!(peer.run("a", 1), Err(ContenderError::Failed(_))));
         assert!(matches!(peer.run("a", 1), Err(ContenderError::Failed(_))));
         assert!(matches!(
             peer.compile(Path::new("a")),
             Err(ContenderError::Failed(_))
         ));
+        let broken = peer.load("a", Path::new("a\nrun"));
+        assert!(matches!(broken, Err(ContenderError::Failed(why)) if why.contains("line break")));
     }
 }

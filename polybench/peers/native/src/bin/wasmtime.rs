@@ -1,0 +1,8 @@
+//! Wasmtime with Cranelift, its optimising compiler, behind the line protocol.
+
+use luge_bench_peers::{AnyError, wasmtime::serve_with};
+use wasmtime::Strategy;
+
+fn main() -> Result<(), AnyError> {
+    serve_with(Strategy::Cranelift, "wasmtime 48.0.8 with Cranelift")
+}
