@@ -7,6 +7,7 @@ pub mod check;
 pub mod compile;
 mod disassembly;
 pub mod inspect;
+pub mod polybench;
 pub mod run;
 
 use std::io::Write;
@@ -43,6 +44,8 @@ pub enum Command {
     Inspect(InspectArgs),
     /// Compile a module as the server would, and tell what that costs
     Compile(CompileArgs),
+    /// Compare the tiers with native code and other engines on the PolyBench kernels
+    Polybench(polybench::PolybenchArgs),
 }
 
 /// The options that choose an engine.
