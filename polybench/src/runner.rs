@@ -259,7 +259,11 @@ pub fn run(plan: &Plan, progress: &Progress) -> Result<Report, SuiteError> {
         progress,
     };
     if plan.compiler.is_none() {
-        run.notice("no C compiler: no native builds, so no ratios to them; results are compared with the checksums on record");
+        run.notice("no native code: no ratios to it, and results are compared with the checksums on record");
+        let recorded = |subject: &Subject| subject.kernel.checksum(plan.size).is_some();
+        if !plan.subjects.iter().all(recorded) {
+            run.notice("there are none of this size: results are only compared among the engines");
+        }
     }
     // Loading and verifying count as one run each.
     progress.begin(plan.subjects.len() as u64 * run.columns.len() as u64 * (u64::from(plan.rounds) + 1));
