@@ -171,7 +171,7 @@ pub enum SuiteError {
         /// The engine, and which build it ran.
         engine: String,
         /// Array and element.
-        difference: Difference,
+        difference: Box<Difference>,
     },
     /// A result has another checksum than it must have.
     #[error(
@@ -246,14 +246,14 @@ pub fn run(plan: &Plan, progress: &Progress) -> Result<Report, SuiteError> {
             source,
         })?;
     let mut report = Report::new(plan.size, plan.rounds, plan.compiler.clone(), Machine::here());
-    let contenders = contenders(plan, &mut report, progress)?;
-    if plan.subjects.is_empty() || plan.builds.is_empty() || contenders.is_empty() {
+    let entrants = entrants(plan, &mut report, progress)?;
+    if plan.subjects.is_empty() || plan.builds.is_empty() || entrants.is_empty() {
         return Err(SuiteError::Empty);
     }
     let mut run = Running {
         plan,
-        columns: columns(plan, &contenders, &mut report),
-        contenders,
+        columns: columns(plan, &entrants, &mut report),
+        entrants,
         scratch,
         report,
         progress,
@@ -275,27 +275,30 @@ pub fn run(plan: &Plan, progress: &Progress) -> Result<Report, SuiteError> {
     Ok(run.report)
 }
 
+/// Who runs modules: a tier of ours, or a peer.
+struct Entrant {
+    tier: Option<Tier>,
+    contender: Box<dyn Contender>,
+}
+
 /// Our tiers, then the peers that can be had.
-fn contenders(
-    plan: &Plan,
-    report: &mut Report,
-    progress: &Progress,
-) -> Result<Vec<(Option<Tier>, Box<dyn Contender>)>, SuiteError> {
-    let mut contenders: Vec<(Option<Tier>, Box<dyn Contender>)> = Vec::new();
+fn entrants(plan: &Plan, report: &mut Report, progress: &Progress) -> Result<Vec<Entrant>, SuiteError> {
+    let mut entrants: Vec<Entrant> = Vec::new();
+    let mut enter = |tier, contender: Box<dyn Contender>| entrants.push(Entrant { tier, contender });
     let mut notice = |text: String| {
         progress.notice(&text);
         report.notices.push(text);
     };
     for &tier in &plan.tiers {
         match tier.contender() {
-            Some(contender) => contenders.push((Some(tier), Box::new(contender))),
+            Some(contender) => enter(Some(tier), Box::new(contender)),
             None => notice(format!("no {}: it makes no code for this processor", tier.name())),
         }
     }
     for peer in &plan.peers {
         progress.say(&format!("starting {}", peer.name));
         match peer.start() {
-            Ok(started) => contenders.push((None, Box::new(started))),
+            Ok(started) => enter(None, Box::new(started)),
             Err(ContenderError::Unsupported(why)) => notice(format!("no {}: {why}", peer.name)),
             Err(source) => {
                 return Err(SuiteError::Peer {
@@ -305,23 +308,19 @@ fn contenders(
             }
         }
     }
-    Ok(contenders)
+    Ok(entrants)
 }
 
 /// What stands in one column of the report.
 #[derive(Debug, Clone, Copy)]
 enum Column {
     Native(NativeBuild),
-    /// A contender by its number, with a build of the module.
+    /// An entrant by its number, with a build of the module.
     Module(usize, Build),
 }
 
 /// Native builds first, then each engine with the scalar build, then each with the other.
-fn columns(
-    plan: &Plan,
-    contenders: &[(Option<Tier>, Box<dyn Contender>)],
-    report: &mut Report,
-) -> Vec<Column> {
+fn columns(plan: &Plan, entrants: &[Entrant], report: &mut Report) -> Vec<Column> {
     let mut columns = Vec::new();
     if let Some(compiler) = &plan.compiler {
         for build in NativeBuild::ALL {
@@ -335,7 +334,7 @@ fn columns(
         }
     }
     for &build in &plan.builds {
-        for (number, (tier, contender)) in contenders.iter().enumerate() {
+        for (number, Entrant { tier, contender }) in entrants.iter().enumerate() {
             columns.push(Column::Module(number, build));
             report.engines.push(EngineInfo {
                 name: contender.name().to_owned(),
@@ -350,7 +349,7 @@ fn columns(
 
 struct Running<'p> {
     plan: &'p Plan,
-    contenders: Vec<(Option<Tier>, Box<dyn Contender>)>,
+    entrants: Vec<Entrant>,
     columns: Vec<Column>,
     scratch: TempDir,
     report: Report,
@@ -439,7 +438,7 @@ impl Running<'_> {
             return Ok(Some(Measured::default()));
         };
         let path = self.module_path(build);
-        let contender = &mut self.contenders[number].1;
+        let contender = &mut self.entrants[number].contender;
         match contender.load(build.name(), &path) {
             Ok(()) => Ok(Some(Measured {
                 code_bytes: contender.code_bytes(build.name()),
@@ -512,7 +511,7 @@ impl Running<'_> {
                 kernel: kernel.name,
                 size,
                 engine: self.report.engines[column].label(),
-                difference,
+                difference: Box::new(difference),
             });
         }
         self.compare(kernel, column, *expected.checksum.get_or_insert(found), found)?;
@@ -541,7 +540,7 @@ impl Running<'_> {
             return Ok(None);
         };
         let path = self.module_path(build);
-        let time = self.contenders[number].1.compile(&path);
+        let time = self.entrants[number].contender.compile(&path);
         time.map(Some)
             .map_err(|source| self.failed(kernel, column, source))
     }
@@ -555,7 +554,7 @@ impl Running<'_> {
     ) -> (&'c mut dyn Contender, &'static str) {
         match self.columns[column] {
             Column::Native(build) => (&mut natives[build as usize], kernel.name),
-            Column::Module(number, build) => (&mut *self.contenders[number].1, build.name()),
+            Column::Module(number, build) => (&mut *self.entrants[number].contender, build.name()),
         }
     }
 

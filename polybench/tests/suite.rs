@@ -8,7 +8,7 @@ use luge_core::compiler::BoundsStrategy::{Guard, None as Unchecked, Software};
 use luge_polybench::contender::Build;
 use luge_polybench::native::Compiler;
 use luge_polybench::progress::Progress;
-use luge_polybench::report::{Reference, chart, records, text};
+use luge_polybench::report::{EngineInfo, Reference, chart, records, text};
 use luge_polybench::runner::{Plan, Subject, SuiteError, Tier, run};
 use luge_polybench::suite::{KERNELS, Kernel, Size};
 use luge_polybench::verify::Difference;
@@ -80,7 +80,7 @@ fn a_report_with_native_code_has_ratios_files_and_a_chart() {
         ..plan(&["atax", "nussinov"], &[Tier::Baseline(Guard)])
     };
     let report = run(&with_native, &Progress::silent()).expect("right results");
-    let names: Vec<_> = report.engines.iter().map(|engine| engine.label()).collect();
+    let names: Vec<_> = report.engines.iter().map(EngineInfo::label).collect();
     assert_eq!(
         names,
         [
@@ -146,11 +146,15 @@ fn a_wrong_result_ends_the_run_and_is_named() {
     let SuiteError::Wrong {
         kernel,
         engine,
-        difference: Difference::Element {
-            array, index, wrong, ..
-        },
+        difference,
         ..
     } = &error
+    else {
+        panic!("{error}");
+    };
+    let Difference::Element {
+        array, index, wrong, ..
+    } = &**difference
     else {
         panic!("{error}");
     };

@@ -52,12 +52,11 @@ fn heading(report: &Report, out: &mut dyn Write) -> io::Result<()> {
         machine.memory_mb as f64 / 1e3,
         machine.system
     )?;
-    match &report.compiler {
-        Some(Compiler { path, version, .. }) => {
-            writeln!(out, "native code by {version} ({})", path.display())?
-        }
-        None => writeln!(out, "no native code")?,
-    }
+    let native = match &report.compiler {
+        Some(Compiler { path, version, .. }) => format!("native code by {version} ({})", path.display()),
+        None => "no native code".to_owned(),
+    };
+    writeln!(out, "{native}")?;
     let mut told: Vec<&str> = Vec::new();
     for engine in report.engines.iter().filter(|engine| engine.build.is_some()) {
         if !told.contains(&engine.name.as_str()) {
