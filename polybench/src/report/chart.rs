@@ -34,18 +34,20 @@ const BOTTOM: i32 = 104;
 const INK: RGBColor = RGBColor(40, 40, 40);
 const GRID: RGBColor = RGBColor(222, 222, 222);
 
-/// Nine colours; engines beyond take them again, a shade lighter.
-const PALETTE: [RGBColor; 9] = [
+/// Colours of engines; those beyond take them again, a shade lighter.
+const PALETTE: [RGBColor; 8] = [
     RGBColor(0, 114, 178),
     RGBColor(230, 159, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(86, 180, 233),
     RGBColor(213, 94, 0),
-    RGBColor(120, 120, 120),
-    RGBColor(240, 228, 66),
     RGBColor(0, 0, 0),
+    RGBColor(240, 228, 66),
 ];
+
+/// Greys of native builds, which are no engines.
+const NATIVE: [RGBColor; 2] = [RGBColor(185, 185, 185), RGBColor(120, 120, 120)];
 
 /// Why there is no chart.
 #[derive(Debug, thiserror::Error)]
@@ -69,8 +71,8 @@ pub enum ChartError {
 /// A panel: a build of the kernels.
 struct Panel<'r> {
     title: &'static str,
-    /// Names of the engines, and the number of each in the palette.
-    series: Vec<(&'r str, usize)>,
+    /// Names and colours of the engines.
+    series: Vec<(&'r str, RGBAColor)>,
     /// A label and a ratio per engine.
     groups: Vec<(&'r str, Vec<Option<f64>>)>,
 }
@@ -137,18 +139,25 @@ fn panels(report: &Report) -> Vec<Panel<'_>> {
     };
     // One colour per name, so that an engine looks the same in both panels.
     let mut names: Vec<&str> = Vec::new();
-    for (column, engine) in report.engines.iter().enumerate() {
-        if column != reference && !names.contains(&engine.name.as_str()) {
+    for engine in report.engines.iter().filter(|engine| engine.build.is_some()) {
+        if !names.contains(&engine.name.as_str()) {
             names.push(&engine.name);
         }
     }
+    let natives: Vec<_> = report
+        .native_columns()
+        .filter(|&column| column != reference)
+        .collect();
+    let colour_of = |column: usize| {
+        let name = report.engines[column].name.as_str();
+        match natives.iter().position(|&native| native == column) {
+            Some(number) => NATIVE[number % NATIVE.len()].mix(1.0),
+            None => colour(names.iter().position(|other| *other == name).unwrap_or(0)),
+        }
+    };
     let panel = |build: Build| {
         report.columns_of(build).next()?;
-        let columns: Vec<_> = report
-            .native_columns()
-            .filter(|&column| column != reference)
-            .chain(report.columns_of(build))
-            .collect();
+        let columns: Vec<_> = natives.iter().copied().chain(report.columns_of(build)).collect();
         let mut groups: Vec<_> = report
             .kernels
             .iter()
@@ -161,10 +170,9 @@ fn panels(report: &Report) -> Vec<Panel<'_>> {
             .iter()
             .map(|&column| Some(report.mean(column, reference)?.ratio));
         groups.push(("geometric mean", means.collect()));
-        let series = columns.iter().map(|&column| {
-            let name = report.engines[column].name.as_str();
-            (name, names.iter().position(|other| *other == name).unwrap_or(0))
-        });
+        let series = columns
+            .iter()
+            .map(|&column| (report.engines[column].name.as_str(), colour_of(column)));
         Some(Panel {
             title: match build {
                 Build::Scalar => "WebAssembly without vectors",
@@ -260,13 +268,13 @@ impl Frame {
         area: &Area<'a>,
     ) -> Drawn<'a> {
         let width = slot * 0.82 / ratios.len() as f64;
-        for (bar, (ratio, (_, number))) in ratios.iter().zip(&panel.series).enumerate() {
+        for (bar, (ratio, (_, colour))) in ratios.iter().zip(&panel.series).enumerate() {
             let Some(ratio) = ratio else {
                 continue;
             };
             let x = begin + slot * 0.09 + width * bar as f64;
             let corners = [(pixel(x), self.y(1.0)), (pixel(x + width), self.y(*ratio))];
-            area.draw(&Rectangle::new(corners, colour(*number).filled()))?;
+            area.draw(&Rectangle::new(corners, colour.filled()))?;
         }
         Ok(())
     }
@@ -274,17 +282,17 @@ impl Frame {
     /// Squares with names in a line above the bars.
     fn legend<'a>(&self, panel: &Panel<'_>, top: i32, area: &Area<'a>) -> Drawn<'a> {
         let mut x = LEFT;
-        for (name, number) in &panel.series {
+        for (name, colour) in &panel.series {
             let square = [(x, top + 40), (x + 12, top + 52)];
-            area.draw(&Rectangle::new(square, colour(*number).filled()))?;
+            area.draw(&Rectangle::new(square, colour.filled()))?;
             label(
                 area,
                 name,
                 (x + 17, top + 46),
                 style(14, HPos::Left, VPos::Center),
             )?;
-            // Widths of letters are the viewer's: half an em and a little is enough for these fonts.
-            x += 17 + 8 * i32::try_from(name.len()).unwrap_or(0) + 18;
+            // Widths of letters are the viewer's: half an em is about that of these fonts.
+            x += 17 + 7 * i32::try_from(name.len()).unwrap_or(0) + 22;
         }
         Ok(())
     }
