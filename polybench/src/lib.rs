@@ -42,6 +42,7 @@ pub mod peers;
 pub mod progress;
 pub mod report;
 pub mod runner;
+mod scratch;
 pub mod suite;
 pub mod tier;
 pub mod verify;

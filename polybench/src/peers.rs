@@ -15,6 +15,7 @@ use std::process::Command;
 
 use crate::contender::ContenderError;
 use crate::peer::Peer;
+use crate::scratch::Scratch;
 
 /// V8 behind the line protocol.
 const NODE_SCRIPT: &str = include_str!("../peers/node.mjs");
@@ -108,10 +109,7 @@ impl PeerKind {
         let unwritten = |error: std::io::Error| {
             ContenderError::Failed(format!("cannot write the script for node: {error}"))
         };
-        let folder = tempfile::Builder::new()
-            .prefix("luge-")
-            .tempdir()
-            .map_err(unwritten)?;
+        let folder = Scratch::new().map_err(unwritten)?;
         let script = folder.path().join("node.mjs");
         std::fs::write(&script, NODE_SCRIPT).map_err(unwritten)?;
         // Once it is ready it has read the script, so the folder may go.

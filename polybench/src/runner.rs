@@ -19,7 +19,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use luge_core::compiler::BoundsStrategy;
-use tempfile::TempDir;
 
 use crate::clock::Time;
 use crate::contender::{Build, Checksum, Contender, ContenderError};
@@ -28,6 +27,7 @@ use crate::peer::Peer;
 use crate::peers::PeerKind;
 use crate::progress::Progress;
 use crate::report::{EngineInfo, KernelReport, Machine, Measured, Reference, Report};
+use crate::scratch::Scratch;
 use crate::suite::{KERNELS, Kernel, Size};
 use crate::tier::{TierContender, baseline, interpreter};
 use crate::verify::{Difference, difference};
@@ -238,13 +238,10 @@ pub enum SuiteError {
 /// # Errors
 /// [`SuiteError`], the first that happens: a wrong result above all.
 pub fn run(plan: &Plan, progress: &Progress) -> Result<Report, SuiteError> {
-    let scratch = tempfile::Builder::new()
-        .prefix("luge-polybench-")
-        .tempdir()
-        .map_err(|source| SuiteError::Write {
-            path: std::env::temp_dir(),
-            source,
-        })?;
+    let scratch = Scratch::new().map_err(|source| SuiteError::Write {
+        path: std::env::temp_dir(),
+        source,
+    })?;
     let mut report = Report::new(plan.size, plan.rounds, plan.compiler.clone(), Machine::here());
     let entrants = entrants(plan, &mut report, progress)?;
     if plan.subjects.is_empty() || plan.builds.is_empty() || entrants.is_empty() {
@@ -351,7 +348,7 @@ struct Running<'p> {
     plan: &'p Plan,
     entrants: Vec<Entrant>,
     columns: Vec<Column>,
-    scratch: TempDir,
+    scratch: Scratch,
     report: Report,
     progress: &'p Progress,
 }
