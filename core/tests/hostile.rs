@@ -11,6 +11,36 @@ fn engine_and_module(text: &str) -> (Engine, Result<Module, ModuleError>) {
     (engine, module)
 }
 
+/// The validator has types of references that are never null, or always, which a construct could be said to give. All sides
+/// have to see the same values: a construct with one that this engine does not have is refused, reached or not.
+#[test]
+fn constructs_of_types_that_the_engine_lacks_are_refused() {
+    let caught = "(try_table (catch_all_ref 0) (throw $e)) unreachable";
+    for ty in ["(ref exn)", "(ref null noexn)", "(ref noexn)"] {
+        for body in [
+            format!("(block (result {ty}) unreachable) drop"),
+            format!("(loop (result {ty}) unreachable) drop"),
+            format!("(if (result {ty}) (i32.const 0) (then unreachable) (else unreachable)) drop"),
+            format!("(try_table (result {ty}) unreachable) drop"),
+            format!("unreachable (block (result {ty}) unreachable) drop"),
+        ] {
+            let (_, module) = engine_and_module(&format!("(module (tag $e) (func {body}))"));
+            let refused = matches!(&module, Err(ModuleError::Invalid { message, offset })
+                if message.contains("proposal") && *offset > 0);
+            assert!(refused, "{body}: {module:?}");
+        }
+    }
+    let (_, module) = engine_and_module(&format!(
+        "(module (tag $e) (func (i64.const 1) (block (result (ref exn)) {caught}) drop drop))"
+    ));
+    assert!(matches!(module, Err(ModuleError::Invalid { .. })), "{module:?}");
+    // What the engine has is taken by either of its names.
+    let (_, module) = engine_and_module(&format!(
+        "(module (tag $e) (func (block (result (ref null exn)) {caught}) drop) (func (throw_ref (ref.null noexn))))"
+    ));
+    assert!(module.is_ok(), "{module:?}");
+}
+
 /// Two hundred functions of some forty bytes, each of which carries a thousand values over six branches.
 #[test]
 fn code_stays_in_proportion_to_the_module() {

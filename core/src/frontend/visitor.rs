@@ -147,17 +147,21 @@ impl<'a, S: Sink> Visitor<'a, S> {
     }
 
     /// What a construct takes and leaves.
-    fn signature(&self, ty: BlockType) -> BlockSignature<'a> {
+    ///
+    /// The validator knows types that are not among ours: with exceptions come references that are never null, or always.
+    /// They are refused in dead code too, so that what is taken does not depend on what can be reached.
+    fn signature(&self, ty: BlockType) -> Result<BlockSignature<'a>, Box<ModuleError>> {
         let types = self.types;
-        match ty {
+        Ok(match ty {
             BlockType::Empty => BlockSignature {
                 params: &[],
                 results: &[],
             },
             BlockType::Type(ty) => BlockSignature {
                 params: &[],
-                // Validated: the level has no type that is not among ours.
-                results: ValType::from_wasm(ty).map_or(&[], ValType::as_slice),
+                results: ValType::from_wasm(ty)
+                    .ok_or_else(|| self.unsupported_type(ty))?
+                    .as_slice(),
             },
             BlockType::FuncType(index) => {
                 let ty = types.type_at(index);
@@ -166,24 +170,25 @@ impl<'a, S: Sink> Visitor<'a, S> {
                     results: ty.results(),
                 }
             }
-        }
+        })
     }
 
-    fn open(&mut self, kind: ControlKind, ty: BlockType) {
+    fn open(&mut self, kind: ControlKind, ty: BlockType) -> Outcome {
+        let signature = self.signature(ty)?;
         let loop_number = self.loops;
         self.loops += usize::from(kind == ControlKind::Loop);
         if !self.reachable {
             self.dead_depth += 1;
-            return;
+            return Ok(());
         }
         self.begin(None);
-        let signature = self.signature(ty);
         let label = match kind {
             ControlKind::Loop => self.open_loop(signature, loop_number),
             ControlKind::If => self.sink.if_(signature),
             _ => self.sink.block(signature),
         };
         self.enter(kind, signature, label);
+        Ok(())
     }
 
     /// Opens a loop; one that is in no other is scanned first, with all that are in it.
@@ -213,10 +218,11 @@ impl<'a, S: Sink> Visitor<'a, S> {
         self.branched.push(false);
     }
 
-    fn try_table(&mut self, table: &wasmparser::TryTable) {
+    fn try_table(&mut self, table: &wasmparser::TryTable) -> Outcome {
+        let signature = self.signature(table.ty)?;
         if !self.reachable {
             self.dead_depth += 1;
-            return;
+            return Ok(());
         }
         self.begin(None);
         let types = self.types;
@@ -240,9 +246,9 @@ impl<'a, S: Sink> Visitor<'a, S> {
             let target = self.index_of(catch.depth);
             self.branched[target] = true;
         }
-        let signature = self.signature(table.ty);
         let label = self.sink.try_table(&mut self.controls, signature, &catches);
         self.enter(ControlKind::Block, signature, label);
+        Ok(())
     }
 
     fn else_(&mut self) {
@@ -338,6 +344,15 @@ impl<'a, S: Sink> Visitor<'a, S> {
             offset: self.offset,
         })
     }
+
+    #[cold]
+    fn unsupported_type(&self, ty: wasmparser::ValType) -> Box<ModuleError> {
+        let message = format!("type {ty} is of a proposal that this engine does not implement");
+        Box::new(ModuleError::Invalid {
+            message,
+            offset: self.offset,
+        })
+    }
 }
 
 #[cold]
@@ -350,7 +365,7 @@ fn null_type(heap: wasmparser::HeapType) -> ValType {
     match heap {
         wasmparser::HeapType::FUNC => ValType::FuncRef,
         wasmparser::HeapType::Abstract {
-            ty: wasmparser::AbstractHeapType::Exn,
+            ty: wasmparser::AbstractHeapType::Exn | wasmparser::AbstractHeapType::NoExn,
             ..
         } => ValType::ExnRef,
         // Validated: the level has no others.
@@ -383,9 +398,9 @@ macro_rules! visit {
 
 /// The rules. Those that look at dead code too come first; `live` rules are skipped in dead code.
 macro_rules! rule {
-    ($self:ident, mvp, Block, $v:ident [$ty:ident] $ann:tt) => {{ validate!($self, $v, $ty); $self.open(ControlKind::Block, $ty); Ok(()) }};
-    ($self:ident, mvp, Loop, $v:ident [$ty:ident] $ann:tt) => {{ validate!($self, $v, $ty); $self.open(ControlKind::Loop, $ty); Ok(()) }};
-    ($self:ident, mvp, If, $v:ident [$ty:ident] $ann:tt) => {{ validate!($self, $v, $ty); $self.open(ControlKind::If, $ty); Ok(()) }};
+    ($self:ident, mvp, Block, $v:ident [$ty:ident] $ann:tt) => {{ validate!($self, $v, $ty); $self.open(ControlKind::Block, $ty) }};
+    ($self:ident, mvp, Loop, $v:ident [$ty:ident] $ann:tt) => {{ validate!($self, $v, $ty); $self.open(ControlKind::Loop, $ty) }};
+    ($self:ident, mvp, If, $v:ident [$ty:ident] $ann:tt) => {{ validate!($self, $v, $ty); $self.open(ControlKind::If, $ty) }};
     ($self:ident, mvp, Else, $v:ident [] $ann:tt) => {{ validate!($self, $v); $self.else_(); Ok(()) }};
     ($self:ident, mvp, End, $v:ident [] $ann:tt) => {{ validate!($self, $v); $self.end(); Ok(()) }};
     ($self:ident, mvp, Nop, $v:ident [] $ann:tt) => {{ validate!($self, $v); Ok(()) }};
@@ -453,7 +468,7 @@ macro_rules! rule {
         $self.reachable = false;
     }) };
 
-    ($self:ident, exceptions, TryTable, $v:ident [$table:ident] $ann:tt) => {{ validate!($self, $v, $table.clone()); $self.try_table(&$table); Ok(()) }};
+    ($self:ident, exceptions, TryTable, $v:ident [$table:ident] $ann:tt) => {{ validate!($self, $v, $table.clone()); $self.try_table(&$table) }};
     ($self:ident, exceptions, Throw, $v:ident [$tag:ident] $ann:tt) => { live!($self, $v [$tag], {
         let types = $self.types;
         $self.sink.throw($tag, types.tag_type($tag));
