@@ -72,8 +72,9 @@ const MOST_USES: usize = 1 << 18;
 const INNER: u32 = 8;
 
 impl Scan {
-    /// Reads the loop whose first operator begins here, in a function with these locals, to its end.
-    pub(crate) fn read(&mut self, operators: &[u8], locals: &[ValType]) {
+    /// Reads the loop whose first operator begins here, in a function with these locals, to its end; gives how many bytes it
+    /// has looked at.
+    pub(crate) fn read(&mut self, operators: &[u8], locals: &[ValType]) -> usize {
         self.uses.clear();
         self.loops.clear();
         self.log.clear();
@@ -86,6 +87,7 @@ impl Scan {
         while !self.open.is_empty() {
             self.end(locals);
         }
+        operators.len() - reader.0.len()
     }
 
     /// The hints of the `number`th loop to open, counted from the one that was read.
@@ -123,11 +125,11 @@ impl Scan {
                     }
                 }
                 Form::Block => {
-                    reader.numbers(1)?;
+                    reader.value_type()?;
                     self.open(None);
                 }
                 Form::Loop => {
-                    reader.numbers(1)?;
+                    reader.value_type()?;
                     let number = self.loops.len() as u32;
                     self.loops.push(Found::default());
                     self.open_loops.push(self.open.len());
@@ -286,8 +288,17 @@ impl Skipper<'_> {
         if with_memory { self.numbers(1) } else { Some(()) }
     }
 
+    /// A construct's type, or a value's: a number, behind a prefix where a reference is spelled out.
+    #[inline]
+    fn value_type(&mut self) -> Option<()> {
+        if matches!(self.0.first(), Some(0x63 | 0x64)) {
+            self.byte()?;
+        }
+        self.numbers(1)
+    }
+
     fn try_table(&mut self) -> Option<()> {
-        self.leb()?;
+        self.value_type()?;
         for _ in 0..self.leb()? {
             if self.byte()? < 2 {
                 self.leb()?;
@@ -312,7 +323,7 @@ impl Skipper<'_> {
             }
             0x1c => {
                 for _ in 0..self.leb()? {
-                    self.leb()?;
+                    self.value_type()?;
                 }
             }
             0x43 => self.bytes(4)?,
@@ -459,6 +470,33 @@ mod tests {
                 (vec![(0, 1, false), (1, 1, false)], false)
             ]
         );
+    }
+
+    /// Types that are spelled out, and numbers in more bytes than they need, do not lead astray.
+    #[test]
+    fn a_loop_ends_where_it_does() {
+        let operators = [
+            &[0x03, 0x40][..],
+            // try_table (result (ref null func)), without and with a clause
+            &[0x1f, 0x63, 0x70, 0x00, 0x00, 0x0b, 0x1a],
+            &[0x1f, 0x63, 0x6f, 0x81, 0x00, 0x02, 0x80, 0x00, 0x00, 0x0b, 0x1a],
+            // block, loop, if and select of spelled-out types
+            &[0x02, 0x63, 0x70, 0x00, 0x0b, 0x1a],
+            &[0x03, 0x63, 0x69, 0x00, 0x0b, 0x1a],
+            &[0x41, 0x00, 0x04, 0x63, 0x70, 0x00, 0x05, 0x00, 0x0b, 0x1a],
+            &[0x1c, 0x01, 0x63, 0x70],
+            // i64.const and i64.load of memory 1 in as many bytes as they may have
+            &[0x42, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f],
+            &[
+                0x29, 0xc3, 0x80, 0x00, 0x81, 0x00, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+                0x01,
+            ],
+            &[0x0b],
+        ]
+        .concat();
+        let behind = [0x0b; 20];
+        let read = Scan::default().read(&[&operators[..], &behind].concat(), &[]);
+        assert_eq!(read, operators.len());
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(super) struct Visitor<'a, S: Sink> {
     scanned: Option<usize>,
     /// How many loops have opened since, itself among them.
     loops: usize,
+    /// Where in the module the last scan ended.
+    scan_end: u64,
     /// The body's bytes, and where in the module they begin.
     body: (&'a [u8], u64),
     /// Kept to be used again: targets of a `br_table`.
@@ -88,6 +90,7 @@ impl<'a, S: Sink> Visitor<'a, S> {
             scan: None,
             scanned: None,
             loops: 0,
+            scan_end: 0,
             body: (&[], 0),
             targets: Vec::new(),
             offset: 0,
@@ -199,7 +202,12 @@ impl<'a, S: Sink> Visitor<'a, S> {
         };
         let mut number = number;
         if self.scanned.is_none() {
-            scan.read(operators, self.locals);
+            // No byte is scanned twice, whatever the scan takes for a loop's end: time stays linear.
+            if self.offset < self.scan_end {
+                scan.read(&[], self.locals);
+            } else {
+                self.scan_end = self.offset + scan.read(operators, self.locals) as u64;
+            }
             self.scanned = Some(self.controls.len());
             (number, self.loops) = (0, 1);
         }
