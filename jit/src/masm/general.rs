@@ -185,3 +185,349 @@ impl Masm {
         self.put_short(u64::from(value as u32), bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::assemble;
+    use super::super::{Masm, Mem, Reg};
+    use super::{Imm, Opcode};
+    use crate::cpu::CpuFeatures;
+    use iced_x86::{Code, Encoder, IcedError, Instruction, MemoryOperand, Register};
+
+    const SIGNED_BYTES: [i8; 4] = [0, 1, -1, -128];
+    const SIGNED: [i32; 4] = [128, -129, i32::MAX, i32::MIN];
+    const DISPLACEMENTS: [i32; 5] = [0, 127, -128, 128, i32::MIN];
+
+    /// A group's number; `r/m op= reg`, `reg op= r/m`, `r/m op= dword` and `r/m op= byte`, of 32 and of 64 bits.
+    #[rustfmt::skip]
+    const ALU: [(u8, [[Code; 2]; 4]); 6] = [
+        (0, [[Code::Add_rm32_r32, Code::Add_rm64_r64], [Code::Add_r32_rm32, Code::Add_r64_rm64],
+             [Code::Add_rm32_imm32, Code::Add_rm64_imm32], [Code::Add_rm32_imm8, Code::Add_rm64_imm8]]),
+        (1, [[Code::Or_rm32_r32, Code::Or_rm64_r64], [Code::Or_r32_rm32, Code::Or_r64_rm64],
+             [Code::Or_rm32_imm32, Code::Or_rm64_imm32], [Code::Or_rm32_imm8, Code::Or_rm64_imm8]]),
+        (4, [[Code::And_rm32_r32, Code::And_rm64_r64], [Code::And_r32_rm32, Code::And_r64_rm64],
+             [Code::And_rm32_imm32, Code::And_rm64_imm32], [Code::And_rm32_imm8, Code::And_rm64_imm8]]),
+        (5, [[Code::Sub_rm32_r32, Code::Sub_rm64_r64], [Code::Sub_r32_rm32, Code::Sub_r64_rm64],
+             [Code::Sub_rm32_imm32, Code::Sub_rm64_imm32], [Code::Sub_rm32_imm8, Code::Sub_rm64_imm8]]),
+        (6, [[Code::Xor_rm32_r32, Code::Xor_rm64_r64], [Code::Xor_r32_rm32, Code::Xor_r64_rm64],
+             [Code::Xor_rm32_imm32, Code::Xor_rm64_imm32], [Code::Xor_rm32_imm8, Code::Xor_rm64_imm8]]),
+        (7, [[Code::Cmp_rm32_r32, Code::Cmp_rm64_r64], [Code::Cmp_r32_rm32, Code::Cmp_r64_rm64],
+             [Code::Cmp_rm32_imm32, Code::Cmp_rm64_imm32], [Code::Cmp_rm32_imm8, Code::Cmp_rm64_imm8]]),
+    ];
+
+    /// A group's number; by a constant and by `cl`.
+    #[rustfmt::skip]
+    const SHIFTS: [(u8, [Code; 2], [Code; 2]); 5] = [
+        (0, [Code::Rol_rm32_imm8, Code::Rol_rm64_imm8], [Code::Rol_rm32_CL, Code::Rol_rm64_CL]),
+        (1, [Code::Ror_rm32_imm8, Code::Ror_rm64_imm8], [Code::Ror_rm32_CL, Code::Ror_rm64_CL]),
+        (4, [Code::Shl_rm32_imm8, Code::Shl_rm64_imm8], [Code::Shl_rm32_CL, Code::Shl_rm64_CL]),
+        (5, [Code::Shr_rm32_imm8, Code::Shr_rm64_imm8], [Code::Shr_rm32_CL, Code::Shr_rm64_CL]),
+        (7, [Code::Sar_rm32_imm8, Code::Sar_rm64_imm8], [Code::Sar_rm32_CL, Code::Sar_rm64_CL]),
+    ];
+
+    /// By condition: the moves and the bytes.
+    #[rustfmt::skip]
+    const CONDITIONS: [([Code; 2], Code); 16] = [
+        ([Code::Cmovo_r32_rm32, Code::Cmovo_r64_rm64], Code::Seto_rm8),
+        ([Code::Cmovno_r32_rm32, Code::Cmovno_r64_rm64], Code::Setno_rm8),
+        ([Code::Cmovb_r32_rm32, Code::Cmovb_r64_rm64], Code::Setb_rm8),
+        ([Code::Cmovae_r32_rm32, Code::Cmovae_r64_rm64], Code::Setae_rm8),
+        ([Code::Cmove_r32_rm32, Code::Cmove_r64_rm64], Code::Sete_rm8),
+        ([Code::Cmovne_r32_rm32, Code::Cmovne_r64_rm64], Code::Setne_rm8),
+        ([Code::Cmovbe_r32_rm32, Code::Cmovbe_r64_rm64], Code::Setbe_rm8),
+        ([Code::Cmova_r32_rm32, Code::Cmova_r64_rm64], Code::Seta_rm8),
+        ([Code::Cmovs_r32_rm32, Code::Cmovs_r64_rm64], Code::Sets_rm8),
+        ([Code::Cmovns_r32_rm32, Code::Cmovns_r64_rm64], Code::Setns_rm8),
+        ([Code::Cmovp_r32_rm32, Code::Cmovp_r64_rm64], Code::Setp_rm8),
+        ([Code::Cmovnp_r32_rm32, Code::Cmovnp_r64_rm64], Code::Setnp_rm8),
+        ([Code::Cmovl_r32_rm32, Code::Cmovl_r64_rm64], Code::Setl_rm8),
+        ([Code::Cmovge_r32_rm32, Code::Cmovge_r64_rm64], Code::Setge_rm8),
+        ([Code::Cmovle_r32_rm32, Code::Cmovle_r64_rm64], Code::Setle_rm8),
+        ([Code::Cmovg_r32_rm32, Code::Cmovg_r64_rm64], Code::Setg_rm8),
+    ];
+
+    /// Opcodes that read `r/m` of so many bytes, 0 for their own width, and write `reg`: of 32 and of 64 bits.
+    fn reading() -> Vec<(Opcode, u32, [Code; 2])> {
+        let mut all = vec![
+            (Opcode::MOV_LOAD, 0, [Code::Mov_r32_rm32, Code::Mov_r64_rm64]),
+            (Opcode::IMUL, 0, [Code::Imul_r32_rm32, Code::Imul_r64_rm64]),
+            (Opcode::MOVZX_BYTE, 1, [Code::Movzx_r32_rm8, Code::Movzx_r64_rm8]),
+            (
+                Opcode::MOVZX_WORD,
+                2,
+                [Code::Movzx_r32_rm16, Code::Movzx_r64_rm16],
+            ),
+            (Opcode::MOVSX_BYTE, 1, [Code::Movsx_r32_rm8, Code::Movsx_r64_rm8]),
+            (
+                Opcode::MOVSX_WORD,
+                2,
+                [Code::Movsx_r32_rm16, Code::Movsx_r64_rm16],
+            ),
+            (Opcode::MOVSXD, 4, [Code::Movsxd_r32_rm32, Code::Movsxd_r64_rm32]),
+        ];
+        all.extend(ALU.map(|(number, [_, codes, ..])| (Opcode::alu_to_reg(number), 0, codes)));
+        all.extend((0..16).map(|condition| {
+            let (codes, _) = CONDITIONS[usize::from(condition)];
+            (Opcode::cmov(condition), 0, codes)
+        }));
+        all
+    }
+
+    /// Opcodes that read `reg` and read or write `r/m`: of 32 and of 64 bits.
+    fn writing() -> Vec<(Opcode, [Code; 2])> {
+        let mut all = vec![
+            (Opcode::MOV_STORE, [Code::Mov_rm32_r32, Code::Mov_rm64_r64]),
+            (Opcode::TEST, [Code::Test_rm32_r32, Code::Test_rm64_r64]),
+        ];
+        all.extend(ALU.map(|(number, [codes, ..])| (Opcode::alu_to_rm(number), codes)));
+        all
+    }
+
+    fn widths() -> [(bool, u32); 2] {
+        [(false, 4), (true, 8)]
+    }
+
+    /// A general register as operands of so many bytes name it.
+    fn named(number: u8, bytes: u32) -> Register {
+        let number = u32::from(number);
+        match bytes {
+            1 if number < 4 => Register::AL + number,
+            1 => Register::SPL + (number - 4),
+            2 => Register::AX + number,
+            4 => Register::EAX + number,
+            _ => Register::RAX + number,
+        }
+    }
+
+    /// Asserts that an emit becomes, byte by byte, what an independent encoder makes of an instruction.
+    #[track_caller]
+    fn check(emit: impl FnOnce(&mut Masm), expected: Result<Instruction, IcedError>) {
+        let expected = expected.expect("an instruction with these operands");
+        let mut encoder = Encoder::new(64);
+        encoder.encode(&expected, 0).expect("an encoding");
+        let (code, _) = assemble(CpuFeatures::BASELINE, emit);
+        assert_eq!(code, encoder.take_buffer(), "{expected:?}");
+    }
+
+    /// All pairs of registers.
+    fn pairs() -> impl Iterator<Item = (u8, u8)> {
+        (0..16).flat_map(|reg| (0..16).map(move |rm| (reg, rm)))
+    }
+
+    /// All bases, indexes and sizes of displacements.
+    fn places() -> impl Iterator<Item = Mem> {
+        let indexes = || std::iter::once(None).chain((0..16).map(|number| Some(Reg::gpr(number))));
+        (0..16)
+            .flat_map(move |base| indexes().map(move |index| (Reg::gpr(base), index)))
+            .filter(|&(_, index)| index != Some(Reg::RSP))
+            .flat_map(|(base, index)| DISPLACEMENTS.map(|disp| Mem { base, index, disp }))
+    }
+
+    fn operand(mem: Mem, scale: u8) -> MemoryOperand {
+        let size = match mem.disp {
+            0 => 0,
+            -128..128 => 1,
+            _ => 8,
+        };
+        let index = mem.index.map_or(Register::None, |index| named(index.number(), 8));
+        let base = named(mem.base.number(), 8);
+        MemoryOperand::new(
+            base,
+            index,
+            1 << scale,
+            mem.disp.into(),
+            size,
+            false,
+            Register::None,
+        )
+    }
+
+    #[test]
+    fn of_two_registers() {
+        for (wide, width) in widths() {
+            for (reg, rm) in pairs() {
+                for (opcode, bytes, codes) in reading() {
+                    let read = if bytes == 0 { width } else { bytes };
+                    let keep_rex = bytes == 1 && Reg::gpr(rm).is_byte_with_rex();
+                    check(
+                        |m| m.of_registers_keeping(opcode, reg, Reg::gpr(rm), wide, keep_rex, Imm::None),
+                        Instruction::with2(codes[usize::from(wide)], named(reg, width), named(rm, read)),
+                    );
+                }
+                for (opcode, codes) in writing() {
+                    check(
+                        |m| m.of_registers(opcode, reg, Reg::gpr(rm), wide, Imm::None),
+                        Instruction::with2(codes[usize::from(wide)], named(rm, width), named(reg, width)),
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_one_register() {
+        for (wide, width) in widths() {
+            for number in 0..16 {
+                let (reg, name) = (Reg::gpr(number), named(number, width));
+                for (group, by_constant, by_cl) in SHIFTS {
+                    check(
+                        |m| m.of_registers(Opcode::SHIFT_IMM, group, reg, wide, Imm::Byte(31)),
+                        Instruction::with2(by_constant[usize::from(wide)], name, 31),
+                    );
+                    check(
+                        |m| m.of_registers(Opcode::SHIFT_CL, group, reg, wide, Imm::None),
+                        Instruction::with2(by_cl[usize::from(wide)], name, Register::CL),
+                    );
+                }
+                for (condition, (_, code)) in (0..).zip(CONDITIONS) {
+                    let (opcode, keep_rex) = (Opcode::setcc(condition), reg.is_byte_with_rex());
+                    check(
+                        |m| m.of_registers_keeping(opcode, 0, reg, false, keep_rex, Imm::None),
+                        Instruction::with1(code, named(number, 1)),
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn of_registers_and_constants() {
+        for (wide, width) in widths() {
+            let code = |codes: [Code; 2]| codes[usize::from(wide)];
+            for (reg, rm) in pairs() {
+                let (rm, names) = (Reg::gpr(rm), (named(reg, width), named(rm, width)));
+                for value in SIGNED_BYTES {
+                    let by_byte = code([Code::Imul_r32_rm32_imm8, Code::Imul_r64_rm64_imm8]);
+                    check(
+                        |m| m.of_registers(Opcode::IMUL_IMM_BYTE, reg, rm, wide, Imm::Byte(value)),
+                        Instruction::with3(by_byte, names.0, names.1, i32::from(value)),
+                    );
+                }
+                for value in SIGNED {
+                    let by_dword = code([Code::Imul_r32_rm32_imm32, Code::Imul_r64_rm64_imm32]);
+                    check(
+                        |m| m.of_registers(Opcode::IMUL_IMM, reg, rm, wide, Imm::Dword(value)),
+                        Instruction::with3(by_dword, names.0, names.1, value),
+                    );
+                }
+            }
+            for number in 0..16 {
+                let (rm, name) = (Reg::gpr(number), named(number, width));
+                for value in SIGNED {
+                    for (group, [_, _, by_dword, _]) in ALU {
+                        check(
+                            |m| m.of_registers(Opcode::ALU_IMM, group, rm, wide, Imm::Dword(value)),
+                            Instruction::with2(code(by_dword), name, value),
+                        );
+                    }
+                    check(
+                        |m| m.of_registers(Opcode::MOV_IMM, 0, rm, wide, Imm::Dword(value)),
+                        Instruction::with2(code([Code::Mov_rm32_imm32, Code::Mov_rm64_imm32]), name, value),
+                    );
+                }
+                for (value, (group, [.., by_byte])) in
+                    SIGNED_BYTES.iter().flat_map(|v| ALU.map(|alu| (v, alu)))
+                {
+                    check(
+                        |m| m.of_registers(Opcode::ALU_IMM_BYTE, group, rm, wide, Imm::Byte(*value)),
+                        Instruction::with2(code(by_byte), name, i32::from(*value)),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Every opcode that takes memory, with every address and every register.
+    #[test]
+    fn of_memory() {
+        for mem in places() {
+            for (wide, width) in widths() {
+                let code = |codes: [Code; 2]| codes[usize::from(wide)];
+                // All registers beside few opcodes, and all opcodes beside registers with and without a prefix.
+                for reg in 0..16 {
+                    check(
+                        |m| m.of_memory(Opcode::MOV_LOAD, reg, mem, wide),
+                        Instruction::with2(
+                            code([Code::Mov_r32_rm32, Code::Mov_r64_rm64]),
+                            named(reg, width),
+                            operand(mem, 0),
+                        ),
+                    );
+                }
+                for reg in [6, 13] {
+                    for (opcode, _, codes) in reading() {
+                        check(
+                            |m| m.of_memory(opcode, reg, mem, wide),
+                            Instruction::with2(code(codes), named(reg, width), operand(mem, 0)),
+                        );
+                    }
+                    for (opcode, codes) in writing() {
+                        check(
+                            |m| m.of_memory(opcode, reg, mem, wide),
+                            Instruction::with2(code(codes), operand(mem, 0), named(reg, width)),
+                        );
+                    }
+                }
+                for scale in 0..if mem.index.is_some() { 4 } else { 1 } {
+                    check(
+                        |m| m.of_memory_scaled(Opcode::LEA, 11, mem, scale, wide, false),
+                        Instruction::with2(
+                            code([Code::Lea_r32_m, Code::Lea_r64_m]),
+                            named(11, width),
+                            operand(mem, scale),
+                        ),
+                    );
+                }
+            }
+        }
+    }
+
+    /// Stores of registers and constants of each width, as loads and stores use them.
+    #[test]
+    fn of_memory_and_narrow_operands() {
+        for mem in places() {
+            for number in 0..16 {
+                let reg = Reg::gpr(number);
+                check(
+                    |m| {
+                        let keep_rex = reg.is_byte_with_rex();
+                        m.of_memory_scaled(Opcode::MOV_STORE_BYTE, number, mem, 0, false, keep_rex);
+                    },
+                    Instruction::with2(Code::Mov_rm8_r8, operand(mem, 0), named(number, 1)),
+                );
+                check(
+                    |m| {
+                        m.operand_size_prefix();
+                        m.of_memory(Opcode::MOV_STORE, number, mem, false);
+                    },
+                    Instruction::with2(Code::Mov_rm16_r16, operand(mem, 0), named(number, 2)),
+                );
+            }
+            for (code, width) in [
+                (Code::Mov_rm8_imm8, 1),
+                (Code::Mov_rm16_imm16, 2),
+                (Code::Mov_rm32_imm32, 4),
+                (Code::Mov_rm64_imm32, 8),
+            ] {
+                for value in [0, 0x7f, -0x80] {
+                    check(
+                        |m| m.store_imm(mem, value, width),
+                        Instruction::with2(code, operand(mem, 0), value),
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn constants_of_32_bits() {
+        for number in 0..16 {
+            for value in [0, 1, 0x8000_0000, u32::MAX] {
+                check(
+                    |m| m.mov_imm(Reg::gpr(number), value.into(), 8),
+                    Instruction::with2(Code::Mov_r32_imm32, named(number, 4), value),
+                );
+            }
+        }
+    }
+}
