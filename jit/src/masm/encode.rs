@@ -1,14 +1,14 @@
-//! Instructions in their shortest form.
+//! Instructions that `dynasm` writes, in their shortest form. The common ones it does not write: see `general`.
 //!
 //! `dynasm` has to reserve room for whatever register is chosen at run time: a REX prefix or a three-byte VEX prefix
 //! always, and a SIB byte for every base. Most instructions need neither. What it wrote is therefore looked at once more,
 //! while it is the last thing in the buffer:
 //!
 //! ```text
-//! 40 01 d8             add eax, ebx           ->  01 d8
-//! c4 e1 7a 58 c1       vaddss xmm0, xmm0, xmm1 ->  c5 fa 58 c1
-//! 40 8b 44 25 f8       mov eax, [rbp-8]       ->  8b 45 f8
-//! 40 8b 44 23 00       mov eax, [rbx+0]       ->  8b 03
+//! f2 40 0f 58 c1          addsd xmm0, xmm1         ->  f2 0f 58 c1
+//! c4 e1 7a 58 c1          vaddss xmm0, xmm0, xmm1  ->  c5 fa 58 c1
+//! f3 40 0f 10 44 25 f8    movss xmm0, [rbp-8]      ->  f3 0f 10 45 f8
+//! f3 40 0f 10 44 23 00    movss xmm0, [rbx+0]      ->  f3 0f 10 03
 //! ```
 //!
 //! The macros choose between displacements of one and four bytes, so that each instruction is written once where it is

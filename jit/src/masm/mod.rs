@@ -1,7 +1,8 @@
 //! The macro assembler: x86-64 instructions by name, and what each operator of WebAssembly becomes.
 //!
-//! It is shared by all machine-code tiers. Below is `dynasm`, which encodes; above are the tiers, which decide where
-//! values live. A tier hands over an operator and places, and gets instructions; each operator's `emit` stands here once:
+//! It is shared by all machine-code tiers, which stand above it and decide where values live. A tier hands over an operator
+//! and places, and gets instructions; each operator's `emit` stands here once. The common instructions are encoded here too,
+//! all others by `dynasm`:
 //!
 //! | module | holds |
 //! |---|---|
