@@ -253,16 +253,22 @@ fn argument(random: &mut Random, ty: ValType) -> Observed {
 fn same(first: &str, expected: &[Event], second: &str, events: &[Event]) -> Result<usize, String> {
     for (index, pair) in expected.iter().zip(events).enumerate() {
         match pair {
+            (Event::Failed(failure), _) => return Err(format!("{first}: {failure}")),
+            (_, Event::Failed(failure)) => return Err(format!("{second}: {failure}")),
             (Event::Ended(_, Ended::Exhausted), _) | (_, Event::Ended(_, Ended::Exhausted)) => {
                 return Ok(index);
             }
             (Event::Ended(place, a), Event::Ended(_, b)) if a != b => {
                 return Err(format!("{place}:\n  {first}: {a:x?}\n  {second}: {b:x?}"));
             }
+            (Event::Ended(place, _), Event::Ended(other, _)) if place != other => {
+                return Err(format!("{first} did {place} where {second} did {other}"));
+            }
+            (Event::Ended(..), Event::Ended(..)) => {}
             (Event::State(a), Event::State(b)) => same_state(first, a, second, b)?,
-            (Event::Failed(failure), _) => return Err(format!("{first}: {failure}")),
-            (_, Event::Failed(failure)) => return Err(format!("{second}: {failure}")),
-            _ => {}
+            (Event::Ended(place, _), Event::State(_)) | (Event::State(_), Event::Ended(place, _)) => {
+                return Err(format!("{place}: only one of {first} and {second} came here"));
+            }
         }
     }
     if expected.len() != events.len() {
@@ -281,6 +287,11 @@ fn same_state(
     second: &str,
     state: &[(String, Snapshot)],
 ) -> Result<(), String> {
+    let names = |state: &[(String, Snapshot)]| state.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>();
+    let (own, others) = (names(expected), names(state));
+    if own != others {
+        return Err(format!("{first} exports {own:?}, {second} {others:?}"));
+    }
     for ((name, a), (_, b)) in expected.iter().zip(state) {
         match (a, b) {
             _ if a == b => {}

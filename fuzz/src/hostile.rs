@@ -145,6 +145,24 @@ fn branches() -> Vec<Shape> {
             let branches = [LOCAL_GET, 0, BR_IF, 0].repeat(n);
             body(ty::TAKES, 0, 0, &[&[BLOCK, VOID][..], &branches, &[END]].concat())
         }),
+        // A scan looks ahead over each outermost loop, and must not look over all that follows it.
+        shape("loops, one after another", 25_000, |n| {
+            let one = [LOOP, VOID, LOCAL_GET, 0, LOCAL_SET, 1, END];
+            body(ty::TAKES, 0, 1, &one.repeat(n))
+        }),
+        shape("loops with types spelled out", 12_500, |n| {
+            // try_table (result (ref null func))
+            let result = [TRY_TABLE, 0x63, 0x70, 0, UNREACHABLE, END, DROP];
+            let one = [&[LOOP, VOID][..], &result, &[END]].concat();
+            body(ty::TAKES, 0, 0, &one.repeat(n))
+        }),
+        shape("many locals and loops", 12_000, |n| {
+            let loops = (0..n).flat_map(|i| {
+                let local = leb(i + 1);
+                [&[LOOP, VOID, LOCAL_GET][..], &local, &[LOCAL_SET], &local, &[END]].concat()
+            });
+            body(ty::TAKES, 0, n, &loops.collect::<Vec<_>>())
+        }),
         // Up to fifty thousand locals, all written, between labels.
         shape("many locals and labels", 12_000, |n| {
             let labels = (0..n).flat_map(|i| {
