@@ -25,8 +25,8 @@ pub enum ValType {
 }
 
 impl ValType {
-    /// Converts the decoder's type. `None` for types outside the level that this engine implements; validation
-    /// refuses modules that use them, so `None` after validation is a mistake of ours.
+    /// Converts the decoder's type. `None` for types that this engine lacks. The validator refuses most of them, but not all:
+    /// with exceptions it takes references that are never null, or always, which whoever asks has to refuse.
     pub(crate) fn from_wasm(ty: wasmparser::ValType) -> Option<Self> {
         Some(match ty {
             wasmparser::ValType::I32 => Self::I32,
