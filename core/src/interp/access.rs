@@ -7,8 +7,8 @@ use crate::vm::linear::LinearMemory;
 
 /// Reads `N` bytes of a memory with 32-bit addresses. The sum is taken in 64 bits, where it cannot wrap.
 #[inline(always)]
-pub(super) fn load<const N: usize>(memory: &[u8], address: u64, offset: u64) -> Option<[u8; N]> {
-    let start = usize::try_from(address + offset).ok()?;
+pub(super) fn load<const N: usize>(memory: &[u8], address: u64, offset: u32) -> Option<[u8; N]> {
+    let start = (u64::from(address as u32) + u64::from(offset)) as usize;
     memory.get(start..start + N)?.try_into().ok()
 }
 
@@ -17,10 +17,10 @@ pub(super) fn load<const N: usize>(memory: &[u8], address: u64, offset: u64) -> 
 pub(super) fn store<const N: usize>(
     memory: &mut [u8],
     address: u64,
-    offset: u64,
+    offset: u32,
     bytes: [u8; N],
 ) -> Option<()> {
-    let start = usize::try_from(address + offset).ok()?;
+    let start = (u64::from(address as u32) + u64::from(offset)) as usize;
     memory.get_mut(start..start + N)?.copy_from_slice(&bytes);
     Some(())
 }

@@ -1,18 +1,22 @@
 //! The dispatch loop: one `match` over the instructions of one instance.
 //!
-//! Two facts make it quick without any unchecked access. The frame is a `&mut [u64; 65536]` and a register is a `u16`,
+//! Three facts make it quick without any unchecked access. The frame is a `&mut [u64; 65536]` and a register is a `u16`,
 //! so no register access has a bounds check. And the arms of the numeric operators call `eval` on a constant operator, so
-//! that the compiler folds the operator table into straight code.
+//! that the compiler folds the operator table into straight code. And what the loop holds in local variables is little: where it
+//! is, its registers and memory 0. Fuel and the frame's base stay in the machine, because one variable more costs a move
+//! to and from the stack in every arm; whatever needs many registers is a call (`wide.rs`).
 //!
 //! Fuel. A jump backwards costs the number of instructions that it jumps over; forwards, each [`STRETCH`] of instructions is
 //! paid for before it runs, the first by the call. When fuel is used up the loop is left with everything in its place.
 
-use super::access::{Others, load, load_lane, load_vector, read, store, store_lane, write};
+use super::access::{Others, load, store};
 use super::code::STRETCH;
-use super::inst::{Inst, Pc, Reg};
+use super::fusion::{for_each_instruction, wrapped};
+use super::inst::{Inst, Pc};
 use super::machine::{Frame, Machine};
 use super::stack::WINDOW;
-use crate::operator::{BinaryOp, CompareOp, Libcall, Slot, UnaryOp, for_each_operator, shuffle};
+use super::wide::{set_vector, step, vector};
+use crate::operator::{BinaryOp, CompareOp, Libcall, Slot, UnaryOp};
 use crate::store::{FuncEntity, StoreInner};
 use crate::trap::Trap;
 
@@ -45,22 +49,18 @@ pub(super) enum Action {
     },
 }
 
-/// The vector whose low half is in register `reg`. Frames end below the window's end, so that the wrap never happens: it
-/// only spares a bounds check.
-#[inline(always)]
-fn vector(regs: &[u64; WINDOW], reg: Reg) -> u128 {
-    let (low, high) = (regs[usize::from(reg)], regs[usize::from(reg.wrapping_add(1))]);
-    u128::from(low) | u128::from(high) << 64
-}
-
-#[inline(always)]
-fn set_vector(regs: &mut [u64; WINDOW], reg: Reg, value: u128) {
-    regs[usize::from(reg)] = value as u64;
-    regs[usize::from(reg.wrapping_add(1))] = (value >> 64) as u64;
-}
-
 macro_rules! define_dispatch {
     (
+        before { $($bef:ident $bef_imm:ident: $bef_in:ident $bef_in_imm:ident, $bef_out:ident;)* }
+        behind { $($beh:ident $beh_imm:ident: $beh_in:ident $beh_in_imm:ident, $beh_out:ident;)* }
+        outside { $($outs:ident: $outs_in:ident, $outs_out:ident;)* }
+        loaded { $($lop:ident ($lopm:ty) -> $lopv:ty: $lop_out:ident, $lop_load:ident;)* }
+        element { $($lidx:ident $lscl:ident ($lxm:ty) -> $lxv:ty: $($lx_load:ident)*;)* }
+        target { $($sidx:ident $sscl:ident $simm:ident ($sxm:ty): $($sx_store:ident)*;)* }
+        stored { $($sop:ident ($sopm:ty): $sop_in:ident, $sop_store:ident;)* }
+        chosen { $($cho:ident: $cho_cmp:ident;)* }
+        step { $($step:ident $step_imm:ident $step_reg:ident: $step_add:ident $step_add_imm:ident, $step_cmp:ident,
+                 $step_br:ident $step_br_imm:ident;)* }
         unary { $($un:ident ($ua:ident: $uat:ty) -> $ur:ty { $ue:expr })* }
         binary { $($bin:ident $bin_imm:ident ($ba:ident: $bat:ty, $bb:ident: $bbt:ty) -> $br:ty { $be:expr })* }
         compare { $($cmp:ident $cmp_imm:ident $cmp_br:ident $cmp_br_imm:ident
@@ -77,16 +77,27 @@ macro_rules! define_dispatch {
             let code = instance.module.code();
             let insts: &[Inst] = &code.insts;
             let (memory, mut others) = Others::split(memories, instance);
-            let mut pc = machine.pc as usize;
-            let mut base = machine.base;
-            let mut fuel = machine.fuel;
+            let mut next = insts[machine.pc as usize..].iter();
 
+            // The running instruction's number; `next` has gone past it.
+            macro_rules! pc {
+                () => {
+                    insts.len() - next.len() - 1
+                };
+            }
+            // Goes on at an instruction.
+            macro_rules! go {
+                ($target:expr) => {
+                    next = insts[$target as usize..].iter()
+                };
+            }
             // Leaves the loop with the machine's state written back.
             macro_rules! leave {
-                ($action:expr) => {{
-                    machine.pc = pc as Pc;
-                    machine.base = base;
-                    machine.fuel = fuel;
+                ($action:expr) => {
+                    leave!($action, pc!())
+                };
+                ($action:expr, $pc:expr) => {{
+                    machine.pc = $pc as Pc;
                     return $action;
                 }};
             }
@@ -98,20 +109,20 @@ macro_rules! define_dispatch {
             // Jumps; a jump backwards pays for what it will run again.
             macro_rules! jump {
                 ($target:expr) => {{
-                    let target = $target as usize;
-                    if target <= pc {
-                        fuel -= (pc - target + 1) as i64;
-                        if fuel < 0 {
-                            pc = target;
-                            leave!(Action::Preempted);
+                    let (target, after) = ($target as usize, insts.len() - next.len());
+                    if target < after {
+                        machine.fuel -= (after - target) as i64;
+                        if machine.fuel < 0 {
+                            leave!(Action::Preempted, target);
                         }
                     }
-                    pc = target;
+                    go!(target);
                     continue;
                 }};
             }
 
             'frame: loop {
+                let base = machine.base;
                 let regs: &mut [u64; WINDOW] = (&mut machine.stack[base..base + WINDOW])
                     .try_into()
                     .expect("the window has its length");
@@ -126,19 +137,19 @@ macro_rules! define_dispatch {
                         {
                             trap!(Trap::StackExhausted);
                         }
-                        machine.frames.push(Frame { pc: pc as Pc + 1, instance: current, base });
+                        machine.frames.push(Frame { pc: (insts.len() - next.len()) as Pc, instance: current, base });
                         let first = usize::from(callee_base) + usize::from(callee.params);
                         let last = usize::from(callee_base) + usize::from(callee.locals);
                         // The callee's locals may reach past this window, so they are cleared through the stack.
                         if first < last {
                             machine.stack[base + first..base + last].fill(0);
                         }
-                        base = new_base;
-                        pc = callee.entry as usize;
-                        fuel -= callee.call_cost();
-                        if fuel < 0 {
-                            leave!(Action::Preempted);
+                        machine.base = new_base;
+                        machine.fuel -= callee.call_cost();
+                        if machine.fuel < 0 {
+                            leave!(Action::Preempted, callee.entry);
                         }
+                        go!(callee.entry);
                         continue 'frame;
                     }};
                 }
@@ -153,11 +164,11 @@ macro_rules! define_dispatch {
                         let (params, locals) = (usize::from(callee.params), usize::from(callee.locals));
                         regs.copy_within(first..first + params, 0);
                         regs[params..locals].fill(0);
-                        pc = callee.entry as usize;
-                        fuel -= callee.call_cost();
-                        if fuel < 0 {
-                            leave!(Action::Preempted);
+                        machine.fuel -= callee.call_cost();
+                        if machine.fuel < 0 {
+                            leave!(Action::Preempted, callee.entry);
                         }
+                        go!(callee.entry);
                         continue;
                     }};
                 }
@@ -188,24 +199,34 @@ macro_rules! define_dispatch {
                         }
                     };
                 }
+                // What an operator evaluates to.
+                macro_rules! value {
+                    ($result:expr) => {
+                        match $result {
+                            Ok(value) => value,
+                            Err(trap) => trap!(trap),
+                        }
+                    };
+                }
                 macro_rules! leave_frame {
                     () => {{
                         let caller = machine.frames.pop().expect("a returning function has its frame");
-                        base = caller.base;
-                        pc = caller.pc as usize;
+                        machine.base = caller.base;
                         if caller.pc == Frame::ENTRY {
-                            leave!(Action::Finished);
+                            leave!(Action::Finished, caller.pc);
                         }
                         if caller.instance != current {
                             machine.instance = caller.instance;
-                            leave!(Action::SwitchInstance);
+                            leave!(Action::SwitchInstance, caller.pc);
                         }
+                        go!(caller.pc);
                         continue 'frame;
                     }};
                 }
 
                 loop {
-                    match insts[pc] {
+                    let inst = next.next().expect("code ends in a jump, a return or a trap");
+                    match *inst {
                         Inst::Unreachable => trap!(Trap::Unreachable),
                         Inst::Const { dst, value } => regs[usize::from(dst)] = value,
                         Inst::Copy { dst, src } => regs[usize::from(dst)] = regs[usize::from(src)],
@@ -220,10 +241,9 @@ macro_rules! define_dispatch {
                             globals[instance.globals[global as usize] as usize].slot[0] = regs[usize::from(src)];
                         }
                         Inst::Pay => {
-                            fuel -= i64::from(STRETCH);
-                            if fuel < 0 {
-                                pc += 1;
-                                leave!(Action::Preempted);
+                            machine.fuel -= i64::from(STRETCH);
+                            if machine.fuel < 0 {
+                                leave!(Action::Preempted, insts.len() - next.len());
                             }
                         }
                         Inst::Br { target } => jump!(target),
@@ -240,8 +260,7 @@ macro_rules! define_dispatch {
                         Inst::BrTable { index, last } => {
                             // The entry is a `Br`, which pays where it leads backwards.
                             let index = regs[usize::from(index)].min(u64::from(last));
-                            pc += 1 + index as usize;
-                            continue;
+                            go!(pc!() + 1 + index as usize);
                         }
                         Inst::Return => leave_frame!(),
                         Inst::ReturnOne { src } => {
@@ -305,58 +324,22 @@ macro_rules! define_dispatch {
                             let value = vector(regs, src);
                             globals[instance.globals[global as usize] as usize].slot = [value as u64, (value >> 64) as u64];
                         }
-                        Inst::VectorUnary { op, dst, a } => set_vector(regs, dst, op.eval(vector(regs, a))),
-                        Inst::VectorBinary { op, dst, a, b } => {
-                            set_vector(regs, dst, op.eval(vector(regs, a), vector(regs, b)));
-                        }
-                        Inst::VectorTernary { op, dst, a, b, c } => {
-                            set_vector(regs, dst, op.eval(vector(regs, a), vector(regs, b), vector(regs, c)));
-                        }
-                        Inst::VectorShift { op, dst, a, count } => {
-                            set_vector(regs, dst, op.eval(vector(regs, a), regs[usize::from(count)] as u32));
-                        }
-                        Inst::VectorTest { op, dst, a } => {
-                            regs[usize::from(dst)] = u64::from(op.eval(vector(regs, a)));
-                        }
-                        Inst::Splat { op, dst, a } => set_vector(regs, dst, op.eval(regs[usize::from(a)])),
-                        Inst::ExtractLane { op, lane, dst, a } => {
-                            regs[usize::from(dst)] = op.eval(vector(regs, a), lane);
-                        }
-                        Inst::ReplaceLane { op, lane, dst, a, b } => {
-                            set_vector(regs, dst, op.eval(vector(regs, a), regs[usize::from(b)], lane));
-                        }
-                        Inst::Shuffle { dst, a, b, lanes } => {
-                            let lanes = code.vectors[lanes as usize].to_le_bytes();
-                            set_vector(regs, dst, shuffle(lanes, vector(regs, a), vector(regs, b)));
-                        }
-                        Inst::VectorLoad { op, memory: number, dst, addr, offset } => {
-                            let memory = others.get(memory, instance, number);
-                            let loaded = load_vector(memory, regs[usize::from(addr)], offset, op);
-                            set_vector(regs, dst, in_bounds!(loaded));
-                        }
-                        Inst::VectorStore { memory: number, addr, src, offset } => {
-                            let memory = others.get(memory, instance, number);
-                            in_bounds!(write(memory, regs[usize::from(addr)], offset, vector(regs, src), 16));
-                        }
-                        Inst::LoadLane { at, memory: number, dst, addr, offset } => {
-                            let memory = others.get(memory, instance, number);
-                            let behind = vector(regs, dst.wrapping_add(1));
-                            let loaded = load_lane(memory, regs[usize::from(addr)], offset, at, behind);
-                            set_vector(regs, dst, in_bounds!(loaded));
-                        }
-                        Inst::StoreLane { at, memory: number, addr, src, offset } => {
-                            let memory = others.get(memory, instance, number);
-                            in_bounds!(store_lane(memory, regs[usize::from(addr)], offset, at, vector(regs, src)));
-                        }
-                        Inst::LoadFrom { op, memory: number, dst, addr, offset } => {
-                            let memory = others.get(memory, instance, number);
-                            let bits = in_bounds!(read(memory, regs[usize::from(addr)], offset, op.width()));
-                            regs[usize::from(dst)] = op.eval(bits as u64);
-                        }
-                        Inst::StoreTo { op, memory: number, addr, src, offset } => {
-                            let memory = others.get(memory, instance, number);
-                            let bits = u128::from(regs[usize::from(src)]);
-                            in_bounds!(write(memory, regs[usize::from(addr)], offset, bits, op.width()));
+                        Inst::VectorUnary { .. }
+                        | Inst::VectorBinary { .. }
+                        | Inst::VectorTernary { .. }
+                        | Inst::VectorShift { .. }
+                        | Inst::VectorTest { .. }
+                        | Inst::Splat { .. }
+                        | Inst::ExtractLane { .. }
+                        | Inst::ReplaceLane { .. }
+                        | Inst::Shuffle { .. }
+                        | Inst::VectorLoad { .. }
+                        | Inst::VectorStore { .. }
+                        | Inst::LoadLane { .. }
+                        | Inst::StoreLane { .. }
+                        | Inst::LoadFrom { .. }
+                        | Inst::StoreTo { .. } => {
+                            in_bounds!(step(inst, regs, memory, &mut others, instance, &code.vectors));
                         }
 
                         $(Inst::$un { dst, a } => match UnaryOp::$un.eval(regs[usize::from(a)]) {
@@ -390,24 +373,119 @@ macro_rules! define_dispatch {
                                 jump!(target);
                             }
                         })*
-                        $(Inst::$load { dst, addr, offset } => {
-                            let Some(bytes) = load(memory, regs[usize::from(addr)], offset) else {
-                                trap!(Trap::MemoryOutOfBounds)
-                            };
+                        $(Inst::$load { dst, addr, plus, offset } => {
+                            let address = wrapped(regs[usize::from(addr)], plus);
+                            let bytes = in_bounds!(load(memory, address, offset));
                             regs[usize::from(dst)] = <$lv>::from(<$lm>::from_le_bytes(bytes)).into_slot();
                         })*
-                        $(Inst::$store { addr, src, offset } => {
-                            // Keeping the low bytes is the meaning of a narrow store.
+                        // Keeping the low bytes is the meaning of a narrow store.
+                        $(Inst::$store { addr, src, plus, offset } => {
                             let bytes = (regs[usize::from(src)] as $sm).to_le_bytes();
-                            if store(memory, regs[usize::from(addr)], offset, bytes).is_none() {
-                                trap!(Trap::MemoryOutOfBounds);
+                            let address = wrapped(regs[usize::from(addr)], plus);
+                            in_bounds!(store(memory, address, offset, bytes));
+                        })*
+
+                        $(Inst::$bef { dst, a, b, c } => {
+                            let inner = value!(BinaryOp::$bef_in.eval(regs[usize::from(a)], regs[usize::from(b)]));
+                            regs[usize::from(dst)] = value!(BinaryOp::$bef_out.eval(inner, regs[usize::from(c)]));
+                        }
+                        Inst::$bef_imm { dst, a, c, b } => {
+                            let inner = value!(BinaryOp::$bef_in.eval(regs[usize::from(a)], b));
+                            regs[usize::from(dst)] = value!(BinaryOp::$bef_out.eval(inner, regs[usize::from(c)]));
+                        })*
+                        $(Inst::$beh { dst, a, b, c } => {
+                            let inner = value!(BinaryOp::$beh_in.eval(regs[usize::from(a)], regs[usize::from(b)]));
+                            regs[usize::from(dst)] = value!(BinaryOp::$beh_out.eval(regs[usize::from(c)], inner));
+                        }
+                        Inst::$beh_imm { dst, a, c, b } => {
+                            let inner = value!(BinaryOp::$beh_in.eval(regs[usize::from(a)], b));
+                            regs[usize::from(dst)] = value!(BinaryOp::$beh_out.eval(regs[usize::from(c)], inner));
+                        })*
+                        $(Inst::$outs { dst, a, b, c } => {
+                            let inner = value!(BinaryOp::$outs_in.eval(regs[usize::from(a)], regs[usize::from(b)]));
+                            regs[usize::from(dst)] = value!(BinaryOp::$outs_out.eval(inner, c));
+                        })*
+                        $(Inst::$lop { dst, c, addr, plus, offset } => {
+                            let bytes = in_bounds!(load(memory, wrapped(regs[usize::from(addr)], plus), offset));
+                            let loaded = <$lopv>::from(<$lopm>::from_le_bytes(bytes)).into_slot();
+                            regs[usize::from(dst)] = value!(BinaryOp::$lop_out.eval(regs[usize::from(c)], loaded));
+                        })*
+                        $(Inst::$lidx { dst, a, b, plus, offset } => {
+                            let sum = regs[usize::from(a)].wrapping_add(regs[usize::from(b)]);
+                            let bytes = in_bounds!(load(memory, wrapped(sum, plus), offset));
+                            regs[usize::from(dst)] = <$lxv>::from(<$lxm>::from_le_bytes(bytes)).into_slot();
+                        }
+                        Inst::$lscl { dst, a, shift, plus, offset } => {
+                            let scaled = (regs[usize::from(a)] as u32).wrapping_shl(u32::from(shift));
+                            let bytes = in_bounds!(load(memory, wrapped(u64::from(scaled), plus), offset));
+                            regs[usize::from(dst)] = <$lxv>::from(<$lxm>::from_le_bytes(bytes)).into_slot();
+                        })*
+                        $(Inst::$sidx { src, a, b, plus, offset } => {
+                            let bytes = (regs[usize::from(src)] as $sxm).to_le_bytes();
+                            let sum = regs[usize::from(a)].wrapping_add(regs[usize::from(b)]);
+                            in_bounds!(store(memory, wrapped(sum, plus), offset, bytes));
+                        }
+                        Inst::$sscl { src, a, shift, plus, offset } => {
+                            let bytes = (regs[usize::from(src)] as $sxm).to_le_bytes();
+                            let scaled = (regs[usize::from(a)] as u32).wrapping_shl(u32::from(shift));
+                            in_bounds!(store(memory, wrapped(u64::from(scaled), plus), offset, bytes));
+                        }
+                        Inst::$simm { addr, value, plus, offset } => {
+                            let bytes = (value as $sxm).to_le_bytes();
+                            in_bounds!(store(memory, wrapped(regs[usize::from(addr)], plus), offset, bytes));
+                        })*
+                        $(Inst::$sop { addr, a, b, plus, offset } => {
+                            let value = value!(BinaryOp::$sop_in.eval(regs[usize::from(a)], regs[usize::from(b)]));
+                            let address = wrapped(regs[usize::from(addr)], plus);
+                            in_bounds!(store(memory, address, offset, (value as $sopm).to_le_bytes()));
+                        })*
+                        $(Inst::$cho { dst, x, y, a, b } => {
+                            let holds = CompareOp::$cho_cmp.eval(regs[usize::from(x)], regs[usize::from(y)]);
+                            regs[usize::from(dst)] = regs[usize::from(if holds { a } else { b })];
+                        })*
+                        Inst::Copy2 { dst, src, dst2, src2 } => {
+                            regs[usize::from(dst)] = regs[usize::from(src)];
+                            regs[usize::from(dst2)] = regs[usize::from(src2)];
+                        }
+                        Inst::Copy3 { dst, src, dst2, src2, dst3, src3 } => {
+                            regs[usize::from(dst)] = regs[usize::from(src)];
+                            regs[usize::from(dst2)] = regs[usize::from(src2)];
+                            regs[usize::from(dst3)] = regs[usize::from(src3)];
+                        }
+                        Inst::I32Step2 { a, b, by_a, by_b } => {
+                            regs[usize::from(a)] = wrapped(regs[usize::from(a)], by_a as u32);
+                            regs[usize::from(b)] = wrapped(regs[usize::from(b)], by_b as u32);
+                        }
+                        Inst::I32RotlXorRotl { dst, a, b, by_a, by_b } => {
+                            let a = (regs[usize::from(a)] as u32).rotate_left(u32::from(by_a));
+                            let b = (regs[usize::from(b)] as u32).rotate_left(u32::from(by_b));
+                            regs[usize::from(dst)] = u64::from(a ^ b);
+                        }
+                        $(Inst::$step { a, b, by, target } => {
+                            let sum = value!(BinaryOp::$step_add.eval(regs[usize::from(a)], by as u64));
+                            regs[usize::from(a)] = sum;
+                            if CompareOp::$step_cmp.eval(sum, regs[usize::from(b)]) {
+                                jump!(target);
+                            }
+                        }
+                        Inst::$step_imm { a, b, by, target } => {
+                            let sum = value!(BinaryOp::$step_add.eval(regs[usize::from(a)], by as u64));
+                            regs[usize::from(a)] = sum;
+                            if CompareOp::$step_cmp.eval(sum, b as u64) {
+                                jump!(target);
+                            }
+                        }
+                        Inst::$step_reg { a, b, by, target } => {
+                            let sum = value!(BinaryOp::$step_add.eval(regs[usize::from(a)], regs[usize::from(by)]));
+                            regs[usize::from(a)] = sum;
+                            if CompareOp::$step_cmp.eval(sum, regs[usize::from(b)]) {
+                                jump!(target);
                             }
                         })*
                     }
-                    pc += 1;
                 }
             }
         }
     };
 }
-for_each_operator!(define_dispatch);
+for_each_instruction!(define_dispatch);

@@ -13,13 +13,14 @@
 //! Registers are 16 bits wide, so a window of 65,536 slots can be indexed by any register without a check. A vector takes two
 //! consecutive ones, its low half first, and is named by the first.
 //!
-//! Scalar operators have an instruction each. Vector operators have one for each class, which holds the operator: their
+//! Scalar operators have an instruction each, and pairs of them that run often have one together: see [`fusion`](super::fusion). Vector operators have one for each class, which holds the operator: their
 //! work outweighs a second jump, and the dispatch loop stays small. Plain loads and stores go to memory 0; other memories,
 //! of which there are at most a hundred, are named in `LoadFrom` and `StoreTo`.
 
+use super::fusion::for_each_instruction;
 use crate::operator::{
     ExtractLaneOp, LaneWidth, Libcall, ReplaceLaneOp, SplatOp, VectorBinaryOp, VectorLoadOp, VectorShiftOp,
-    VectorTernaryOp, VectorTestOp, VectorUnaryOp, for_each_operator,
+    VectorTernaryOp, VectorTestOp, VectorUnaryOp,
 };
 
 /// A slot of the current frame.
@@ -30,6 +31,16 @@ pub(super) type Pc = u32;
 
 macro_rules! define_instructions {
     (
+        before { $($bef:ident $bef_imm:ident: $bef_in:ident $bef_in_imm:ident, $bef_out:ident;)* }
+        behind { $($beh:ident $beh_imm:ident: $beh_in:ident $beh_in_imm:ident, $beh_out:ident;)* }
+        outside { $($outs:ident: $outs_in:ident, $outs_out:ident;)* }
+        loaded { $($lop:ident ($lopm:ty) -> $lopv:ty: $lop_out:ident, $lop_load:ident;)* }
+        element { $($lidx:ident $lscl:ident ($lxm:ty) -> $lxv:ty: $($lx_load:ident)*;)* }
+        target { $($sidx:ident $sscl:ident $simm:ident ($sxm:ty): $($sx_store:ident)*;)* }
+        stored { $($sop:ident ($sopm:ty): $sop_in:ident, $sop_store:ident;)* }
+        chosen { $($cho:ident: $cho_cmp:ident;)* }
+        step { $($step:ident $step_imm:ident $step_reg:ident: $step_add:ident $step_add_imm:ident, $step_cmp:ident,
+                 $step_br:ident $step_br_imm:ident;)* }
         unary { $($un:ident ($ua:ident: $uat:ty) -> $ur:ty { $ue:expr })* }
         binary { $($bin:ident $bin_imm:ident ($ba:ident: $bat:ty, $bb:ident: $bbt:ty) -> $br:ty { $be:expr })* }
         compare { $($cmp:ident $cmp_imm:ident $cmp_br:ident $cmp_br_imm:ident
@@ -48,6 +59,13 @@ macro_rules! define_instructions {
             Copy { dst: Reg, src: Reg },
             /// `dst = if cond != 0 { a } else { b }`.
             Select { dst: Reg, cond: Reg, a: Reg, b: Reg },
+            /// Two and three copies, one after the other.
+            Copy2 { dst: Reg, src: Reg, dst2: Reg, src2: Reg },
+            Copy3 { dst: Reg, src: Reg, dst2: Reg, src2: Reg, dst3: Reg, src3: Reg },
+            /// Adds to two registers, 32 bits each, one after the other.
+            I32Step2 { a: Reg, b: Reg, by_a: i32, by_b: i32 },
+            /// `dst = rotl(a, by_a) ^ rotl(b, by_b)`, of 32 bits.
+            I32RotlXorRotl { dst: Reg, a: Reg, b: Reg, by_a: u8, by_b: u8 },
             /// Reads global `global` of the instance.
             GlobalGet { dst: Reg, global: u32 },
             /// Writes it.
@@ -119,8 +137,23 @@ macro_rules! define_instructions {
             $($bin { dst: Reg, a: Reg, b: Reg }, $bin_imm { dst: Reg, a: Reg, b: u64 },)*
             $($cmp { dst: Reg, a: Reg, b: Reg }, $cmp_imm { dst: Reg, a: Reg, b: u64 },
               $cmp_br { a: Reg, b: Reg, target: Pc }, $cmp_br_imm { a: Reg, target: Pc, b: u64 },)*
-            $($load { dst: Reg, addr: Reg, offset: u64 },)*
-            $($store { addr: Reg, src: Reg, offset: u64 },)*
+            // Addresses have 32 bits here: `plus` is added with wrap-around, `offset` without.
+            $($load { dst: Reg, addr: Reg, plus: u32, offset: u32 },)*
+            $($store { addr: Reg, src: Reg, plus: u32, offset: u32 },)*
+
+            $($bef { dst: Reg, a: Reg, b: Reg, c: Reg }, $bef_imm { dst: Reg, a: Reg, c: Reg, b: u64 },)*
+            $($beh { dst: Reg, a: Reg, b: Reg, c: Reg }, $beh_imm { dst: Reg, a: Reg, c: Reg, b: u64 },)*
+            $($outs { dst: Reg, a: Reg, b: Reg, c: u64 },)*
+            $($lop { dst: Reg, c: Reg, addr: Reg, plus: u32, offset: u32 },)*
+            $($lidx { dst: Reg, a: Reg, b: Reg, plus: u32, offset: u32 },
+              $lscl { dst: Reg, a: Reg, shift: u8, plus: u32, offset: u32 },)*
+            $($sidx { src: Reg, a: Reg, b: Reg, plus: u32, offset: u32 },
+              $sscl { src: Reg, a: Reg, shift: u8, plus: u32, offset: u32 },
+              $simm { addr: Reg, value: i32, plus: u32, offset: u32 },)*
+            $($sop { addr: Reg, a: Reg, b: Reg, plus: u32, offset: u32 },)*
+            $($cho { dst: Reg, x: Reg, y: Reg, a: Reg, b: Reg },)*
+            $($step { a: Reg, b: Reg, by: i32, target: Pc }, $step_imm { a: Reg, b: i32, by: i32, target: Pc },
+              $step_reg { a: Reg, b: Reg, by: Reg, target: Pc },)*
         }
 
         impl Inst {
@@ -140,6 +173,13 @@ macro_rules! define_instructions {
                     $(Self::$bin { dst, .. } | Self::$bin_imm { dst, .. })|* => Some(dst),
                     $(Self::$cmp { dst, .. } | Self::$cmp_imm { dst, .. })|* => Some(dst),
                     $(Self::$load { dst, .. })|* => Some(dst),
+                    $(Self::$bef { dst, .. } | Self::$bef_imm { dst, .. })|* => Some(dst),
+                    $(Self::$beh { dst, .. } | Self::$beh_imm { dst, .. })|* => Some(dst),
+                    $(Self::$outs { dst, .. })|* => Some(dst),
+                    $(Self::$cho { dst, .. })|* => Some(dst),
+                    Self::I32RotlXorRotl { dst, .. } => Some(dst),
+                    $(Self::$lop { dst, .. })|* => Some(dst),
+                    $(Self::$lidx { dst, .. } | Self::$lscl { dst, .. })|* => Some(dst),
                     _ => None,
                 }
             }
@@ -149,8 +189,91 @@ macro_rules! define_instructions {
                 match self {
                     Self::Br { target } | Self::BrIf { target, .. } | Self::BrIfNot { target, .. } => Some(target),
                     $(Self::$cmp_br { target, .. } | Self::$cmp_br_imm { target, .. })|* => Some(target),
+                    $(Self::$step { target, .. } | Self::$step_imm { target, .. } | Self::$step_reg { target, .. })|*
+                        => Some(target),
                     _ => None,
                 }
+            }
+
+            /// `op` of this instruction's result and `c`.
+            pub(super) fn before(self, op: BinaryOp, dst: Reg, c: Reg) -> Option<Self> {
+                Some(match (op, self) {
+                    $((BinaryOp::$bef_out, Self::$bef_in { a, b, .. }) => Self::$bef { dst, a, b, c },
+                      (BinaryOp::$bef_out, Self::$bef_in_imm { a, b, .. }) => Self::$bef_imm { dst, a, c, b },)*
+                    _ if op.is_commutative() => return self.loaded(op, dst, c),
+                    _ => return None,
+                })
+            }
+
+            /// `op` of `c` and this instruction's result.
+            pub(super) fn behind(self, op: BinaryOp, dst: Reg, c: Reg) -> Option<Self> {
+                Some(match (op, self) {
+                    $((BinaryOp::$beh_out, Self::$beh_in { a, b, .. }) => Self::$beh { dst, a, b, c },
+                      (BinaryOp::$beh_out, Self::$beh_in_imm { a, b, .. }) => Self::$beh_imm { dst, a, c, b },)*
+                    _ if op.is_commutative() => return self.before(op, dst, c),
+                    _ => return self.loaded(op, dst, c),
+                })
+            }
+
+            /// `op` of `c` and what this instruction loads.
+            fn loaded(self, op: BinaryOp, dst: Reg, c: Reg) -> Option<Self> {
+                Some(match (op, self) {
+                    $((BinaryOp::$lop_out, Self::$lop_load { addr, plus, offset, .. }) => {
+                        Self::$lop { dst, c, addr, plus, offset }
+                    })*
+                    _ => return None,
+                })
+            }
+
+            /// `op` of this instruction's result and an immediate.
+            pub(super) fn outside(self, op: BinaryOp, dst: Reg, c: u64) -> Option<Self> {
+                Some(match (op, self) {
+                    $((BinaryOp::$outs_out, Self::$outs_in { a, b, .. }) => Self::$outs { dst, a, b, c },)*
+                    _ => return None,
+                })
+            }
+
+            /// The store of this instruction's result.
+            pub(super) fn stored(self, op: StoreOp, addr: Reg, plus: u32, offset: u32) -> Option<Self> {
+                Some(match (op, self) {
+                    $((StoreOp::$sop_store, Self::$sop_in { a, b, .. }) => Self::$sop { addr, a, b, plus, offset },)*
+                    _ => return None,
+                })
+            }
+
+            /// The selection between `a` and `b` by this comparison.
+            pub(super) fn chosen(self, dst: Reg, a: Reg, b: Reg) -> Option<Self> {
+                Some(match self {
+                    $(Self::$cho_cmp { a: x, b: y, .. } => Self::$cho { dst, x, y, a, b },)*
+                    _ => return None,
+                })
+            }
+
+            /// This jump together with `add`, the addition before it to the register that it compares.
+            pub(super) fn with_step(self, add: Self) -> Option<Self> {
+                Some(match (self, add) {
+                    $((Self::$step_br { a, b, .. }, Self::$step_add_imm { dst, a: from, b: by }) if dst == a && from == a => {
+                        Self::$step { a, b, by: step_constant(BinaryOp::$step_add, by)?, target: 0 }
+                    }
+                    (Self::$step_br_imm { a, b, .. }, Self::$step_add_imm { dst, a: from, b: by })
+                        if dst == a && from == a =>
+                    {
+                        let by = step_constant(BinaryOp::$step_add, by)?;
+                        Self::$step_imm { a, b: step_constant(BinaryOp::$step_add, b)?, by, target: 0 }
+                    }
+                    (Self::$step_br { a, b, .. }, Self::$step_add { dst, a: from, b: by }) if dst == a && from == a => {
+                        Self::$step_reg { a, b, by, target: 0 }
+                    })*
+                    _ => return None,
+                })
+            }
+
+            /// The same jump with its comparison's registers exchanged.
+            pub(super) fn with_operands_exchanged(self) -> Option<Self> {
+                Some(match self {
+                    $(Self::$cmp_br { a, b, .. } => BranchOn(CompareOp::$cmp.swapped()).inst(b, a),)*
+                    _ => return None,
+                })
             }
 
             /// This comparison as a jump that is taken when it holds (`when`) or does not hold. `None` if it is no
@@ -197,20 +320,61 @@ macro_rules! define_instructions {
             }
         }
         impl LoadOp {
-            pub(super) fn inst(self, dst: Reg, addr: Reg, offset: u64) -> Inst {
-                match self { $(Self::$load => Inst::$load { dst, addr, offset }),* }
+            pub(super) fn inst(self, dst: Reg, addr: Reg, plus: u32, offset: u32) -> Inst {
+                match self { $(Self::$load => Inst::$load { dst, addr, plus, offset }),* }
+            }
+            /// The load from the sum of two registers.
+            pub(super) fn indexed(self, dst: Reg, [a, b]: [Reg; 2], plus: u32, offset: u32) -> Option<Inst> {
+                Some(match self {
+                    $($(Self::$lx_load)|* => Inst::$lidx { dst, a, b, plus, offset },)*
+                    _ => return None,
+                })
+            }
+            /// The load from a register shifted to the left.
+            pub(super) fn scaled(self, dst: Reg, (a, shift): (Reg, u8), plus: u32, offset: u32) -> Option<Inst> {
+                Some(match self {
+                    $($(Self::$lx_load)|* => Inst::$lscl { dst, a, shift, plus, offset },)*
+                    _ => return None,
+                })
             }
         }
         impl StoreOp {
-            pub(super) fn inst(self, addr: Reg, src: Reg, offset: u64) -> Inst {
-                match self { $(Self::$store => Inst::$store { addr, src, offset }),* }
+            pub(super) fn inst(self, addr: Reg, src: Reg, plus: u32, offset: u32) -> Inst {
+                match self { $(Self::$store => Inst::$store { addr, src, plus, offset }),* }
+            }
+            /// The store to the sum of two registers.
+            pub(super) fn indexed(self, [a, b]: [Reg; 2], src: Reg, plus: u32, offset: u32) -> Inst {
+                match self { $($(Self::$sx_store)|* => Inst::$sidx { src, a, b, plus, offset },)* }
+            }
+            /// The store to a register shifted to the left.
+            pub(super) fn scaled(self, (a, shift): (Reg, u8), src: Reg, plus: u32, offset: u32) -> Inst {
+                match self { $($(Self::$sx_store)|* => Inst::$sscl { src, a, shift, plus, offset },)* }
+            }
+            /// A constant as [`StoreOp::immediate`] takes it, where it fits.
+            pub(super) fn short_constant(self, bits: u64) -> Option<i32> {
+                match self {
+                    Self::I64Store | Self::F64Store => i32::try_from(bits as i64).ok(),
+                    _ => Some(bits as i32),
+                }
+            }
+            /// The store of a number, whose sign is extended.
+            pub(super) fn immediate(self, addr: Reg, value: i32, plus: u32, offset: u32) -> Inst {
+                match self { $($(Self::$sx_store)|* => Inst::$simm { addr, value, plus, offset },)* }
             }
         }
     };
 }
 
 use crate::operator::{BinaryOp, CompareOp, LoadOp, StoreOp, UnaryOp};
-for_each_operator!(define_instructions);
+for_each_instruction!(define_instructions);
+
+/// A constant operand of `op` as a number whose sign is extended: of 32 bits, or one that fits them.
+fn step_constant(op: BinaryOp, bits: u64) -> Option<i32> {
+    match op {
+        BinaryOp::I32Add => Some(bits as i32),
+        _ => i32::try_from(bits as i64).ok(),
+    }
+}
 
 /// A lane's width and number in one byte.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -264,6 +428,42 @@ mod tests {
                 assert_eq!((at.width(), at.lane()), (width, lane));
             }
         }
+    }
+
+    #[test]
+    fn operators_fuse_on_the_side_that_they_are_on() {
+        let product = Inst::F64Mul { dst: 9, a: 1, b: 2 };
+        let (dst, a, b, c) = (8, 1, 2, 3);
+        let minuend = product.before(BinaryOp::F64Sub, dst, c);
+        assert_eq!(minuend, Some(Inst::F64MulSub { dst, a, b, c }));
+        let subtrahend = product.behind(BinaryOp::F64Sub, dst, c);
+        assert_eq!(subtrahend, Some(Inst::F64SubOfMul { dst, a, b, c }));
+        assert_eq!(product.before(BinaryOp::F64Div, dst, c), None);
+    }
+
+    #[test]
+    fn a_counter_fuses_with_its_jump() {
+        let by_one = |dst, a| Inst::I32AddImm { dst, a, b: 1 };
+        let jump = Inst::BrI32LtS {
+            a: 4,
+            b: 5,
+            target: 0,
+        };
+        let fused = Inst::StepI32LtS {
+            a: 4,
+            b: 5,
+            by: 1,
+            target: 0,
+        };
+        assert_eq!(jump.with_step(by_one(4, 4)), Some(fused));
+        assert_eq!(jump.with_step(by_one(4, 3)), None);
+        assert_eq!(jump.with_step(by_one(5, 5)), None);
+        let far = Inst::BrI64NeImm {
+            a: 4,
+            target: 0,
+            b: 1 << 40,
+        };
+        assert_eq!(far.with_step(Inst::I64AddImm { dst: 4, a: 4, b: 1 }), None);
     }
 
     #[test]

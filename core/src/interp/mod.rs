@@ -7,12 +7,14 @@
 mod access;
 pub(crate) mod code;
 mod dispatch;
+mod fusion;
 mod inst;
 mod libcall;
 pub(crate) mod machine;
 mod stack;
 mod translate;
 mod unwind;
+mod wide;
 
 pub(crate) use code::ModuleCode;
 pub(crate) use libcall::{Progress, perform_libcall};

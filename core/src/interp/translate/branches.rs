@@ -175,7 +175,7 @@ impl Translator<'_> {
                     && dst == own
                 {
                     self.code.pop();
-                    return fused;
+                    return self.with_step(fused);
                 }
             }
         }
@@ -187,11 +187,12 @@ impl Translator<'_> {
                 own
             }
         };
-        if when {
+        let jump = if when {
             Inst::BrIf { cond, target: 0 }
         } else {
             Inst::BrIfNot { cond, target: 0 }
-        }
+        };
+        self.with_step(jump)
     }
 
     pub(super) fn emit_return(&mut self) {

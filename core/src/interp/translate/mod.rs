@@ -18,10 +18,12 @@
 //! 3. A register above the current height holds nothing that anybody reads.
 //!
 //! Two peepholes look at the last instruction, if no label was bound since: a result that goes straight to a local is
-//! written there, and a comparison whose result is only branched on becomes part of the jump.
+//! written there, and a comparison whose result is only branched on becomes part of the jump. More of them, in
+//! `fuse.rs`, make one instruction of two.
 
 mod branches;
 mod exceptions;
+mod fuse;
 mod operands;
 mod vectors;
 
@@ -267,15 +269,12 @@ impl Sink for Translator<'_> {
 
     fn select(&mut self) {
         let cond = self.pop_reg();
-        let wide = self.stack.last().is_some_and(|entry| entry.wide);
-        let b = self.pop_reg();
-        let a = self.pop_reg();
-        let dst = self.push_result(wide);
-        self.emit(if wide {
-            Inst::VectorSelect { dst, cond, a, b }
-        } else {
-            Inst::Select { dst, cond, a, b }
-        });
+        if !self.stack.last().is_some_and(|entry| entry.wide) {
+            return self.emit_select(cond);
+        }
+        let (b, a) = (self.pop_reg(), self.pop_reg());
+        let dst = self.push_vector();
+        self.emit(Inst::VectorSelect { dst, cond, a, b });
     }
 
     fn unary(&mut self, op: UnaryOp) {
@@ -291,10 +290,7 @@ impl Sink for Translator<'_> {
         }
         let (a, b) = self.pop_two();
         let dst = self.push_temp();
-        self.emit(match b {
-            Second::Reg(b) => op.inst(dst, a, b),
-            Second::Imm(b) => op.inst_imm(dst, a, b),
-        });
+        self.emit_binary(op, dst, a, b);
     }
 
     fn compare(&mut self, op: CompareOp) {
@@ -310,21 +306,17 @@ impl Sink for Translator<'_> {
     }
 
     fn load(&mut self, op: LoadOp, access: MemoryAccess) {
-        if access.memory > 0 || self.memory64 {
-            return self.load_from(op, access);
+        match u32::try_from(access.offset) {
+            Ok(offset) if access.memory == 0 && !self.memory64 => self.load_near(op, offset),
+            _ => self.load_from(op, access),
         }
-        let addr = self.pop_reg();
-        let dst = self.push_temp();
-        self.emit(op.inst(dst, addr, access.offset));
     }
 
     fn store(&mut self, op: StoreOp, access: MemoryAccess) {
-        if access.memory > 0 || self.memory64 {
-            return self.store_to(op, access);
+        match u32::try_from(access.offset) {
+            Ok(offset) if access.memory == 0 && !self.memory64 => self.store_near(op, offset),
+            _ => self.store_to(op, access),
         }
-        let src = self.pop_reg();
-        let addr = self.pop_reg();
-        self.emit(op.inst(addr, src, access.offset));
     }
 
     fn libcall(&mut self, call: Libcall, [a, b]: [u32; 2]) {

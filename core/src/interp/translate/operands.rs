@@ -155,11 +155,11 @@ impl Translator<'_> {
             Operand::Temp => self.temp(entry.offset),
             Operand::Local { local, .. } => local,
         };
-        self.emit(if entry.wide {
-            Inst::VectorCopy { dst, src }
+        if entry.wide {
+            self.emit(Inst::VectorCopy { dst, src });
         } else {
-            Inst::Copy { dst, src }
-        });
+            self.emit_copy(dst, src);
+        }
     }
 
     /// Puts the value of an operand into its canonical register.

@@ -109,6 +109,7 @@ impl Translator<'_> {
             && *written == own
         {
             *written = dst;
+            self.join_steps();
             return;
         }
         self.preserve(dst);
