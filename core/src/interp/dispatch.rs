@@ -1,10 +1,11 @@
 //! The dispatch loop: one `match` over the instructions of one instance.
 //!
-//! Three facts make it quick without any unchecked access. The frame is a `&mut [u64; 65536]` and a register is a `u16`,
-//! so no register access has a bounds check. And the arms of the numeric operators call `eval` on a constant operator, so
-//! that the compiler folds the operator table into straight code. And what the loop holds in local variables is little: where it
-//! is, its registers and memory 0. Fuel and the frame's base stay in the machine, because one variable more costs a move
-//! to and from the stack in every arm; whatever needs many registers is a call (`wide.rs`).
+//! Three facts make it quick without any unchecked access. The frame is a `&mut [u64; 65537]` and a register is a `u16`,
+//! so no register access has a bounds check. And the arms of the numeric operators call `eval` on a constant operator, and
+//! those of vector operators the function of that name, so that the compiler folds the operator tables into straight
+//! code. And what the loop holds in local variables is little: where it is, its registers and memory 0. Fuel and the frame's
+//! base stay in the machine, because one variable more costs a move to and from the stack in every arm; whatever needs
+//! many registers is a call (`wide.rs`, and the vector operators that are `far`).
 //!
 //! Fuel. A jump backwards costs the number of instructions that it jumps over; forwards, each [`STRETCH`] of instructions is
 //! paid for before it runs, the first by the call. When fuel is used up the loop is left with everything in its place.
@@ -15,8 +16,12 @@ use super::fusion::{for_each_instruction, wrapped};
 use super::inst::{Inst, Pc};
 use super::machine::{Frame, Machine};
 use super::stack::WINDOW;
-use super::wide::{set_vector, step, vector};
-use crate::operator::{BinaryOp, CompareOp, Libcall, Slot, UnaryOp};
+use super::vectors::{halves, halves_mut, vector, vector_mut, widened};
+use super::wide::step;
+use crate::operator::{
+    BinaryOp, CompareOp, Libcall, Slot, UnaryOp, VectorLoadOp, binary, extract, load as vector_load, replace,
+    shift, splat, ternary, test, unary,
+};
 use crate::store::{FuncEntity, StoreInner};
 use crate::trap::Trap;
 
@@ -61,6 +66,11 @@ macro_rules! define_dispatch {
         chosen { $($cho:ident: $cho_cmp:ident;)* }
         step { $($step:ident $step_imm:ident $step_reg:ident: $step_add:ident $step_add_imm:ident, $step_cmp:ident,
                  $step_br:ident $step_br_imm:ident;)* }
+        vectors {
+            unary { $($vun:ident)* } binary { $($vbin:ident)* } ternary { $($vter:ident)* }
+            shift { $($vsh:ident $vsh_imm:ident)* } test { $($vtest:ident)* } splat { $($vsplat:ident)* }
+            extract { $($vext:ident)* } replace { $($vrep:ident)* } load { $($vload:ident)* }
+        }
         unary { $($un:ident ($ua:ident: $uat:ty) -> $ur:ty { $ue:expr })* }
         binary { $($bin:ident $bin_imm:ident ($ba:ident: $bat:ty, $bb:ident: $bbt:ty) -> $br:ty { $be:expr })* }
         compare { $($cmp:ident $cmp_imm:ident $cmp_br:ident $cmp_br_imm:ident
@@ -310,37 +320,62 @@ macro_rules! define_dispatch {
                             leave!(Action::Libcall { base: base + usize::from(first), call, a, b })
                         }
 
-                        Inst::VectorConst { dst, index } => set_vector(regs, dst, code.vectors[index as usize]),
-                        Inst::VectorCopy { dst, src } => set_vector(regs, dst, vector(regs, src)),
+                        Inst::VectorConst { dst, index } => {
+                            *vector_mut(regs, dst) = code.vectors[index as usize].to_le_bytes();
+                        }
+                        Inst::VectorCopy { dst, src } => *vector_mut(regs, dst) = *vector(regs, src),
                         Inst::VectorSelect { dst, cond, a, b } => {
                             let chosen = if regs[usize::from(cond)] != 0 { a } else { b };
-                            set_vector(regs, dst, vector(regs, chosen));
+                            *vector_mut(regs, dst) = *vector(regs, chosen);
                         }
                         Inst::VectorGlobalGet { dst, global } => {
-                            let [low, high] = globals[instance.globals[global as usize] as usize].slot;
-                            set_vector(regs, dst, u128::from(low) | u128::from(high) << 64);
+                            let halves = globals[instance.globals[global as usize] as usize].slot;
+                            *halves_mut(regs, dst) = halves;
                         }
                         Inst::VectorGlobalSet { src, global } => {
-                            let value = vector(regs, src);
-                            globals[instance.globals[global as usize] as usize].slot = [value as u64, (value >> 64) as u64];
+                            globals[instance.globals[global as usize] as usize].slot = *halves(regs, src);
                         }
-                        Inst::VectorUnary { .. }
-                        | Inst::VectorBinary { .. }
-                        | Inst::VectorTernary { .. }
-                        | Inst::VectorShift { .. }
-                        | Inst::VectorTest { .. }
-                        | Inst::Splat { .. }
-                        | Inst::ExtractLane { .. }
-                        | Inst::ReplaceLane { .. }
-                        | Inst::Shuffle { .. }
-                        | Inst::VectorLoad { .. }
-                        | Inst::VectorStore { .. }
+                        Inst::VectorStore { addr, src, plus, offset } => {
+                            let address = wrapped(regs[usize::from(addr)], plus);
+                            in_bounds!(store(memory, address, offset, *vector(regs, src)));
+                        }
+                        Inst::Shuffle { .. }
+                        | Inst::VectorLoadFrom { .. }
+                        | Inst::VectorStoreTo { .. }
                         | Inst::LoadLane { .. }
                         | Inst::StoreLane { .. }
                         | Inst::LoadFrom { .. }
                         | Inst::StoreTo { .. } => {
                             in_bounds!(step(inst, regs, memory, &mut others, instance, &code.vectors));
                         }
+
+                        $(Inst::$vun { dst, a } => *vector_mut(regs, dst) = unary::$vun(vector(regs, a)),)*
+                        $(Inst::$vbin { dst, a, b } => {
+                            *vector_mut(regs, dst) = binary::$vbin(vector(regs, a), vector(regs, b));
+                        })*
+                        $(Inst::$vter { dst, a, b, c } => {
+                            *vector_mut(regs, dst) = ternary::$vter(vector(regs, a), vector(regs, b), vector(regs, c));
+                        })*
+                        $(Inst::$vsh { dst, a, count } => {
+                            *vector_mut(regs, dst) = shift::$vsh(vector(regs, a), regs[usize::from(count)] as u32);
+                        }
+                        Inst::$vsh_imm { dst, a, count } => *vector_mut(regs, dst) = shift::$vsh(vector(regs, a), count),)*
+                        $(Inst::$vtest { dst, a } => {
+                            regs[usize::from(dst)] = u64::from(test::$vtest(vector(regs, a)));
+                        })*
+                        $(Inst::$vsplat { dst, a } => *vector_mut(regs, dst) = splat::$vsplat(regs[usize::from(a)]),)*
+                        $(Inst::$vext { lane, dst, a } => {
+                            regs[usize::from(dst)] = extract::$vext(vector(regs, a), lane);
+                        })*
+                        $(Inst::$vrep { lane, dst, a, b } => {
+                            *vector_mut(regs, dst) = replace::$vrep(vector(regs, a), regs[usize::from(b)], lane);
+                        })*
+                        $(Inst::$vload { dst, addr, plus, offset } => {
+                            const WIDTH: usize = VectorLoadOp::$vload.width() as usize;
+                            let address = wrapped(regs[usize::from(addr)], plus);
+                            let bytes: [u8; WIDTH] = in_bounds!(load(memory, address, offset));
+                            *vector_mut(regs, dst) = vector_load::$vload(&widened(bytes));
+                        })*
 
                         $(Inst::$un { dst, a } => match UnaryOp::$un.eval(regs[usize::from(a)]) {
                             Ok(value) => regs[usize::from(dst)] = value,

@@ -21,10 +21,10 @@
 //! `before` and `behind` are apart because an operator of floats may keep either operand's NaN. Where the outer
 //! operator is commutative, translation uses `before` for both.
 
-/// Hands both tables to `$callback!`, this one's sections first.
+/// Hands all three tables to `$callback!`: this one's sections, the vector operators and the scalar ones.
 macro_rules! for_each_instruction {
     ($callback:ident) => {
-        $crate::operator::for_each_operator! { $callback
+        $crate::operator::for_each_vector_operator! { for_each_instruction @ $callback {
             before {
             I32MulAdd I32MulImmAdd: I32Mul I32MulImm, I32Add;
             I32ShlAdd I32ShlImmAdd: I32Shl I32ShlImm, I32Add;
@@ -131,7 +131,10 @@ macro_rules! for_each_instruction {
             StepI64LtS StepI64LtSImm StepI64LtSReg: I64Add I64AddImm, I64LtS, BrI64LtS BrI64LtSImm;
             StepI64LtU StepI64LtUImm StepI64LtUReg: I64Add I64AddImm, I64LtU, BrI64LtU BrI64LtUImm;
             }
-        }
+        } }
+    };
+    (@ $callback:ident { $($fused:tt)* } $($vectors:tt)*) => {
+        $crate::operator::for_each_operator! { $callback $($fused)* vectors { $($vectors)* } }
     };
 }
 pub(super) use for_each_instruction;

@@ -10,12 +10,12 @@
 //!   r0 ...                                     r0 ... ; results are left from r0 on
 //! ```
 //!
-//! Registers are 16 bits wide, so a window of 65,536 slots can be indexed by any register without a check. A vector takes two
-//! consecutive ones, its low half first, and is named by the first.
+//! Registers are 16 bits wide, so a window of 65,537 slots can be indexed without a check by any register, and by the one
+//! behind it: a vector takes two consecutive ones, its low half first, and is named by the first.
 //!
-//! Scalar operators have an instruction each, and pairs of them that run often have one together: see [`fusion`](super::fusion). Vector operators have one for each class, which holds the operator: their
-//! work outweighs a second jump, and the dispatch loop stays small. Plain loads and stores go to memory 0; other memories,
-//! of which there are at most a hundred, are named in `LoadFrom` and `StoreTo`.
+//! Operators have an instruction each, and pairs of them that run often have one together: see
+//! [`fusion`](super::fusion). Plain loads and stores go to memory 0; other memories, of which there are at most a
+//! hundred, are named in `LoadFrom` and its like.
 
 use super::fusion::for_each_instruction;
 use crate::operator::{
@@ -41,6 +41,11 @@ macro_rules! define_instructions {
         chosen { $($cho:ident: $cho_cmp:ident;)* }
         step { $($step:ident $step_imm:ident $step_reg:ident: $step_add:ident $step_add_imm:ident, $step_cmp:ident,
                  $step_br:ident $step_br_imm:ident;)* }
+        vectors {
+            unary { $($vun:ident)* } binary { $($vbin:ident)* } ternary { $($vter:ident)* }
+            shift { $($vsh:ident $vsh_imm:ident)* } test { $($vtest:ident)* } splat { $($vsplat:ident)* }
+            extract { $($vext:ident)* } replace { $($vrep:ident)* } load { $($vload:ident)* }
+        }
         unary { $($un:ident ($ua:ident: $uat:ty) -> $ur:ty { $ue:expr })* }
         binary { $($bin:ident $bin_imm:ident ($ba:ident: $bat:ty, $bb:ident: $bbt:ty) -> $br:ty { $be:expr })* }
         compare { $($cmp:ident $cmp_imm:ident $cmp_br:ident $cmp_br_imm:ident
@@ -113,18 +118,13 @@ macro_rules! define_instructions {
             VectorSelect { dst: Reg, cond: Reg, a: Reg, b: Reg },
             VectorGlobalGet { dst: Reg, global: u32 },
             VectorGlobalSet { src: Reg, global: u32 },
-            VectorUnary { op: VectorUnaryOp, dst: Reg, a: Reg },
-            VectorBinary { op: VectorBinaryOp, dst: Reg, a: Reg, b: Reg },
-            VectorTernary { op: VectorTernaryOp, dst: Reg, a: Reg, b: Reg, c: Reg },
-            VectorShift { op: VectorShiftOp, dst: Reg, a: Reg, count: Reg },
-            VectorTest { op: VectorTestOp, dst: Reg, a: Reg },
-            Splat { op: SplatOp, dst: Reg, a: Reg },
-            ExtractLane { op: ExtractLaneOp, lane: u8, dst: Reg, a: Reg },
-            ReplaceLane { op: ReplaceLaneOp, lane: u8, dst: Reg, a: Reg, b: Reg },
             /// The lanes to take are the bytes of `vectors[lanes]`.
             Shuffle { dst: Reg, a: Reg, b: Reg, lanes: u32 },
-            VectorLoad { op: VectorLoadOp, memory: u8, dst: Reg, addr: Reg, offset: u64 },
-            VectorStore { memory: u8, addr: Reg, src: Reg, offset: u64 },
+            /// A vector load from any memory.
+            VectorLoadFrom { op: VectorLoadOp, memory: u8, dst: Reg, addr: Reg, offset: u64 },
+            /// A vector store to any memory, and to memory 0 with an address of 32 bits.
+            VectorStoreTo { memory: u8, addr: Reg, src: Reg, offset: u64 },
+            VectorStore { addr: Reg, src: Reg, plus: u32, offset: u32 },
             /// The vector that the lane is read into lies right behind `dst`, where the operand stack has it.
             LoadLane { at: LaneAt, memory: u8, dst: Reg, addr: Reg, offset: u64 },
             StoreLane { at: LaneAt, memory: u8, addr: Reg, src: Reg, offset: u64 },
@@ -132,6 +132,16 @@ macro_rules! define_instructions {
             LoadFrom { op: LoadOp, memory: u8, dst: Reg, addr: Reg, offset: u64 },
             /// A store to any memory.
             StoreTo { op: StoreOp, memory: u8, addr: Reg, src: Reg, offset: u64 },
+
+            $($vun { dst: Reg, a: Reg },)*
+            $($vbin { dst: Reg, a: Reg, b: Reg },)*
+            $($vter { dst: Reg, a: Reg, b: Reg, c: Reg },)*
+            $($vsh { dst: Reg, a: Reg, count: Reg }, $vsh_imm { dst: Reg, a: Reg, count: u32 },)*
+            $($vtest { dst: Reg, a: Reg },)*
+            $($vsplat { dst: Reg, a: Reg },)*
+            $($vext { lane: u8, dst: Reg, a: Reg },)*
+            $($vrep { lane: u8, dst: Reg, a: Reg, b: Reg },)*
+            $($vload { dst: Reg, addr: Reg, plus: u32, offset: u32 },)*
 
             $($un { dst: Reg, a: Reg },)*
             $($bin { dst: Reg, a: Reg, b: Reg }, $bin_imm { dst: Reg, a: Reg, b: u64 },)*
@@ -163,12 +173,17 @@ macro_rules! define_instructions {
                     Self::Const { dst, .. } | Self::Copy { dst, .. } | Self::Select { dst, .. } => Some(dst),
                     Self::GlobalGet { dst, .. } | Self::VectorGlobalGet { dst, .. } => Some(dst),
                     Self::VectorConst { dst, .. } | Self::VectorCopy { dst, .. } => Some(dst),
-                    Self::VectorSelect { dst, .. } | Self::VectorUnary { dst, .. } => Some(dst),
-                    Self::VectorBinary { dst, .. } | Self::VectorTernary { dst, .. } => Some(dst),
-                    Self::VectorShift { dst, .. } | Self::VectorTest { dst, .. } => Some(dst),
-                    Self::Splat { dst, .. } | Self::ExtractLane { dst, .. } => Some(dst),
-                    Self::ReplaceLane { dst, .. } | Self::Shuffle { dst, .. } => Some(dst),
-                    Self::VectorLoad { dst, .. } | Self::LoadFrom { dst, .. } => Some(dst),
+                    Self::VectorSelect { dst, .. } | Self::Shuffle { dst, .. } => Some(dst),
+                    Self::VectorLoadFrom { dst, .. } | Self::LoadFrom { dst, .. } => Some(dst),
+                    $(Self::$vun { dst, .. })|* => Some(dst),
+                    $(Self::$vbin { dst, .. })|* => Some(dst),
+                    $(Self::$vter { dst, .. })|* => Some(dst),
+                    $(Self::$vsh { dst, .. } | Self::$vsh_imm { dst, .. })|* => Some(dst),
+                    $(Self::$vtest { dst, .. })|* => Some(dst),
+                    $(Self::$vsplat { dst, .. })|* => Some(dst),
+                    $(Self::$vext { dst, .. })|* => Some(dst),
+                    $(Self::$vrep { dst, .. })|* => Some(dst),
+                    $(Self::$vload { dst, .. })|* => Some(dst),
                     $(Self::$un { dst, .. })|* => Some(dst),
                     $(Self::$bin { dst, .. } | Self::$bin_imm { dst, .. })|* => Some(dst),
                     $(Self::$cmp { dst, .. } | Self::$cmp_imm { dst, .. })|* => Some(dst),
@@ -290,6 +305,54 @@ macro_rules! define_instructions {
             }
         }
 
+        impl VectorUnaryOp {
+            pub(super) fn inst(self, dst: Reg, a: Reg) -> Inst {
+                match self { $(Self::$vun => Inst::$vun { dst, a }),* }
+            }
+        }
+        impl VectorBinaryOp {
+            pub(super) fn inst(self, dst: Reg, a: Reg, b: Reg) -> Inst {
+                match self { $(Self::$vbin => Inst::$vbin { dst, a, b }),* }
+            }
+        }
+        impl VectorTernaryOp {
+            pub(super) fn inst(self, dst: Reg, a: Reg, b: Reg, c: Reg) -> Inst {
+                match self { $(Self::$vter => Inst::$vter { dst, a, b, c }),* }
+            }
+        }
+        impl VectorShiftOp {
+            pub(super) fn inst(self, dst: Reg, a: Reg, count: Reg) -> Inst {
+                match self { $(Self::$vsh => Inst::$vsh { dst, a, count }),* }
+            }
+            pub(super) fn inst_imm(self, dst: Reg, a: Reg, count: u32) -> Inst {
+                match self { $(Self::$vsh => Inst::$vsh_imm { dst, a, count }),* }
+            }
+        }
+        impl VectorTestOp {
+            pub(super) fn inst(self, dst: Reg, a: Reg) -> Inst {
+                match self { $(Self::$vtest => Inst::$vtest { dst, a }),* }
+            }
+        }
+        impl SplatOp {
+            pub(super) fn inst(self, dst: Reg, a: Reg) -> Inst {
+                match self { $(Self::$vsplat => Inst::$vsplat { dst, a }),* }
+            }
+        }
+        impl ExtractLaneOp {
+            pub(super) fn inst(self, lane: u8, dst: Reg, a: Reg) -> Inst {
+                match self { $(Self::$vext => Inst::$vext { lane, dst, a }),* }
+            }
+        }
+        impl ReplaceLaneOp {
+            pub(super) fn inst(self, lane: u8, dst: Reg, a: Reg, b: Reg) -> Inst {
+                match self { $(Self::$vrep => Inst::$vrep { lane, dst, a, b }),* }
+            }
+        }
+        impl VectorLoadOp {
+            pub(super) fn inst(self, dst: Reg, addr: Reg, plus: u32, offset: u32) -> Inst {
+                match self { $(Self::$vload => Inst::$vload { dst, addr, plus, offset }),* }
+            }
+        }
         impl UnaryOp {
             pub(super) fn inst(self, dst: Reg, a: Reg) -> Inst {
                 match self { $(Self::$un => Inst::$un { dst, a }),* }

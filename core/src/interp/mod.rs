@@ -14,6 +14,7 @@ pub(crate) mod machine;
 mod stack;
 mod translate;
 mod unwind;
+mod vectors;
 mod wide;
 
 pub(crate) use code::ModuleCode;

@@ -7,8 +7,9 @@
 use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 
-/// The slots that a register can name, and the spare room at the end of every stack.
-pub(super) const WINDOW: usize = 1 << 16;
+/// The slots that a register can name, and one behind the last for the high half of a vector there; also the spare room
+/// at the end of every stack.
+pub(super) const WINDOW: usize = (1 << 16) + 1;
 
 /// Spare stacks that a thread keeps, of whatever sizes its functions use.
 const SPARES_MAX: usize = 16;

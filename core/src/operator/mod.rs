@@ -8,17 +8,20 @@ mod eval;
 mod table;
 mod vector;
 mod vector_eval;
+mod vector_lanes;
 
 use crate::trap::Trap;
 use crate::types::ValType;
 pub(crate) use eval::{Evaluated, Slot};
 pub(crate) use table::for_each_operator;
-pub(crate) use vector::VectorOperator;
 pub use vector::{
     ExtractLaneOp, LaneWidth, ReplaceLaneOp, SplatOp, VectorBinaryOp, VectorLoadOp, VectorShiftOp,
     VectorTernaryOp, VectorTestOp, VectorUnaryOp,
 };
+pub(crate) use vector::{VectorOperator, for_each_vector_operator};
 pub use vector_eval::shuffle;
+pub(crate) use vector_eval::{binary, extract, load, replace, shift, shuffled, splat, ternary, test, unary};
+pub(crate) use vector_lanes::Bytes;
 
 macro_rules! define_operators {
     (

@@ -4,7 +4,8 @@
 //! operator already has the profile's meaning, the front end hands on that one, so that only fused multiply-add and the
 //! dot products remain.
 
-/// Hands the whole table of vector operators to `$callback!`, after the tokens `$extra`.
+/// Hands the whole table of vector operators to `$callback!`, after the tokens `$extra`. The second name of a shift is the
+/// interpreter's form with an immediate count.
 macro_rules! for_each_vector_operator {
     ($callback:ident $($extra:tt)*) => {
         $callback! {
@@ -193,18 +194,18 @@ macro_rules! for_each_vector_operator {
             I32x4RelaxedDotI8x16I7x16AddS
             }
             shift {
-            I8x16Shl
-            I8x16ShrS
-            I8x16ShrU
-            I16x8Shl
-            I16x8ShrS
-            I16x8ShrU
-            I32x4Shl
-            I32x4ShrS
-            I32x4ShrU
-            I64x2Shl
-            I64x2ShrS
-            I64x2ShrU
+            I8x16Shl I8x16ShlImm
+            I8x16ShrS I8x16ShrSImm
+            I8x16ShrU I8x16ShrUImm
+            I16x8Shl I16x8ShlImm
+            I16x8ShrS I16x8ShrSImm
+            I16x8ShrU I16x8ShrUImm
+            I32x4Shl I32x4ShlImm
+            I32x4ShrS I32x4ShrSImm
+            I32x4ShrU I32x4ShrUImm
+            I64x2Shl I64x2ShlImm
+            I64x2ShrS I64x2ShrSImm
+            I64x2ShrU I64x2ShrUImm
             }
             test {
             V128AnyTrue
@@ -269,7 +270,7 @@ macro_rules! define_vector_operators {
     (@ unary $ops:tt) => { define_vector_operators!(# "One vector in, one out." VectorUnaryOp $ops); };
     (@ binary $ops:tt) => { define_vector_operators!(# "Two vectors in, one out: arithmetic, comparisons, swizzle, narrowing." VectorBinaryOp $ops); };
     (@ ternary $ops:tt) => { define_vector_operators!(# "Three vectors in, one out." VectorTernaryOp $ops); };
-    (@ shift $ops:tt) => { define_vector_operators!(# "A vector and an `i32` count in, which is taken modulo the width of a lane; a vector out." VectorShiftOp $ops); };
+    (@ shift { $($op:ident $imm:ident)* }) => { define_vector_operators!(# "A vector and an `i32` count in, which is taken modulo the width of a lane; a vector out." VectorShiftOp { $($op)* }); };
     (@ test $ops:tt) => { define_vector_operators!(# "A vector in, an `i32` out." VectorTestOp $ops); };
     (@ splat $ops:tt) => { define_vector_operators!(# "A scalar in, a vector with it in every lane out." SplatOp $ops); };
     (@ extract $ops:tt) => { define_vector_operators!(# "A vector in, one of its lanes out; the lane is an immediate." ExtractLaneOp $ops); };
@@ -292,10 +293,12 @@ macro_rules! define_vector_operators {
         }
     };
 }
+pub(crate) use for_each_vector_operator;
 for_each_vector_operator!(define_vector_operators);
 
 macro_rules! define_vector_operator {
-    (unary { $($unary:ident)* } binary { $($binary:ident)* } ternary { $($ternary:ident)* } shift { $($shift:ident)* }
+    (unary { $($unary:ident)* } binary { $($binary:ident)* } ternary { $($ternary:ident)* }
+     shift { $($shift:ident $shift_imm:ident)* }
      test { $($test:ident)* } splat { $($splat:ident)* } extract { $($extract:ident)* } replace { $($replace:ident)* }
      load { $($load:ident)* }) => {
         /// A vector operator by its name alone, whichever class it is of: the decoder's list knows arities, not classes.
@@ -366,7 +369,7 @@ impl ExtractLaneOp {
 
 impl VectorLoadOp {
     /// Bytes that the operator reads.
-    pub fn width(self) -> u32 {
+    pub const fn width(self) -> u32 {
         match self {
             Self::V128Load => 16,
             Self::V128Load8x8S

@@ -12,7 +12,7 @@
 
 use super::super::inst::{Inst, Reg};
 use super::{Operand, Second, Translator};
-use crate::operator::{BinaryOp, LoadOp, StoreOp};
+use crate::operator::{BinaryOp, LoadOp, StoreOp, VectorLoadOp};
 
 /// Where a load or store goes.
 enum Address {
@@ -192,6 +192,15 @@ impl Translator<'_> {
         (address, plus)
     }
 
+    /// The same for an instruction that takes one register alone.
+    fn plain_address(&mut self, addr: Reg) -> (Reg, u32) {
+        let (address, plus) = self.address(addr, false);
+        let Address::Plain(addr) = address else {
+            unreachable!("not composed")
+        };
+        (addr, plus)
+    }
+
     /// A load from memory 0.
     pub(super) fn load_near(&mut self, op: LoadOp, offset: u32) {
         let addr = self.pop_reg();
@@ -215,10 +224,7 @@ impl Translator<'_> {
         if let Some(value) = number {
             self.pop();
             let addr = self.pop_reg();
-            let (address, plus) = self.address(addr, false);
-            let Address::Plain(addr) = address else {
-                unreachable!("not composed")
-            };
+            let (addr, plus) = self.plain_address(addr);
             self.emit(op.immediate(addr, value, plus, offset));
             return;
         }
@@ -227,10 +233,7 @@ impl Translator<'_> {
         let made = self.maker(src);
         if let Some(made) = made.filter(|inst| inst.stored(op, 0, 0, 0).is_some()) {
             self.code.pop();
-            let (address, plus) = self.address(addr, false);
-            let Address::Plain(addr) = address else {
-                unreachable!("not composed")
-            };
+            let (addr, plus) = self.plain_address(addr);
             let fused = made.stored(op, addr, plus, offset).expect("it is such a pair");
             self.emit(fused);
             return;
@@ -240,6 +243,27 @@ impl Translator<'_> {
             Address::Plain(addr) => op.inst(addr, src, plus, offset),
             Address::Indexed(sum) => op.indexed(sum, src, plus, offset),
             Address::Scaled(index) => op.scaled(index, src, plus, offset),
+        });
+    }
+
+    /// A vector load from memory 0.
+    pub(super) fn load_vector_near(&mut self, op: VectorLoadOp, offset: u32) {
+        let addr = self.pop_reg();
+        let (addr, plus) = self.plain_address(addr);
+        let dst = self.push_vector();
+        self.emit(op.inst(dst, addr, plus, offset));
+    }
+
+    /// A vector store to memory 0.
+    pub(super) fn store_vector_near(&mut self, offset: u32) {
+        let src = self.pop_reg();
+        let addr = self.pop_reg();
+        let (addr, plus) = self.plain_address(addr);
+        self.emit(Inst::VectorStore {
+            addr,
+            src,
+            plus,
+            offset,
         });
     }
 }

@@ -209,6 +209,12 @@ impl<'m> Translator<'m> {
         self.barrier = self.code.len();
     }
 
+    /// The offset of an access that the short forms reach: to memory 0, with an address of 32 bits.
+    fn near(&self, access: MemoryAccess) -> Option<u32> {
+        let offset = u32::try_from(access.offset).ok()?;
+        (access.memory == 0 && !self.memory64).then_some(offset)
+    }
+
     /// The last instruction, where a peephole may change it.
     fn last(&mut self) -> Option<&mut Inst> {
         if self.code.len() > self.barrier {
@@ -306,16 +312,16 @@ impl Sink for Translator<'_> {
     }
 
     fn load(&mut self, op: LoadOp, access: MemoryAccess) {
-        match u32::try_from(access.offset) {
-            Ok(offset) if access.memory == 0 && !self.memory64 => self.load_near(op, offset),
-            _ => self.load_from(op, access),
+        match self.near(access) {
+            Some(offset) => self.load_near(op, offset),
+            None => self.load_from(op, access),
         }
     }
 
     fn store(&mut self, op: StoreOp, access: MemoryAccess) {
-        match u32::try_from(access.offset) {
-            Ok(offset) if access.memory == 0 && !self.memory64 => self.store_near(op, offset),
-            _ => self.store_to(op, access),
+        match self.near(access) {
+            Some(offset) => self.store_near(op, offset),
+            None => self.store_to(op, access),
         }
     }
 
@@ -334,49 +340,45 @@ impl Sink for Translator<'_> {
     fn vector_unary(&mut self, op: VectorUnaryOp) {
         let a = self.pop_reg();
         let dst = self.push_vector();
-        self.emit(Inst::VectorUnary { op, dst, a });
+        self.emit(op.inst(dst, a));
     }
 
     fn vector_binary(&mut self, op: VectorBinaryOp) {
         let (b, a) = (self.pop_reg(), self.pop_reg());
         let dst = self.push_vector();
-        self.emit(Inst::VectorBinary { op, dst, a, b });
+        self.emit(op.inst(dst, a, b));
     }
 
     fn vector_ternary(&mut self, op: VectorTernaryOp) {
         let (c, b, a) = (self.pop_reg(), self.pop_reg(), self.pop_reg());
         let dst = self.push_vector();
-        self.emit(Inst::VectorTernary { op, dst, a, b, c });
+        self.emit(op.inst(dst, a, b, c));
     }
 
     fn vector_shift(&mut self, op: VectorShiftOp) {
-        let (count, a) = (self.pop_reg(), self.pop_reg());
-        let dst = self.push_vector();
-        self.emit(Inst::VectorShift { op, dst, a, count });
+        self.shift_vector(op);
     }
 
     fn vector_test(&mut self, op: VectorTestOp) {
         let a = self.pop_reg();
         let dst = self.push_temp();
-        self.emit(Inst::VectorTest { op, dst, a });
+        self.emit(op.inst(dst, a));
     }
 
     fn splat(&mut self, op: SplatOp) {
-        let a = self.pop_reg();
-        let dst = self.push_vector();
-        self.emit(Inst::Splat { op, dst, a });
+        self.splat_vector(op);
     }
 
     fn extract_lane(&mut self, op: ExtractLaneOp, lane: u8) {
         let a = self.pop_reg();
         let dst = self.push_temp();
-        self.emit(Inst::ExtractLane { op, lane, dst, a });
+        self.emit(op.inst(lane, dst, a));
     }
 
     fn replace_lane(&mut self, op: ReplaceLaneOp, lane: u8) {
         let (b, a) = (self.pop_reg(), self.pop_reg());
         let dst = self.push_vector();
-        self.emit(Inst::ReplaceLane { op, lane, dst, a, b });
+        self.emit(op.inst(lane, dst, a, b));
     }
 
     fn shuffle(&mut self, lanes: [u8; 16]) {

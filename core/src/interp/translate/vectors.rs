@@ -1,9 +1,9 @@
 //! Vectors, and memories other than the first.
 
 use super::super::inst::{Inst, LaneAt, Reg};
-use super::{Operand, Translator};
+use super::{Operand, Second, Translator};
 use crate::frontend::MemoryAccess;
-use crate::operator::{LaneWidth, LoadOp, StoreOp, VectorLoadOp};
+use crate::operator::{LaneWidth, LoadOp, SplatOp, StoreOp, VectorLoadOp, VectorShiftOp};
 
 impl Translator<'_> {
     /// A 16-byte immediate's number in the module.
@@ -23,6 +23,27 @@ impl Translator<'_> {
         let (b, a) = (self.pop_reg(), self.pop_reg());
         let dst = self.push_vector();
         self.emit(Inst::Shuffle { dst, a, b, lanes });
+    }
+
+    /// A shift by a popped count, which is a constant nearly always.
+    pub(super) fn shift_vector(&mut self, op: VectorShiftOp) {
+        let (a, count) = self.pop_two();
+        let dst = self.push_vector();
+        self.emit(match count {
+            Second::Reg(count) => op.inst(dst, a, count),
+            Second::Imm(count) => op.inst_imm(dst, a, count as u32),
+        });
+    }
+
+    /// A scalar in all lanes; a constant is spread here.
+    pub(super) fn splat_vector(&mut self, op: SplatOp) {
+        if let Some(Operand::Const(bits)) = self.stack.last().map(|entry| entry.place) {
+            self.pop();
+            return self.vector_const(op.eval(bits));
+        }
+        let a = self.pop_reg();
+        let dst = self.push_vector();
+        self.emit(op.inst(dst, a));
     }
 
     /// A load from a memory that the short form does not reach.
@@ -50,9 +71,12 @@ impl Translator<'_> {
     }
 
     pub(super) fn load_vector(&mut self, op: VectorLoadOp, access: MemoryAccess) {
+        if let Some(offset) = self.near(access) {
+            return self.load_vector_near(op, offset);
+        }
         let addr = self.pop_reg();
         let dst = self.push_vector();
-        self.emit(Inst::VectorLoad {
+        self.emit(Inst::VectorLoadFrom {
             op,
             memory: memory(access),
             dst,
@@ -62,8 +86,11 @@ impl Translator<'_> {
     }
 
     pub(super) fn store_vector(&mut self, access: MemoryAccess) {
+        if let Some(offset) = self.near(access) {
+            return self.store_vector_near(offset);
+        }
         let (src, addr) = (self.pop_reg(), self.pop_reg());
-        self.emit(Inst::VectorStore {
+        self.emit(Inst::VectorStoreTo {
             memory: memory(access),
             addr,
             src,
