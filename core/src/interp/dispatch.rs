@@ -15,7 +15,7 @@ use super::code::STRETCH;
 use super::fusion::{for_each_instruction, wrapped};
 use super::inst::{Inst, Pc};
 use super::machine::{Frame, Machine};
-use super::stack::WINDOW;
+use super::stack::{WINDOW, clear};
 use super::vectors::{halves, halves_mut, vector, vector_mut, widened};
 use super::wide::step;
 use crate::operator::{
@@ -58,14 +58,20 @@ macro_rules! define_dispatch {
     (
         before { $($bef:ident $bef_imm:ident: $bef_in:ident $bef_in_imm:ident, $bef_out:ident;)* }
         behind { $($beh:ident $beh_imm:ident: $beh_in:ident $beh_in_imm:ident, $beh_out:ident;)* }
+        from_unary { $($fru:ident: $fru_in:ident, $fru_out:ident;)* }
         outside { $($outs:ident: $outs_in:ident, $outs_out:ident;)* }
         loaded { $($lop:ident ($lopm:ty) -> $lopv:ty: $lop_out:ident, $lop_load:ident;)* }
-        element { $($lidx:ident $lscl:ident ($lxm:ty) -> $lxv:ty: $($lx_load:ident)*;)* }
-        target { $($sidx:ident $sscl:ident $simm:ident ($sxm:ty): $($sx_store:ident)*;)* }
+        element { $($lidx:ident $lscl:ident $labs:ident ($lxm:ty) -> $lxv:ty: $($lx_load:ident)*;)* }
+        target { $($sidx:ident $sscl:ident $sabs:ident $simm:ident ($sxm:ty): $($sx_store:ident)*;)* }
         stored { $($sop:ident ($sopm:ty): $sop_in:ident, $sop_store:ident;)* }
         chosen { $($cho:ident: $cho_cmp:ident;)* }
+        unless { $($unl:ident $unl_imm:ident: $unl_cmp:ident $unl_cmp_imm:ident;)* }
         step { $($step:ident $step_imm:ident $step_reg:ident: $step_add:ident $step_add_imm:ident, $step_cmp:ident,
                  $step_br:ident $step_br_imm:ident;)* }
+        vector_before { $($vbef:ident: $vbef_in:ident, $vbef_out:ident;)* }
+        vector_behind { $($vbeh:ident: $vbeh_in:ident, $vbeh_out:ident;)* }
+        vector_loaded { $($vlop:ident: $vlop_out:ident;)* }
+        vector_stored { $($vsop:ident: $vsop_in:ident;)* }
         vectors {
             unary { $($vun:ident)* } binary { $($vbin:ident)* } ternary { $($vter:ident)* }
             shift { $($vsh:ident $vsh_imm:ident)* } test { $($vtest:ident)* } splat { $($vsplat:ident)* }
@@ -151,9 +157,7 @@ macro_rules! define_dispatch {
                         let first = usize::from(callee_base) + usize::from(callee.params);
                         let last = usize::from(callee_base) + usize::from(callee.locals);
                         // The callee's locals may reach past this window, so they are cleared through the stack.
-                        if first < last {
-                            machine.stack[base + first..base + last].fill(0);
-                        }
+                        clear(&mut machine.stack[base + first..], last.saturating_sub(first));
                         machine.base = new_base;
                         machine.fuel -= callee.call_cost();
                         if machine.fuel < 0 {
@@ -436,6 +440,46 @@ macro_rules! define_dispatch {
                             let inner = value!(BinaryOp::$beh_in.eval(regs[usize::from(a)], b));
                             regs[usize::from(dst)] = value!(BinaryOp::$beh_out.eval(regs[usize::from(c)], inner));
                         })*
+                        $(Inst::$fru { dst, a, c } => {
+                            let inner = value!(UnaryOp::$fru_in.eval(regs[usize::from(a)]));
+                            regs[usize::from(dst)] = value!(BinaryOp::$fru_out.eval(regs[usize::from(c)], inner));
+                        })*
+                        $(Inst::$vbef { dst, a, b, c } => {
+                            let inner = binary::$vbef_in(vector(regs, a), vector(regs, b));
+                            *vector_mut(regs, dst) = binary::$vbef_out(&inner, vector(regs, c));
+                        })*
+                        $(Inst::$vbeh { dst, a, b, c } => {
+                            let inner = binary::$vbeh_in(vector(regs, a), vector(regs, b));
+                            *vector_mut(regs, dst) = binary::$vbeh_out(vector(regs, c), &inner);
+                        })*
+                        $(Inst::$vlop { dst, c, addr, plus, offset } => {
+                            let loaded = in_bounds!(load(memory, wrapped(regs[usize::from(addr)], plus), offset));
+                            *vector_mut(regs, dst) = binary::$vlop_out(vector(regs, c), &loaded);
+                        })*
+                        $(Inst::$vsop { addr, a, b, plus, offset } => {
+                            let value = binary::$vsop_in(vector(regs, a), vector(regs, b));
+                            in_bounds!(store(memory, wrapped(regs[usize::from(addr)], plus), offset, value));
+                        })*
+                        Inst::BrAnyTrue { a, target } => {
+                            if test::V128AnyTrue(vector(regs, a)) != 0 {
+                                jump!(target);
+                            }
+                        }
+                        Inst::BrNoneTrue { a, target } => {
+                            if test::V128AnyTrue(vector(regs, a)) == 0 {
+                                jump!(target);
+                            }
+                        }
+                        $(Inst::$unl { a, b, target } => {
+                            if !CompareOp::$unl_cmp.eval(regs[usize::from(a)], regs[usize::from(b)]) {
+                                jump!(target);
+                            }
+                        }
+                        Inst::$unl_imm { a, target, b } => {
+                            if !CompareOp::$unl_cmp.eval(regs[usize::from(a)], b) {
+                                jump!(target);
+                            }
+                        })*
                         $(Inst::$outs { dst, a, b, c } => {
                             let inner = value!(BinaryOp::$outs_in.eval(regs[usize::from(a)], regs[usize::from(b)]));
                             regs[usize::from(dst)] = value!(BinaryOp::$outs_out.eval(inner, c));
@@ -454,6 +498,14 @@ macro_rules! define_dispatch {
                             let scaled = (regs[usize::from(a)] as u32).wrapping_shl(u32::from(shift));
                             let bytes = in_bounds!(load(memory, wrapped(u64::from(scaled), plus), offset));
                             regs[usize::from(dst)] = <$lxv>::from(<$lxm>::from_le_bytes(bytes)).into_slot();
+                        })*
+                        $(Inst::$labs { dst, at, offset } => {
+                            let bytes = in_bounds!(load(memory, u64::from(at), offset));
+                            regs[usize::from(dst)] = <$lxv>::from(<$lxm>::from_le_bytes(bytes)).into_slot();
+                        })*
+                        $(Inst::$sabs { src, at, offset } => {
+                            let bytes = (regs[usize::from(src)] as $sxm).to_le_bytes();
+                            in_bounds!(store(memory, u64::from(at), offset, bytes));
                         })*
                         $(Inst::$sidx { src, a, b, plus, offset } => {
                             let bytes = (regs[usize::from(src)] as $sxm).to_le_bytes();
@@ -496,23 +548,23 @@ macro_rules! define_dispatch {
                             let b = (regs[usize::from(b)] as u32).rotate_left(u32::from(by_b));
                             regs[usize::from(dst)] = u64::from(a ^ b);
                         }
-                        $(Inst::$step { a, b, by, target } => {
+                        $(Inst::$step { dst, a, b, by, target } => {
                             let sum = value!(BinaryOp::$step_add.eval(regs[usize::from(a)], by as u64));
-                            regs[usize::from(a)] = sum;
+                            regs[usize::from(dst)] = sum;
                             if CompareOp::$step_cmp.eval(sum, regs[usize::from(b)]) {
                                 jump!(target);
                             }
                         }
-                        Inst::$step_imm { a, b, by, target } => {
+                        Inst::$step_imm { dst, a, by, b, target } => {
                             let sum = value!(BinaryOp::$step_add.eval(regs[usize::from(a)], by as u64));
-                            regs[usize::from(a)] = sum;
+                            regs[usize::from(dst)] = sum;
                             if CompareOp::$step_cmp.eval(sum, b as u64) {
                                 jump!(target);
                             }
                         }
-                        Inst::$step_reg { a, b, by, target } => {
+                        Inst::$step_reg { dst, a, b, by, target } => {
                             let sum = value!(BinaryOp::$step_add.eval(regs[usize::from(a)], regs[usize::from(by)]));
-                            regs[usize::from(a)] = sum;
+                            regs[usize::from(dst)] = sum;
                             if CompareOp::$step_cmp.eval(sum, regs[usize::from(b)]) {
                                 jump!(target);
                             }

@@ -8,15 +8,21 @@
 //! ```text
 //! before   Name NameWithImmediate: Inner InnerWithImmediate, Outer       dst = outer(inner(a, b), c)
 //! behind   Name NameWithImmediate: Inner InnerWithImmediate, Outer       dst = outer(c, inner(a, b))
+//! from_unary Name: Inner, Outer                                          dst = outer(c, inner(a))
 //! outside  Name: Inner, Outer                                            dst = outer(inner(a, b), immediate)
 //! loaded   Name (type in memory) -> type in the slot: Outer, Loads       dst = outer(c, memory[addr])
-//! element  LoadIndexed LoadScaled (in memory) -> in the slot: Loads      dst = memory[a + b], memory[a << shift]
-//! target   StoreIndexed StoreScaled StoreImmediate (in memory): Stores   memory[a + b], ... = src
+//! element  LoadIndexed LoadScaled LoadAbsolute (in memory) -> in the slot: Loads
+//!                                                       dst = memory[a + b], memory[a << shift], memory[constant]
+//! target   StoreIndexed StoreScaled StoreAbsolute StoreImmediate (in memory): Stores
+//!                                                       memory[a + b], ... = src, memory[addr] = constant
 //! stored   Name (type in memory): Outer, Store                           memory[addr] = outer(a, b)
 //! chosen   Name: Compare                                                 dst = if compare(x, y) { a } else { b }
+//! unless   Name NameImm: Compare CompareWithImmediate                                   a jump if not compare(a, b), of floats
 //! step     Name NameImm NameReg: Add AddWithImmediate, Compare, its jumps
-//!                            a = a + by, and a jump if compare(a, b)
+//!                            dst = a + by, and a jump if compare(dst, b)
 //! ```
+//!
+//! `vector_before`, `vector_behind`, `vector_loaded` and `vector_stored` are the same of vectors, the loads `v128.load`.
 //!
 //! `before` and `behind` are apart because an operator of floats may keep either operand's NaN. Where the outer
 //! operator is commutative, translation uses `before` for both.
@@ -67,6 +73,16 @@ macro_rules! for_each_instruction {
             F32SubOfMul F32SubOfMulImm: F32Mul F32MulImm, F32Sub;
             I32SubOfMul I32SubOfMulImm: I32Mul I32MulImm, I32Sub;
             }
+            from_unary {
+            I32EqzAdd: I32Eqz, I32Add;
+            I32WrapAdd: I32WrapI64, I32Add;
+            I64ExtendSAdd: I64ExtendI32S, I64Add;
+            I64ExtendUAdd: I64ExtendI32U, I64Add;
+            I64ExtendUXor: I64ExtendI32U, I64Xor;
+            I64ExtendUOr: I64ExtendI32U, I64Or;
+            F64NegMul: F64Neg, F64Mul;
+            F64SqrtMul: F64Sqrt, F64Mul;
+            }
             outside {
             I32AddThenAddImm: I32Add, I32Add;
             I32AddThenShlImm: I32Add, I32Shl;
@@ -87,16 +103,16 @@ macro_rules! for_each_instruction {
             F32MulLoaded (u32) -> u32: F32Mul, F32Load;
             }
             element {
-            LoadIndexed32 LoadScaled32 (u32) -> u32: I32Load F32Load I64Load32U;
-            LoadIndexed64 LoadScaled64 (u64) -> u64: I64Load F64Load;
-            LoadIndexed8U LoadScaled8U (u8) -> u32: I32Load8U I64Load8U;
-            LoadIndexed16U LoadScaled16U (u16) -> u32: I32Load16U I64Load16U;
+            LoadIndexed32 LoadScaled32 LoadAbsolute32 (u32) -> u32: I32Load F32Load I64Load32U;
+            LoadIndexed64 LoadScaled64 LoadAbsolute64 (u64) -> u64: I64Load F64Load;
+            LoadIndexed8U LoadScaled8U LoadAbsolute8U (u8) -> u32: I32Load8U I64Load8U;
+            LoadIndexed16U LoadScaled16U LoadAbsolute16U (u16) -> u32: I32Load16U I64Load16U;
             }
             target {
-            StoreIndexed8 StoreScaled8 StoreImmediate8 (u8): I32Store8 I64Store8;
-            StoreIndexed16 StoreScaled16 StoreImmediate16 (u16): I32Store16 I64Store16;
-            StoreIndexed32 StoreScaled32 StoreImmediate32 (u32): I32Store F32Store I64Store32;
-            StoreIndexed64 StoreScaled64 StoreImmediate64 (u64): I64Store F64Store;
+            StoreIndexed8 StoreScaled8 StoreAbsolute8 StoreImmediate8 (u8): I32Store8 I64Store8;
+            StoreIndexed16 StoreScaled16 StoreAbsolute16 StoreImmediate16 (u16): I32Store16 I64Store16;
+            StoreIndexed32 StoreScaled32 StoreAbsolute32 StoreImmediate32 (u32): I32Store F32Store I64Store32;
+            StoreIndexed64 StoreScaled64 StoreAbsolute64 StoreImmediate64 (u64): I64Store F64Store;
             }
             stored {
             I32AddStored (u32): I32Add, I32Store;
@@ -116,6 +132,16 @@ macro_rules! for_each_instruction {
             SelectI32GtS: I32GtS;
             SelectI32GtU: I32GtU;
             }
+            unless {
+            UnlessF32Lt UnlessF32LtImm: F32Lt F32LtImm;
+            UnlessF32Gt UnlessF32GtImm: F32Gt F32GtImm;
+            UnlessF32Le UnlessF32LeImm: F32Le F32LeImm;
+            UnlessF32Ge UnlessF32GeImm: F32Ge F32GeImm;
+            UnlessF64Lt UnlessF64LtImm: F64Lt F64LtImm;
+            UnlessF64Gt UnlessF64GtImm: F64Gt F64GtImm;
+            UnlessF64Le UnlessF64LeImm: F64Le F64LeImm;
+            UnlessF64Ge UnlessF64GeImm: F64Ge F64GeImm;
+            }
             step {
             StepI32Eq StepI32EqImm StepI32EqReg: I32Add I32AddImm, I32Eq, BrI32Eq BrI32EqImm;
             StepI32Ne StepI32NeImm StepI32NeReg: I32Add I32AddImm, I32Ne, BrI32Ne BrI32NeImm;
@@ -130,6 +156,54 @@ macro_rules! for_each_instruction {
             StepI64Ne StepI64NeImm StepI64NeReg: I64Add I64AddImm, I64Ne, BrI64Ne BrI64NeImm;
             StepI64LtS StepI64LtSImm StepI64LtSReg: I64Add I64AddImm, I64LtS, BrI64LtS BrI64LtSImm;
             StepI64LtU StepI64LtUImm StepI64LtUReg: I64Add I64AddImm, I64LtU, BrI64LtU BrI64LtUImm;
+            }
+            vector_before {
+            F64x2MulAdd: F64x2Mul, F64x2Add;
+            F64x2MulSub: F64x2Mul, F64x2Sub;
+            F64x2AddAdd: F64x2Add, F64x2Add;
+            F64x2SubAdd: F64x2Sub, F64x2Add;
+            F64x2AddMul: F64x2Add, F64x2Mul;
+            F64x2LtAnd: F64x2Lt, V128And;
+            F64x2LeAnd: F64x2Le, V128And;
+            F32x4MulAdd: F32x4Mul, F32x4Add;
+            F32x4MulSub: F32x4Mul, F32x4Sub;
+            F32x4AddAdd: F32x4Add, F32x4Add;
+            I32x4AddAdd: I32x4Add, I32x4Add;
+            I32x4MulAdd: I32x4Mul, I32x4Add;
+            V128XorXor: V128Xor, V128Xor;
+            V128XorAnd: V128Xor, V128And;
+            V128AndXor: V128And, V128Xor;
+            V128AndOr: V128And, V128Or;
+            }
+            vector_behind {
+            F64x2AddOfMul: F64x2Mul, F64x2Add;
+            F64x2SubOfMul: F64x2Mul, F64x2Sub;
+            F64x2AddOfAdd: F64x2Add, F64x2Add;
+            F64x2AddOfSub: F64x2Sub, F64x2Add;
+            F32x4AddOfMul: F32x4Mul, F32x4Add;
+            F32x4SubOfMul: F32x4Mul, F32x4Sub;
+            F32x4AddOfAdd: F32x4Add, F32x4Add;
+            }
+            vector_loaded {
+            F64x2AddLoaded: F64x2Add;
+            F64x2SubLoaded: F64x2Sub;
+            F64x2MulLoaded: F64x2Mul;
+            F32x4AddLoaded: F32x4Add;
+            F32x4SubLoaded: F32x4Sub;
+            F32x4MulLoaded: F32x4Mul;
+            I32x4AddLoaded: I32x4Add;
+            V128AndLoaded: V128And;
+            V128XorLoaded: V128Xor;
+            }
+            vector_stored {
+            F64x2AddStored: F64x2Add;
+            F64x2SubStored: F64x2Sub;
+            F64x2MulStored: F64x2Mul;
+            F32x4AddStored: F32x4Add;
+            F32x4SubStored: F32x4Sub;
+            F32x4MulStored: F32x4Mul;
+            I32x4AddStored: I32x4Add;
+            V128XorStored: V128Xor;
             }
         } }
     };

@@ -33,14 +33,20 @@ macro_rules! define_instructions {
     (
         before { $($bef:ident $bef_imm:ident: $bef_in:ident $bef_in_imm:ident, $bef_out:ident;)* }
         behind { $($beh:ident $beh_imm:ident: $beh_in:ident $beh_in_imm:ident, $beh_out:ident;)* }
+        from_unary { $($fru:ident: $fru_in:ident, $fru_out:ident;)* }
         outside { $($outs:ident: $outs_in:ident, $outs_out:ident;)* }
         loaded { $($lop:ident ($lopm:ty) -> $lopv:ty: $lop_out:ident, $lop_load:ident;)* }
-        element { $($lidx:ident $lscl:ident ($lxm:ty) -> $lxv:ty: $($lx_load:ident)*;)* }
-        target { $($sidx:ident $sscl:ident $simm:ident ($sxm:ty): $($sx_store:ident)*;)* }
+        element { $($lidx:ident $lscl:ident $labs:ident ($lxm:ty) -> $lxv:ty: $($lx_load:ident)*;)* }
+        target { $($sidx:ident $sscl:ident $sabs:ident $simm:ident ($sxm:ty): $($sx_store:ident)*;)* }
         stored { $($sop:ident ($sopm:ty): $sop_in:ident, $sop_store:ident;)* }
         chosen { $($cho:ident: $cho_cmp:ident;)* }
+        unless { $($unl:ident $unl_imm:ident: $unl_cmp:ident $unl_cmp_imm:ident;)* }
         step { $($step:ident $step_imm:ident $step_reg:ident: $step_add:ident $step_add_imm:ident, $step_cmp:ident,
                  $step_br:ident $step_br_imm:ident;)* }
+        vector_before { $($vbef:ident: $vbef_in:ident, $vbef_out:ident;)* }
+        vector_behind { $($vbeh:ident: $vbeh_in:ident, $vbeh_out:ident;)* }
+        vector_loaded { $($vlop:ident: $vlop_out:ident;)* }
+        vector_stored { $($vsop:ident: $vsop_in:ident;)* }
         vectors {
             unary { $($vun:ident)* } binary { $($vbin:ident)* } ternary { $($vter:ident)* }
             shift { $($vsh:ident $vsh_imm:ident)* } test { $($vtest:ident)* } splat { $($vsplat:ident)* }
@@ -153,17 +159,29 @@ macro_rules! define_instructions {
 
             $($bef { dst: Reg, a: Reg, b: Reg, c: Reg }, $bef_imm { dst: Reg, a: Reg, c: Reg, b: u64 },)*
             $($beh { dst: Reg, a: Reg, b: Reg, c: Reg }, $beh_imm { dst: Reg, a: Reg, c: Reg, b: u64 },)*
+            $($fru { dst: Reg, a: Reg, c: Reg },)*
             $($outs { dst: Reg, a: Reg, b: Reg, c: u64 },)*
+            $($vbef { dst: Reg, a: Reg, b: Reg, c: Reg },)*
+            $($vbeh { dst: Reg, a: Reg, b: Reg, c: Reg },)*
+            $($vlop { dst: Reg, c: Reg, addr: Reg, plus: u32, offset: u32 },)*
+            $($vsop { addr: Reg, a: Reg, b: Reg, plus: u32, offset: u32 },)*
+            /// Jump if any bit of `a` is set, and if none is.
+            BrAnyTrue { a: Reg, target: Pc },
+            BrNoneTrue { a: Reg, target: Pc },
             $($lop { dst: Reg, c: Reg, addr: Reg, plus: u32, offset: u32 },)*
             $($lidx { dst: Reg, a: Reg, b: Reg, plus: u32, offset: u32 },
-              $lscl { dst: Reg, a: Reg, shift: u8, plus: u32, offset: u32 },)*
+              $lscl { dst: Reg, a: Reg, shift: u8, plus: u32, offset: u32 },
+              $labs { dst: Reg, at: u32, offset: u32 },)*
             $($sidx { src: Reg, a: Reg, b: Reg, plus: u32, offset: u32 },
               $sscl { src: Reg, a: Reg, shift: u8, plus: u32, offset: u32 },
+              $sabs { src: Reg, at: u32, offset: u32 },
               $simm { addr: Reg, value: i32, plus: u32, offset: u32 },)*
             $($sop { addr: Reg, a: Reg, b: Reg, plus: u32, offset: u32 },)*
             $($cho { dst: Reg, x: Reg, y: Reg, a: Reg, b: Reg },)*
-            $($step { a: Reg, b: Reg, by: i32, target: Pc }, $step_imm { a: Reg, b: i32, by: i32, target: Pc },
-              $step_reg { a: Reg, b: Reg, by: Reg, target: Pc },)*
+            $($unl { a: Reg, b: Reg, target: Pc }, $unl_imm { a: Reg, target: Pc, b: u64 },)*
+            $($step { dst: Reg, a: Reg, b: Reg, by: i32, target: Pc },
+              $step_imm { dst: Reg, a: Reg, by: i16, b: i32, target: Pc },
+              $step_reg { dst: Reg, a: Reg, b: Reg, by: Reg, target: Pc },)*
         }
 
         impl Inst {
@@ -194,7 +212,11 @@ macro_rules! define_instructions {
                     $(Self::$cho { dst, .. })|* => Some(dst),
                     Self::I32RotlXorRotl { dst, .. } => Some(dst),
                     $(Self::$lop { dst, .. })|* => Some(dst),
-                    $(Self::$lidx { dst, .. } | Self::$lscl { dst, .. })|* => Some(dst),
+                    $(Self::$lidx { dst, .. } | Self::$lscl { dst, .. } | Self::$labs { dst, .. })|* => Some(dst),
+                    $(Self::$fru { dst, .. })|* => Some(dst),
+                    $(Self::$vbef { dst, .. })|* => Some(dst),
+                    $(Self::$vbeh { dst, .. })|* => Some(dst),
+                    $(Self::$vlop { dst, .. })|* => Some(dst),
                     _ => None,
                 }
             }
@@ -204,6 +226,8 @@ macro_rules! define_instructions {
                 match self {
                     Self::Br { target } | Self::BrIf { target, .. } | Self::BrIfNot { target, .. } => Some(target),
                     $(Self::$cmp_br { target, .. } | Self::$cmp_br_imm { target, .. })|* => Some(target),
+                    Self::BrAnyTrue { target, .. } | Self::BrNoneTrue { target, .. } => Some(target),
+                    $(Self::$unl { target, .. } | Self::$unl_imm { target, .. })|* => Some(target),
                     $(Self::$step { target, .. } | Self::$step_imm { target, .. } | Self::$step_reg { target, .. })|*
                         => Some(target),
                     _ => None,
@@ -215,6 +239,7 @@ macro_rules! define_instructions {
                 Some(match (op, self) {
                     $((BinaryOp::$bef_out, Self::$bef_in { a, b, .. }) => Self::$bef { dst, a, b, c },
                       (BinaryOp::$bef_out, Self::$bef_in_imm { a, b, .. }) => Self::$bef_imm { dst, a, c, b },)*
+                    $((BinaryOp::$fru_out, Self::$fru_in { a, .. }) if op.is_commutative() => Self::$fru { dst, a, c },)*
                     _ if op.is_commutative() => return self.loaded(op, dst, c),
                     _ => return None,
                 })
@@ -225,6 +250,7 @@ macro_rules! define_instructions {
                 Some(match (op, self) {
                     $((BinaryOp::$beh_out, Self::$beh_in { a, b, .. }) => Self::$beh { dst, a, b, c },
                       (BinaryOp::$beh_out, Self::$beh_in_imm { a, b, .. }) => Self::$beh_imm { dst, a, c, b },)*
+                    $((BinaryOp::$fru_out, Self::$fru_in { a, .. }) => Self::$fru { dst, a, c },)*
                     _ if op.is_commutative() => return self.before(op, dst, c),
                     _ => return self.loaded(op, dst, c),
                 })
@@ -248,6 +274,42 @@ macro_rules! define_instructions {
                 })
             }
 
+            /// `op` of this instruction's result and `c`, all vectors.
+            pub(super) fn vector_before(self, op: VectorBinaryOp, dst: Reg, c: Reg) -> Option<Self> {
+                Some(match (op, self) {
+                    $((VectorBinaryOp::$vbef_out, Self::$vbef_in { a, b, .. }) => Self::$vbef { dst, a, b, c },)*
+                    _ if may_exchange(op) => return self.vector_loaded(op, dst, c),
+                    _ => return None,
+                })
+            }
+
+            /// `op` of `c` and this instruction's result, all vectors.
+            pub(super) fn vector_behind(self, op: VectorBinaryOp, dst: Reg, c: Reg) -> Option<Self> {
+                Some(match (op, self) {
+                    $((VectorBinaryOp::$vbeh_out, Self::$vbeh_in { a, b, .. }) => Self::$vbeh { dst, a, b, c },)*
+                    _ if may_exchange(op) => return self.vector_before(op, dst, c),
+                    _ => return self.vector_loaded(op, dst, c),
+                })
+            }
+
+            /// `op` of `c` and the vector that this instruction loads.
+            fn vector_loaded(self, op: VectorBinaryOp, dst: Reg, c: Reg) -> Option<Self> {
+                Some(match (op, self) {
+                    $((VectorBinaryOp::$vlop_out, Self::V128Load { addr, plus, offset, .. }) => {
+                        Self::$vlop { dst, c, addr, plus, offset }
+                    })*
+                    _ => return None,
+                })
+            }
+
+            /// The store of the vector that this instruction makes.
+            pub(super) fn vector_stored(self, addr: Reg, plus: u32, offset: u32) -> Option<Self> {
+                Some(match self {
+                    $(Self::$vsop_in { a, b, .. } => Self::$vsop { addr, a, b, plus, offset },)*
+                    _ => return None,
+                })
+            }
+
             /// The store of this instruction's result.
             pub(super) fn stored(self, op: StoreOp, addr: Reg, plus: u32, offset: u32) -> Option<Self> {
                 Some(match (op, self) {
@@ -267,17 +329,16 @@ macro_rules! define_instructions {
             /// This jump together with `add`, the addition before it to the register that it compares.
             pub(super) fn with_step(self, add: Self) -> Option<Self> {
                 Some(match (self, add) {
-                    $((Self::$step_br { a, b, .. }, Self::$step_add_imm { dst, a: from, b: by }) if dst == a && from == a => {
-                        Self::$step { a, b, by: step_constant(BinaryOp::$step_add, by)?, target: 0 }
+                    $((Self::$step_br { a, b, .. }, Self::$step_add_imm { dst, a: from, b: by }) if dst == a && b != a => {
+                        Self::$step { dst, a: from, b, by: step_constant(BinaryOp::$step_add, by)?, target: 0 }
                     }
-                    (Self::$step_br_imm { a, b, .. }, Self::$step_add_imm { dst, a: from, b: by })
-                        if dst == a && from == a =>
-                    {
-                        let by = step_constant(BinaryOp::$step_add, by)?;
-                        Self::$step_imm { a, b: step_constant(BinaryOp::$step_add, b)?, by, target: 0 }
+                    (Self::$step_br_imm { a, b, .. }, Self::$step_add_imm { dst, a: from, b: by }) if dst == a => {
+                        let by = i16::try_from(step_constant(BinaryOp::$step_add, by)?).ok()?;
+                        let b = step_constant(BinaryOp::$step_add, b)?;
+                        Self::$step_imm { dst, a: from, by, b, target: 0 }
                     }
-                    (Self::$step_br { a, b, .. }, Self::$step_add { dst, a: from, b: by }) if dst == a && from == a => {
-                        Self::$step_reg { a, b, by, target: 0 }
+                    (Self::$step_br { a, b, .. }, Self::$step_add { dst, a: from, b: by }) if dst == a && b != a => {
+                        Self::$step_reg { dst, a: from, b, by, target: 0 }
                     })*
                     _ => return None,
                 })
@@ -294,6 +355,17 @@ macro_rules! define_instructions {
             /// This comparison as a jump that is taken when it holds (`when`) or does not hold. `None` if it is no
             /// comparison, or one of floats whose negation is no single comparison.
             pub(super) fn as_branch(self, when: bool) -> Option<Self> {
+                Some(match self {
+                    Self::V128AnyTrue { a, .. } if when => Self::BrAnyTrue { a, target: 0 },
+                    Self::V128AnyTrue { a, .. } => Self::BrNoneTrue { a, target: 0 },
+                    $(Self::$unl_cmp { a, b, .. } if !when => Self::$unl { a, b, target: 0 },
+                      Self::$unl_cmp_imm { a, b, .. } if !when => Self::$unl_imm { a, target: 0, b },)*
+                    _ => return self.as_compared_branch(when),
+                })
+            }
+
+            /// The part of it that is about comparisons with a jump for either outcome.
+            fn as_compared_branch(self, when: bool) -> Option<Self> {
                 Some(match self {
                     $(Self::$cmp { a, b, .. } => branch_on(CompareOp::$cmp, when)?.inst(a, b),
                       Self::$cmp_imm { a, b, .. } => branch_on(CompareOp::$cmp, when)?.inst_imm(a, b),)*
@@ -393,6 +465,13 @@ macro_rules! define_instructions {
                     _ => return None,
                 })
             }
+            /// The load from a constant address.
+            pub(super) fn absolute(self, dst: Reg, at: u32, offset: u32) -> Option<Inst> {
+                Some(match self {
+                    $($(Self::$lx_load)|* => Inst::$labs { dst, at, offset },)*
+                    _ => return None,
+                })
+            }
             /// The load from a register shifted to the left.
             pub(super) fn scaled(self, dst: Reg, (a, shift): (Reg, u8), plus: u32, offset: u32) -> Option<Inst> {
                 Some(match self {
@@ -408,6 +487,10 @@ macro_rules! define_instructions {
             /// The store to the sum of two registers.
             pub(super) fn indexed(self, [a, b]: [Reg; 2], src: Reg, plus: u32, offset: u32) -> Inst {
                 match self { $($(Self::$sx_store)|* => Inst::$sidx { src, a, b, plus, offset },)* }
+            }
+            /// The store to a constant address.
+            pub(super) fn absolute(self, at: u32, src: Reg, offset: u32) -> Inst {
+                match self { $($(Self::$sx_store)|* => Inst::$sabs { src, at, offset },)* }
             }
             /// The store to a register shifted to the left.
             pub(super) fn scaled(self, (a, shift): (Reg, u8), src: Reg, plus: u32, offset: u32) -> Inst {
@@ -430,6 +513,12 @@ macro_rules! define_instructions {
 
 use crate::operator::{BinaryOp, CompareOp, LoadOp, StoreOp, UnaryOp};
 for_each_instruction!(define_instructions);
+
+/// Whether the operands may change places without a bit of the result being another one.
+fn may_exchange(op: VectorBinaryOp) -> bool {
+    use VectorBinaryOp::{I32x4Add, V128And, V128Or, V128Xor};
+    matches!(op, I32x4Add | V128And | V128Or | V128Xor)
+}
 
 /// A constant operand of `op` as a number whose sign is extended: of 32 bits, or one that fits them.
 fn step_constant(op: BinaryOp, bits: u64) -> Option<i32> {
@@ -513,13 +602,21 @@ mod tests {
             target: 0,
         };
         let fused = Inst::StepI32LtS {
+            dst: 4,
             a: 4,
             b: 5,
             by: 1,
             target: 0,
         };
         assert_eq!(jump.with_step(by_one(4, 4)), Some(fused));
-        assert_eq!(jump.with_step(by_one(4, 3)), None);
+        let from_another = Inst::StepI32LtS {
+            dst: 4,
+            a: 3,
+            b: 5,
+            by: 1,
+            target: 0,
+        };
+        assert_eq!(jump.with_step(by_one(4, 3)), Some(from_another));
         assert_eq!(jump.with_step(by_one(5, 5)), None);
         let far = Inst::BrI64NeImm {
             a: 4,
@@ -548,7 +645,15 @@ mod tests {
                 target: 0
             })
         );
-        assert_eq!(Inst::F64Lt { dst: 9, a: 1, b: 2 }.as_branch(false), None);
+        let not_less = Inst::F64Lt { dst: 9, a: 1, b: 2 }.as_branch(false);
+        assert_eq!(
+            not_less,
+            Some(Inst::UnlessF64Lt {
+                a: 1,
+                b: 2,
+                target: 0
+            })
+        );
         assert_eq!(
             Inst::I32Eqz { dst: 0, a: 3 }.as_branch(true),
             Some(Inst::BrIfNot { cond: 3, target: 0 })

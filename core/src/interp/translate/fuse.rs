@@ -12,7 +12,7 @@
 
 use super::super::inst::{Inst, Reg};
 use super::{Operand, Second, Translator};
-use crate::operator::{BinaryOp, LoadOp, StoreOp, VectorLoadOp};
+use crate::operator::{BinaryOp, LoadOp, StoreOp, VectorBinaryOp, VectorLoadOp};
 
 /// Where a load or store goes.
 enum Address {
@@ -53,6 +53,18 @@ impl Translator<'_> {
         self.code.pop();
         let fused = self.two_rotations(fused).unwrap_or(fused);
         self.emit(fused);
+    }
+
+    /// An operator of two vectors.
+    pub(super) fn emit_vector_binary(&mut self, op: VectorBinaryOp) {
+        let (b, a) = (self.pop_reg(), self.pop_reg());
+        let dst = self.push_vector();
+        let behind = self.maker(b).and_then(|inner| inner.vector_behind(op, dst, a));
+        let fused = behind.or_else(|| self.maker(a)?.vector_before(op, dst, b));
+        if fused.is_some() {
+            self.code.pop();
+        }
+        self.emit(fused.unwrap_or_else(|| op.inst(dst, a, b)));
     }
 
     /// The exclusive or of two rotations, of which the first is an instruction on its own still.
@@ -201,8 +213,25 @@ impl Translator<'_> {
         (addr, plus)
     }
 
+    /// The constant that the top operand is, if it is one.
+    fn top_constant(&self) -> Option<u64> {
+        match self.stack.last()?.place {
+            Operand::Const(bits) => Some(bits),
+            _ => None,
+        }
+    }
+
     /// A load from memory 0.
     pub(super) fn load_near(&mut self, op: LoadOp, offset: u32) {
+        if let Some(at) = self.top_constant()
+            && op.absolute(0, 0, 0).is_some()
+        {
+            self.pop();
+            let dst = self.push_temp();
+            let load = op.absolute(dst, at as u32, offset).expect("it has such a form");
+            self.emit(load);
+            return;
+        }
         let addr = self.pop_reg();
         let composed = op.indexed(0, [0, 0], 0, 0).is_some();
         let (address, plus) = self.address(addr, composed);
@@ -217,10 +246,7 @@ impl Translator<'_> {
 
     /// A store to memory 0.
     pub(super) fn store_near(&mut self, op: StoreOp, offset: u32) {
-        let number = match self.stack.last().map(|entry| entry.place) {
-            Some(Operand::Const(bits)) => op.short_constant(bits),
-            _ => None,
-        };
+        let number = self.top_constant().and_then(|bits| op.short_constant(bits));
         if let Some(value) = number {
             self.pop();
             let addr = self.pop_reg();
@@ -229,6 +255,11 @@ impl Translator<'_> {
             return;
         }
         let src = self.pop_reg();
+        if let Some(at) = self.top_constant() {
+            self.pop();
+            self.emit(op.absolute(at as u32, src, offset));
+            return;
+        }
         let addr = self.pop_reg();
         let made = self.maker(src);
         if let Some(made) = made.filter(|inst| inst.stored(op, 0, 0, 0).is_some()) {
@@ -258,6 +289,16 @@ impl Translator<'_> {
     pub(super) fn store_vector_near(&mut self, offset: u32) {
         let src = self.pop_reg();
         let addr = self.pop_reg();
+        if let Some(made) = self
+            .maker(src)
+            .filter(|inst| inst.vector_stored(0, 0, 0).is_some())
+        {
+            self.code.pop();
+            let (addr, plus) = self.plain_address(addr);
+            let fused = made.vector_stored(addr, plus, offset).expect("it is such a pair");
+            self.emit(fused);
+            return;
+        }
         let (addr, plus) = self.plain_address(addr);
         self.emit(Inst::VectorStore {
             addr,

@@ -344,9 +344,7 @@ impl Sink for Translator<'_> {
     }
 
     fn vector_binary(&mut self, op: VectorBinaryOp) {
-        let (b, a) = (self.pop_reg(), self.pop_reg());
-        let dst = self.push_vector();
-        self.emit(op.inst(dst, a, b));
+        self.emit_vector_binary(op);
     }
 
     fn vector_ternary(&mut self, op: VectorTernaryOp) {
