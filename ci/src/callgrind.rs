@@ -1,11 +1,14 @@
 //! The instruction-count gate: benchmarks may not get slower, or faster, unseen.
 //!
-//! `cargo bench -p luge-bench-suite` runs each benchmark once under callgrind, which counts instructions: a figure that
-//! load on the machine does not move. The counts are compared with `bench-suite/expected.toml`; beyond
+//! `cargo bench -p luge-bench-suite --bench counts` runs each benchmark once under callgrind, which counts instructions: a
+//! figure that load on the machine does not move. The counts are compared with `bench-suite/expected.toml`; beyond
 //! [`TOLERANCE_PERCENT`] in either direction the gate fails. A faster result fails too, for otherwise the next slowdown
 //! could hide in the gain: bless it (`cargo xtask callgrind --bless`) in the commit that made it so.
 //!
 //! A benchmark without an expectation and an expectation without a benchmark are failures as well.
+//!
+//! A gate is worth as much as its counts are steady. `--twice` counts two times and fails where the same code gave counts
+//! that are more than [`STEADY_PERMILLE`] apart.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
@@ -17,7 +20,13 @@ use std::process::{Command, Stdio};
 /// How far a count may be from the expected one. Allocation and hashing move counts by less than one percent.
 const TOLERANCE_PERCENT: u64 = 3;
 
+/// How far two counts of the same code may be from each other, in thousandths.
+const STEADY_PERMILLE: u64 = 1;
+
 const EXPECTED: &str = "bench-suite/expected.toml";
+
+/// The bench target of [`EXPECTED`]'s counts; their names leave it out.
+const BENCH: &str = "counts";
 
 const HEADER: &str = "\
 # Instructions executed per benchmark, as callgrind counts them (event Ir), by the pinned toolchain in the bench profile.
@@ -31,6 +40,8 @@ pub(crate) enum Mode {
     Gate,
     /// Rewrite the expected counts.
     Bless,
+    /// Count once more, and compare the counts with each other.
+    Twice,
 }
 
 /// Instructions per benchmark, named `group::function id`.
@@ -41,25 +52,65 @@ pub(crate) fn run(root: &Path, mode: Mode) -> Result<()> {
     let path = root.join(EXPECTED);
     let counts = measure(root)?;
     let expected: Counts = match std::fs::read_to_string(&path) {
+        _ if mode == Mode::Twice => measure(root)?,
         Ok(text) => toml::from_str(&text).context(EXPECTED)?,
         Err(_) if mode == Mode::Bless => Counts::new(),
         Err(error) => return Err(error).context(EXPECTED),
     };
     let rows = compare(&expected, &counts);
-    print!("{}", table(&rows));
-    if mode == Mode::Bless {
-        return std::fs::write(&path, render(&counts)).context(EXPECTED);
+    match mode {
+        Mode::Gate => {
+            print!("{}", table(&rows, "expected", TOLERANCE_PERCENT * 10));
+            gate(&rows)
+        }
+        Mode::Bless => {
+            print!("{}", table(&rows, "expected", TOLERANCE_PERCENT * 10));
+            std::fs::write(&path, render(&counts)).context(EXPECTED)
+        }
+        Mode::Twice => {
+            print!("{}", table(&rows, "again", STEADY_PERMILLE));
+            steady(&rows)
+        }
     }
-    let outside = rows.iter().filter(|row| !row.is_within()).count();
-    if outside > 0 {
+}
+
+/// Fails where a count is outside of the tolerance, and names it.
+fn gate(rows: &[Row]) -> Result<()> {
+    let outside = outside(rows, TOLERANCE_PERCENT * 10);
+    if !outside.is_empty() {
         bail!(
-            "callgrind: {outside} of {} counts are not within {TOLERANCE_PERCENT} % of {EXPECTED}; \
+            "callgrind: {} of {} counts are not within {TOLERANCE_PERCENT} % of {EXPECTED}: {}; \
              where that is meant, run `cargo xtask callgrind --bless` and say why in the commit",
-            rows.len()
+            outside.len(),
+            rows.len(),
+            outside.join(", ")
         );
     }
     println!("callgrind: {} counts within {TOLERANCE_PERCENT} %", rows.len());
     Ok(())
+}
+
+/// Fails where two counts of the same code differ, and names them.
+fn steady(rows: &[Row]) -> Result<()> {
+    let outside = outside(rows, STEADY_PERMILLE);
+    if !outside.is_empty() {
+        bail!(
+            "callgrind: the same code gave counts that are more than 0.{STEADY_PERMILLE} % apart: {}",
+            outside.join(", ")
+        );
+    }
+    let same = rows.iter().filter(|row| row.expected == row.measured).count();
+    println!(
+        "callgrind: {} counts twice, {same} of them the very same, all within 0.{STEADY_PERMILLE} %",
+        rows.len()
+    );
+    Ok(())
+}
+
+/// Names of the rows that change by more than so many thousandths.
+fn outside(rows: &[Row], permille: u64) -> Vec<&str> {
+    let outside = rows.iter().filter(|row| !row.is_within(permille));
+    outside.map(|row| row.name.as_str()).collect()
 }
 
 fn measure(root: &Path) -> Result<Counts> {
@@ -70,9 +121,10 @@ fn measure(root: &Path) -> Result<Counts> {
             "--locked",
             "--package",
             "luge-bench-suite",
-            "--",
+            "--bench",
+            BENCH,
         ])
-        .args(["--output-format=json"])
+        .args(["--", "--output-format=json"])
         .current_dir(root)
         .stderr(Stdio::inherit())
         .output()
@@ -95,6 +147,10 @@ fn read_counts(output: &str) -> Result<Counts> {
         let module = document["module_path"]
             .as_str()
             .context("a benchmark without module_path")?;
+        let module = module
+            .strip_prefix(BENCH)
+            .and_then(|module| module.strip_prefix("::"))
+            .unwrap_or(module);
         let name = match document["id"].as_str() {
             Some(id) => format!("{module} {id}"),
             None => module.to_owned(),
@@ -133,12 +189,12 @@ impl Row {
         Some((measured as f64 / expected as f64 - 1.0) * 100.0)
     }
 
-    /// Whether the change is within the tolerance; in integers, so that the limit itself is exact.
-    fn is_within(&self) -> bool {
+    /// Whether the change is within so many thousandths; in integers, so that the limit itself is exact.
+    fn is_within(&self, permille: u64) -> bool {
         let (Some(expected), Some(measured)) = (self.expected, self.measured) else {
             return false;
         };
-        u128::from(measured.abs_diff(expected)) * 100 <= u128::from(expected) * u128::from(TOLERANCE_PERCENT)
+        u128::from(measured.abs_diff(expected)) * 1000 <= u128::from(expected) * u128::from(permille)
     }
 }
 
@@ -152,18 +208,23 @@ fn compare(expected: &Counts, measured: &Counts) -> Vec<Row> {
     names.into_iter().map(row).collect()
 }
 
-fn table(rows: &[Row]) -> String {
+/// A line for each row; `baseline` is what the measured counts are compared with.
+fn table(rows: &[Row], baseline: &str, permille: u64) -> String {
     let width = rows.iter().map(|row| row.name.len()).max().unwrap_or(0);
     let mut table = format!(
         "{:<width$} {:>14} {:>14} {:>9}\n",
-        "benchmark", "expected", "measured", "change"
+        "benchmark", baseline, "measured", "change"
     );
     let cell = |count: Option<u64>| count.map_or("-".to_owned(), |count| count.to_string());
     for row in rows {
         let change = row
             .change_percent()
             .map_or("-".to_owned(), |change| format!("{change:+.2} %"));
-        let verdict = if row.is_within() { "" } else { "  <- outside" };
+        let verdict = if row.is_within(permille) {
+            ""
+        } else {
+            "  <- outside"
+        };
         let (expected, measured) = (cell(row.expected), cell(row.measured));
         let _ = writeln!(
             table,
@@ -192,12 +253,8 @@ mod tests {
             .collect()
     }
 
-    fn outside(expected: &[(&str, u64)], measured: &[(&str, u64)]) -> Vec<String> {
-        let rows = compare(&counts(expected), &counts(measured));
-        rows.into_iter()
-            .filter(|row| !row.is_within())
-            .map(|row| row.name)
-            .collect()
+    fn rows(expected: &[(&str, u64)], measured: &[(&str, u64)]) -> Vec<Row> {
+        compare(&counts(expected), &counts(measured))
     }
 
     #[test]
@@ -207,41 +264,76 @@ mod tests {
             (9_700, true),
             (10_000, true),
             (10_300, true),
-            (10_310, false),
+            (10_301, false),
+            (20_000, false),
+            (0, false),
         ] {
-            assert_eq!(
-                outside(&[("a", 10_000)], &[("a", measured)]).is_empty(),
-                passes,
-                "{measured}"
-            );
+            let rows = rows(&[("a", 10_000)], &[("a", measured)]);
+            assert_eq!(gate(&rows).is_ok(), passes, "{measured}");
         }
     }
 
     #[test]
-    fn a_benchmark_on_one_side_only_fails() {
-        assert_eq!(
-            outside(&[("old", 5), ("both", 5)], &[("both", 5), ("new", 5)]),
-            ["new", "old"]
+    fn one_slowdown_among_many_fails_and_is_named() {
+        let expected = [("code::baseline sort", 1_000_000), ("h1::scan_heads small", 500)];
+        assert!(gate(&rows(&expected, &expected)).is_ok());
+        let slower = [("code::baseline sort", 1_031_000), ("h1::scan_heads small", 500)];
+        let error = gate(&rows(&expected, &slower)).unwrap_err().to_string();
+        assert!(
+            error.contains("1 of 2 counts") && error.contains("code::baseline sort"),
+            "{error}"
         );
+        assert!(!error.contains("scan_heads"), "{error}");
+    }
+
+    #[test]
+    fn a_benchmark_on_one_side_only_fails() {
+        let rows = rows(&[("old", 5), ("both", 5)], &[("both", 5), ("new", 5)]);
+        assert_eq!(outside(&rows, 1_000), ["new", "old"]);
+        assert!(gate(&rows).is_err());
+    }
+
+    #[test]
+    fn a_count_of_nothing_can_only_stay_so() {
+        assert!(gate(&rows(&[("a", 0)], &[("a", 0)])).is_ok());
+        assert!(gate(&rows(&[("a", 0)], &[("a", 1)])).is_err());
+    }
+
+    #[test]
+    fn two_counts_of_the_same_code_agree_to_a_thousandth() {
+        let once = [("a", 10_000)];
+        assert!(steady(&rows(&once, &[("a", 10_010)])).is_ok());
+        let error = steady(&rows(&once, &[("a", 9_989)])).unwrap_err().to_string();
+        assert!(error.contains("0.1 % apart: a"), "{error}");
     }
 
     #[test]
     fn blessed_counts_read_back_the_same() {
-        let blessed = counts(&[("engine::decode::module small", 12_345), ("b", 1)]);
+        let blessed = counts(&[("module::compile small", 12_345), ("b", 1)]);
         assert_eq!(toml::from_str::<Counts>(&render(&blessed)).unwrap(), blessed);
     }
 
     #[test]
     fn the_table_marks_what_is_outside() {
-        let table = table(&compare(&counts(&[("a", 100)]), &counts(&[("a", 110)])));
-        assert!(table.contains("+10.00 %  <- outside"), "{table}");
+        let table = table(
+            &rows(&[("a", 100), ("b", 9)], &[("a", 110), ("b", 9)]),
+            "expected",
+            30,
+        );
+        let lines: Vec<_> = table.lines().collect();
+        assert!(
+            lines[0].contains("expected") && lines[0].contains("measured"),
+            "{table}"
+        );
+        assert!(lines[1].contains("+10.00 %  <- outside"), "{table}");
+        assert!(lines[2].ends_with("+0.00 %"), "{table}");
     }
 
     #[test]
     fn counts_are_read_from_the_runners_documents() {
         let document = |metrics: &str| {
             format!(
-                r#"{{"module_path":"engine::g::f","id":"x","profiles":[{{"tool":"Callgrind","summaries":{{"total":
+                r#"{{"module_path":"counts::g::f","id":"x","profiles":[{{"tool":"Callgrind","summaries":{{"total":
                 {{"summary":{{"Callgrind":{{"Ir":{{"metrics":{metrics}}}}}}}}}}}}}]}}"#
             )
         };
@@ -252,7 +344,7 @@ mod tests {
         ] {
             assert_eq!(
                 read_counts(&document(metrics)).unwrap(),
-                counts(&[("engine::g::f x", 7)]),
+                counts(&[("g::f x", 7)]),
                 "{metrics}"
             );
         }

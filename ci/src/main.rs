@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `cargo xtask check [STAGE...]` | fmt, clippy, deny, tidy, callgrind, in this order; or only the named ones |
 //! | `cargo xtask tidy` | the rules of the source tree, see [`tidy`] |
-//! | `cargo xtask callgrind [--bless]` | instruction counts against `bench-suite/expected.toml`, see [`callgrind`] |
+//! | `cargo xtask callgrind [--bless\|--twice]` | instruction counts against `bench-suite/expected.toml`, see [`callgrind`] |
 //!
 //! The continuous-integration script calls the same stages, so what passes at home passes there.
 #![forbid(unsafe_code)]
@@ -22,6 +22,7 @@ usage: cargo xtask COMMAND
   check [STAGE...]      run fmt, clippy, deny, tidy and callgrind, or only the named stages, and report each
   tidy                  check the rules of the source tree
   callgrind [--bless]   compare instruction counts with bench-suite/expected.toml; --bless rewrites that file
+  callgrind --twice     count twice, and fail where the same code gave different counts
   help                  print this text
 
 examples:
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root),
         ["callgrind"] => callgrind::run(&root, callgrind::Mode::Gate),
         ["callgrind", "--bless"] => callgrind::run(&root, callgrind::Mode::Bless),
+        ["callgrind", "--twice"] => callgrind::run(&root, callgrind::Mode::Twice),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");
             return ExitCode::SUCCESS;

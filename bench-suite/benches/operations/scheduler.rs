@@ -1,0 +1,123 @@
+//! A shard's queue: the state machine `(Event, now) -> Actions` under a driver that runs nothing.
+//!
+//! What exists is first in, first out, with an ordered set of alarms beside the queue: submit, pick, preempt, sleep, cancel.
+//! Queues by deadline and the rings by which shards hand over work are not there yet; their operations belong here when
+//! they are.
+
+use super::TIMES;
+use luge_shards::{Action, Event, Fifo, Scheduler, SchedulerConfig, SliceOutcome, Step, TaskId, TaskMeta};
+use std::time::{Duration, Instant};
+
+/// How long a slice takes on the script's clock.
+const SLICE: Duration = Duration::from_micros(10);
+
+/// A scheduler with the script's clock.
+pub(crate) struct Queue {
+    scheduler: Scheduler<Fifo>,
+    now: Instant,
+    actions: Vec<Action>,
+    waiting: Vec<TaskId>,
+}
+
+/// A scheduler in which `waiting` tasks wait, none of which has begun.
+pub(crate) fn queue(waiting: usize) -> Queue {
+    let config = SchedulerConfig {
+        queue_bound: 4096,
+        started_bound: 256,
+        quantum: Duration::from_millis(1),
+        drain_grace: Duration::from_secs(1),
+    };
+    let mut queue = Queue {
+        scheduler: Scheduler::new(config, Fifo::new()),
+        now: Instant::now(),
+        actions: Vec::with_capacity(64),
+        waiting: Vec::with_capacity(waiting + TIMES),
+    };
+    for number in 0..waiting {
+        queue.submit(number);
+    }
+    queue
+}
+
+impl Queue {
+    /// A task arrives. Deadlines come in no order, as those of different functions do.
+    fn submit(&mut self, number: usize) {
+        let after = Duration::from_millis(1_000 + (number as u64 * 37) % 1_000);
+        let task = TaskMeta {
+            deadline: self.now + after,
+            cpu_budget: Duration::MAX,
+            class: 0,
+        };
+        match self.handle(Event::Submit(task)) {
+            Action::Admitted(id) => self.waiting.push(id),
+            other => panic!("not admitted: {other:?}"),
+        }
+    }
+
+    /// The core takes the next task.
+    fn pick(&mut self) {
+        let action = self.handle(Event::CoreFree);
+        assert!(matches!(action, Action::Run { .. }), "nothing to run: {action:?}");
+    }
+
+    /// The slice is over.
+    fn sliced(&mut self, step: Step) {
+        self.now += SLICE;
+        self.actions.clear();
+        let outcome = SliceOutcome::Returned(step);
+        let event = Event::Sliced { outcome, ran: SLICE };
+        self.scheduler.handle(event, self.now, &mut self.actions);
+    }
+
+    /// The one action that answers an event.
+    fn handle(&mut self, event: Event) -> Action {
+        self.actions.clear();
+        self.scheduler.handle(event, self.now, &mut self.actions);
+        assert_eq!(self.actions.len(), 1, "one event, one answer");
+        self.actions[0]
+    }
+}
+
+/// [`TIMES`] tasks come, each behind those that wait, and as many from the front run to their end.
+pub(crate) fn submit_and_finish(mut queue: Queue) -> Queue {
+    for number in 0..TIMES {
+        queue.submit(number);
+        queue.pick();
+        queue.sliced(Step::Done);
+    }
+    queue
+}
+
+/// The front task is preempted [`TIMES`] times and goes on.
+pub(crate) fn preempt(mut queue: Queue) -> Queue {
+    for _ in 0..TIMES {
+        queue.pick();
+        queue.sliced(Step::Preempted);
+    }
+    queue
+}
+
+/// [`TIMES`] tasks fall asleep, and all of them wake and finish.
+pub(crate) fn sleep_and_wake(mut queue: Queue) -> Queue {
+    let wake = queue.now + Duration::from_millis(100);
+    for _ in 0..TIMES {
+        queue.pick();
+        queue.sliced(Step::Blocked { until: wake });
+    }
+    queue.now = wake;
+    for _ in 0..TIMES {
+        queue.pick();
+        queue.sliced(Step::Done);
+    }
+    queue
+}
+
+/// [`TIMES`] tasks are cancelled out of the middle of the queue.
+pub(crate) fn cancel(mut queue: Queue) -> Queue {
+    for _ in 0..TIMES {
+        let id = queue.waiting.swap_remove(queue.waiting.len() / 2);
+        let action = queue.handle(Event::Cancel(id));
+        assert!(matches!(action, Action::End { .. }), "not ended: {action:?}");
+    }
+    queue
+}
