@@ -121,6 +121,8 @@ pub(crate) fn instantiate_and_drop(deployed: Deployed) -> Deployed {
 
 /// A guest that is ready, with its argument and what it must answer.
 pub(crate) struct Call {
+    /// Whose instance it is; dropped with it, after the count.
+    _deployed: Deployed,
     guest: Guest,
     n: i32,
     answer: i64,
@@ -128,11 +130,7 @@ pub(crate) struct Call {
 
 /// A guest of the benchmarks' own modules.
 pub(crate) fn guest(tier: Tier, module: &str, n: i32, answer: i64) -> Call {
-    Call {
-        guest: Deployed::new(tier.engine(), module).instantiate(),
-        n,
-        answer,
-    }
+    call(Deployed::new(tier.engine(), module), n, answer)
 }
 
 /// A guest that makes [`TIMES`] calls of the host for each call of `run`, which answers whether one failed.
@@ -148,10 +146,17 @@ pub(crate) fn kernel(tier: Tier, name: &str, build: Build) -> Call {
     let kernel = Kernel::all().into_iter().find(|kernel| kernel.name == name);
     let kernel = kernel.expect("a kernel of the list");
     let wasm = std::fs::read(kernel.path(build)).expect("a kernel is in the tree");
+    let answer = kernel.test_checksum.0.cast_signed();
+    call(Deployed::new(tier.engine(), &wasm), kernel.test_n, answer)
+}
+
+fn call(deployed: Deployed, n: i32, answer: i64) -> Call {
+    let guest = deployed.instantiate();
     Call {
-        guest: Deployed::new(tier.engine(), &wasm).instantiate(),
-        n: kernel.test_n,
-        answer: kernel.test_checksum.0.cast_signed(),
+        _deployed: deployed,
+        guest,
+        n,
+        answer,
     }
 }
 
