@@ -24,7 +24,7 @@
 
 mod operations;
 
-use iai_callgrind::{LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
+use iai_callgrind::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
 use luge_bench_suite::kernel::Build::{Scalar, Simd};
 use luge_bench_suite::{ARGUMENTS, CLOCK, Deployed, FIBONACCI, PNG2BMP, SIEVE, SMALL, WRITE};
 use luge_core::Module;
@@ -151,6 +151,8 @@ library_benchmark_group!(name = wasi; benchmarks = call);
 library_benchmark_group!(name = h1; benchmarks = scan_heads, connection);
 library_benchmark_group!(name = shard; benchmarks = submit_and_finish, preempt, sleep_and_wake, cancel);
 main!(
-    config = LibraryBenchmarkConfig::default().valgrind_args(["--smc-check=all-non-file"]);
+    config = LibraryBenchmarkConfig::default()
+        .valgrind_args(["--smc-check=all-non-file"])
+        .tool(Callgrind::with_args(["--cache-sim=no"]));
     library_benchmark_groups = module, code, wasi, h1, shard
 );
