@@ -8,8 +8,9 @@ use super::TIMES;
 use luge_shards::{Action, Event, Fifo, Scheduler, SchedulerConfig, SliceOutcome, Step, TaskId, TaskMeta};
 use std::time::{Duration, Instant};
 
-/// How long a slice takes on the script's clock.
-const SLICE: Duration = Duration::from_micros(10);
+/// How long a slice takes on the script's clock. All times are whole seconds: then no addition carries, and it does not
+/// matter to a count which fraction of a second the machine's clock shows when the script begins.
+const SLICE: Duration = Duration::from_secs(1);
 
 /// A scheduler with the script's clock.
 pub(crate) struct Queue {
@@ -24,7 +25,7 @@ pub(crate) fn queue(waiting: usize) -> Queue {
     let config = SchedulerConfig {
         queue_bound: 4096,
         started_bound: 256,
-        quantum: Duration::from_millis(1),
+        quantum: SLICE,
         drain_grace: Duration::from_secs(1),
     };
     let mut queue = Queue {
@@ -42,7 +43,7 @@ pub(crate) fn queue(waiting: usize) -> Queue {
 impl Queue {
     /// A task arrives. Deadlines come in no order, as those of different functions do.
     fn submit(&mut self, number: usize) {
-        let after = Duration::from_millis(1_000 + (number as u64 * 37) % 1_000);
+        let after = Duration::from_secs(10_000 + (number as u64 * 37) % 1_000);
         let task = TaskMeta {
             deadline: self.now + after,
             cpu_budget: Duration::MAX,
@@ -99,7 +100,7 @@ pub(crate) fn preempt(mut queue: Queue) -> Queue {
 
 /// [`TIMES`] tasks fall asleep, and all of them wake and finish.
 pub(crate) fn sleep_and_wake(mut queue: Queue) -> Queue {
-    let wake = queue.now + Duration::from_millis(100);
+    let wake = queue.now + SLICE * 2 * TIMES as u32;
     for _ in 0..TIMES {
         queue.pick();
         queue.sliced(Step::Blocked { until: wake });
