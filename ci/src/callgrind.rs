@@ -20,8 +20,10 @@ use std::process::{Command, Stdio};
 /// How far a count may be from the expected one. Allocation and hashing move counts by less than one percent.
 const TOLERANCE_PERCENT: u64 = 3;
 
-/// How far two counts of the same code may be from each other, in thousandths.
-const STEADY_PERMILLE: u64 = 1;
+/// How far two counts of the same code may be from each other, in thousandths. Hash tables with random seeds free what they
+/// hold in another order each time, so that strings lie elsewhere, and comparing one that lies close to the end of a page
+/// takes some instructions more: at most 0.16 % of any count were seen.
+const STEADY_PERMILLE: u64 = 2;
 
 const EXPECTED: &str = "bench-suite/expected.toml";
 
@@ -300,11 +302,11 @@ mod tests {
     }
 
     #[test]
-    fn two_counts_of_the_same_code_agree_to_a_thousandth() {
+    fn two_counts_of_the_same_code_agree() {
         let once = [("a", 10_000)];
-        assert!(steady(&rows(&once, &[("a", 10_010)])).is_ok());
-        let error = steady(&rows(&once, &[("a", 9_989)])).unwrap_err().to_string();
-        assert!(error.contains("0.1 % apart: a"), "{error}");
+        assert!(steady(&rows(&once, &[("a", 10_020)])).is_ok());
+        let error = steady(&rows(&once, &[("a", 9_979)])).unwrap_err().to_string();
+        assert!(error.contains("0.2 % apart: a"), "{error}");
     }
 
     #[test]
