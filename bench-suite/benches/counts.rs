@@ -26,11 +26,11 @@
 mod operations;
 
 use iai_callgrind::{Callgrind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main};
-use luge_bench_suite::kernel::Build::{Scalar, Simd};
 use luge_bench_suite::{ARGUMENTS, CLOCK, Deployed, FIBONACCI, PNG2BMP, SIEVE, SMALL, WRITE};
 use luge_core::Module;
 use luge_core::compiler::CodeArtifact;
 use luge_http::h1::guard::Guard;
+use luge_polybench::contender::Build::{Scalar, Simd};
 use operations::engine::Tier::{Baseline, Interp};
 use operations::engine::{Call, Source, caller, deployed, guest, kernel, source};
 use operations::http::{

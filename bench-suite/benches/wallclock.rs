@@ -13,8 +13,9 @@
 mod operations;
 
 use divan::Bencher;
-use luge_bench_suite::kernel::{Build, Kernel};
+use luge_bench_suite::kernel::Kernel;
 use luge_bench_suite::{ARGUMENTS, CLOCK, FIBONACCI, PNG2BMP, SIEVE, SMALL, WRITE};
+use luge_polybench::contender::Build;
 use operations::engine::Tier;
 use operations::http::{Answer, BROWSER, SMALL as SMALL_REQUEST};
 use operations::{TIMES, engine, http, scheduler};

@@ -1,11 +1,12 @@
 //! The engine: validate, compile, instantiate and drop, run code, call the host.
 
 use super::TIMES;
-use luge_bench_suite::kernel::{Build, Kernel};
+use luge_bench_suite::kernel::Kernel;
 use luge_bench_suite::{Deployed, Guest};
 use luge_core::compiler::{self, BoundsStrategy, CodeArtifact, CodeGenerator, ModuleTranslation};
 use luge_core::{Engine, EngineConfig, Module, ModuleError, WasmLevel};
 use luge_jit::{Baseline, BaselineOptions, CpuFeatures};
+use luge_polybench::contender::Build;
 use std::hint::black_box;
 use std::sync::Arc;
 
