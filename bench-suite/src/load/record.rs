@@ -14,8 +14,9 @@
 use hdrhistogram::Histogram;
 use serde::Serialize;
 
-/// Histograms tell latencies apart to three digits from 512 ns up, and hold up to two hours; about 200 KiB each.
-const LOWEST_NS: u64 = 1_000;
+/// Histograms tell latencies apart to three digits from a microsecond up and to the nanosecond below, and hold up to two
+/// hours; about 270 KiB each. A larger lowest value would make all steps as wide up to two thousand times that value.
+const LOWEST_NS: u64 = 1;
 const HIGHEST_NS: u64 = 2 * 3600 * 1_000_000_000;
 const DIGITS: u8 = 3;
 
@@ -33,7 +34,7 @@ pub enum ErrorKind {
     BadAnswer,
     /// The generator had no file descriptor, port or memory left: not the server's fault.
     Local,
-    /// In flight when the time for the last answers was over.
+    /// In flight when the time for the last answers was over, or not even sent because the generator was so far behind.
     Unfinished,
 }
 
@@ -262,6 +263,25 @@ mod tests {
         assert_eq!((record.latency.intended.len(), record.rejected.len()), (3, 1));
         assert!(record.latency.intended.max() >= 1000 * MS);
         assert!(record.latency.sent.value_at_quantile(0.5) < 21 * MS);
+    }
+
+    #[test]
+    fn three_digits_from_a_microsecond_up() {
+        for value in [1_000, 4_321, 87_654, 999_999, 12_345_678, HIGHEST_NS] {
+            let mut record = Record::default();
+            let times = Times {
+                intended: 0,
+                sent: Some(0),
+                end: value,
+            };
+            record.answered(200, true, None, times);
+            let found = record.latency.intended.value_at_quantile(0.5);
+            assert!(found.abs_diff(value) <= value / 1000, "{found} for {value}");
+        }
+        // Beyond two hours the largest value stands for all.
+        let mut record = Record::default();
+        record.issued(u64::MAX);
+        assert!(record.lateness.max() >= HIGHEST_NS);
     }
 
     #[test]

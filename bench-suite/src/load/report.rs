@@ -17,6 +17,8 @@ use super::record::{ErrorKind, Record};
 const LATE_SHARE_WARNING: f64 = 0.1;
 /// Beyond this share, at the median or the 99th percentile, the figures are the generator's and not the server's.
 const LATE_SHARE_MAX: f64 = 0.5;
+/// A worker of the open loop that needs more of a core than this is worth a warning.
+const BUSY_SHARE_MAX: f64 = 0.9;
 
 /// A finished run.
 #[derive(Debug, Clone, Serialize)]
@@ -37,6 +39,8 @@ pub struct Report {
     pub generator: Generator,
     /// What the server's process used, when it was given.
     pub server: Option<Server>,
+    /// Why there is nothing of it although it was given: it ended during the run, for instance.
+    pub server_lost: Option<String>,
 }
 
 /// The figures of a class.
@@ -132,7 +136,8 @@ pub struct Generator {
 pub enum Trust {
     /// Lateness is small beside the latencies.
     Good,
-    /// More than a tenth of the 99th percentile is the generator's own lateness.
+    /// More than a tenth of the 99th percentile is the generator's own lateness; or a worker of the open loop had hardly
+    /// any time left, so that answers waited for it too, which no lateness shows.
     Doubtful,
     /// More than half is: the figures are the generator's, not the server's.
     None,
@@ -162,7 +167,12 @@ pub(super) struct Measured {
 }
 
 impl Report {
-    pub(super) fn new(plan: &Plan, measured: Measured, usage: Option<Usage>) -> Report {
+    pub(super) fn new(plan: &Plan, measured: Measured, usage: Option<Result<Usage, String>>) -> Report {
+        let (usage, server_lost) = match usage {
+            Some(Ok(usage)) => (Some(usage), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
         let mut total = Record::default();
         for record in &measured.records {
             total.add(record);
@@ -179,6 +189,7 @@ impl Report {
             switches_per_answer: (usage.voluntary_switches + usage.involuntary_switches) as f64 / answers,
             usage,
         });
+        let busiest_share = measured.busiest.as_secs_f64() / measured.wall.as_secs_f64().max(1e-9);
         let deadlines: Vec<_> = plan
             .classes
             .iter()
@@ -208,17 +219,19 @@ impl Report {
             measured_ns,
             generator: Generator {
                 threads: plan.threads,
-                busiest_share: measured.busiest.as_secs_f64() / measured.wall.as_secs_f64().max(1e-9),
+                busiest_share,
                 cpu_ns: measured.cpu.as_nanos() as u64,
                 trust: classes
                     .iter()
                     .map(Trust::of)
+                    .chain([Trust::of_worker(plan, busiest_share)])
                     .max_by_key(|trust| *trust as u8)
                     .unwrap_or(Trust::Good),
             },
             classes,
             total,
             server,
+            server_lost,
         }
     }
 }
@@ -297,6 +310,15 @@ impl Percentiles {
 }
 
 impl Trust {
+    /// Judges the busiest worker by its share of a core. One that spins always has all of it, the closed loop takes what it gets.
+    fn of_worker(plan: &Plan, busiest_share: f64) -> Trust {
+        if plan.mode == Mode::Open && plan.spin.is_zero() && busiest_share > BUSY_SHARE_MAX {
+            Trust::Doubtful
+        } else {
+            Trust::Good
+        }
+    }
+
     /// Judges a class by its lateness beside its latency, both from the intended start.
     fn of(class: &ClassReport) -> Trust {
         if class.latency.count == 0 {
@@ -346,6 +368,30 @@ mod tests {
             Trust::of(&ClassReport::new("a", MS, Record::default())),
             Trust::Good
         );
+    }
+
+    #[test]
+    fn a_worker_without_time_left_is_doubted() {
+        let (target, _) = super::super::plan::Target::parse("http://127.0.0.1:1", false).expect("a target");
+        let mut plan = Plan {
+            target,
+            mode: Mode::Open,
+            seed: 1,
+            threads: 1,
+            warmup: Duration::ZERO,
+            duration: Duration::from_secs(1),
+            requests: None,
+            drain: Duration::ZERO,
+            spin: Duration::ZERO,
+            classes: Vec::new(),
+        };
+        assert_eq!(Trust::of_worker(&plan, 0.5), Trust::Good);
+        assert_eq!(Trust::of_worker(&plan, 0.97), Trust::Doubtful);
+        plan.spin = Duration::from_micros(200);
+        assert_eq!(Trust::of_worker(&plan, 0.97), Trust::Good);
+        plan.spin = Duration::ZERO;
+        plan.mode = Mode::Closed;
+        assert_eq!(Trust::of_worker(&plan, 0.97), Trust::Good);
     }
 
     #[test]

@@ -55,7 +55,7 @@ pub enum RunError {
         /// What the limit can be raised to.
         allowed: u64,
     },
-    /// The server's process tells nothing.
+    /// The server's process tells nothing even before the start.
     #[error(transparent)]
     Process(#[from] ProcessError),
     /// Something of this machine failed, before the start or in a worker.
@@ -90,9 +90,9 @@ pub fn run(plan: &Plan, pid: Option<u32>) -> Result<Report, RunError> {
         }
         thread::sleep((base + plan.warmup).saturating_duration_since(Instant::now()));
         let before = if plan.warmup.is_zero() {
-            start
+            start.map(Ok)
         } else {
-            pid.map(Snapshot::read).transpose()?
+            pid.map(Snapshot::read)
         };
         let mut outcomes = Vec::new();
         for worker in workers {
@@ -103,11 +103,12 @@ pub fn run(plan: &Plan, pid: Option<u32>) -> Result<Report, RunError> {
         }
         Ok::<_, RunError>((outcomes, before))
     })?;
-    let server = match (pid, &before) {
-        (Some(pid), Some(before)) => Some(Snapshot::read(pid)?.since(before)?),
-        _ => None,
-    };
     let wall = base.elapsed();
+    // A server that fell over under the load is a reason to show the report, not to throw it away.
+    let server = pid.zip(before).map(|(pid, before)| {
+        let usage = before.and_then(|before| Snapshot::read(pid)?.since(&before));
+        usage.map_err(|error| error.to_string())
+    });
     Ok(Report::new(plan, join(plan, outcomes, wall), server))
 }
 

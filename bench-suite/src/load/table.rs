@@ -29,6 +29,12 @@ pub fn table(report: &Report) -> String {
     if let Some(server) = &report.server {
         costs(&mut text, server);
     }
+    if let Some(why) = &report.server_lost {
+        line(
+            &mut text,
+            format_args!("WARNING: no figures of the server: {why}"),
+        );
+    }
     let generator = &report.generator;
     line(
         &mut text,
@@ -162,7 +168,8 @@ fn verdict(text: &mut String, report: &Report) {
         Trust::Doubtful => line(
             text,
             format_args!(
-                "WARNING: more than a tenth of the p99 is the generator's own lateness; try --spin or a quieter machine"
+                "WARNING: more than a tenth of the p99 is the generator's own lateness, or it had no time left; try --spin, \
+                 more --threads or a quieter machine"
             ),
         ),
         Trust::None => line(
@@ -180,6 +187,18 @@ fn verdict(text: &mut String, report: &Report) {
             format_args!(
                 "WARNING: {shed} requests were shed: the percentiles are those of the others. The server is overloaded, or \
                  max_in_flight is too low for the rate"
+            ),
+        );
+    }
+    let failed: u64 = ["connect", "reset", "bad_answer"]
+        .iter()
+        .filter_map(|kind| report.total.errors.get(kind))
+        .sum();
+    if failed > 0 {
+        line(
+            text,
+            format_args!(
+                "WARNING: {failed} requests failed without an answer: the percentiles are those of the others"
             ),
         );
     }

@@ -19,13 +19,16 @@ use super::connection::{Connection, Phase, Request, begin_connect, connect_error
 use super::lane::{Lane, share};
 use super::plan::{Connections, Mode, Plan};
 use super::poller::Poller;
-use super::record::{ErrorKind, Record};
+use super::record::{ErrorKind, Record, Times};
 
 /// Most starts in a row without a look at answers, when the worker is behind.
 const ISSUED_IN_A_ROW: usize = 64;
 
 /// What a read takes at a time.
 const INPUT_BYTES: usize = 64 * 1024;
+
+/// Most reads of one connection in a row, so that an answer without end holds up neither starts nor timeouts.
+const READS_IN_A_ROW: usize = 16;
 
 /// Bounds on the time between two looks at timeouts.
 const SWEEP_MIN: Duration = Duration::from_millis(1);
@@ -42,6 +45,8 @@ pub(super) struct Worker<'a> {
     connections: Vec<Connection>,
     free: Vec<usize>,
     input: Box<[u8]>,
+    /// Connections that may have more to read than [`READS_IN_A_ROW`] took: no event will speak of it again.
+    unread: Vec<(u64, EventFlags)>,
     in_flight: usize,
     /// Requests that wait in all lanes.
     waiting: usize,
@@ -92,6 +97,7 @@ impl<'a> Worker<'a> {
             connections: Vec::new(),
             free: Vec::new(),
             input: vec![0; INPUT_BYTES].into_boxed_slice(),
+            unread: Vec::new(),
             in_flight: 0,
             waiting: 0,
             budget: plan
@@ -128,12 +134,17 @@ impl<'a> Worker<'a> {
                 self.sweep(now);
             }
             if !self.is_issuing(now) {
-                let stopped = *stopped.get_or_insert(now);
-                if self.in_flight + self.waiting == 0
-                    || now >= stopped.saturating_add(nanoseconds(self.plan.drain))
-                {
+                stopped.get_or_insert(now);
+                if self.in_flight + self.waiting == 0 {
                     break;
                 }
+            }
+            let last_start = stopped.unwrap_or(self.end);
+            if now >= last_start.saturating_add(nanoseconds(self.plan.drain)) {
+                break;
+            }
+            for (token, flags) in std::mem::take(&mut self.unread) {
+                self.handle(token, flags);
             }
             self.poller
                 .wait(self.base + Duration::from_nanos(self.wake(now)))?;
@@ -158,9 +169,15 @@ impl<'a> Worker<'a> {
         nanoseconds(self.base.elapsed())
     }
 
+    /// Whether starts are left. In the open loop those are left that were due before the end and are late: to drop them
+    /// would leave out of the figures just what a stall of the generator has done.
     fn is_issuing(&self, now: u64) -> bool {
-        let has_more = self.plan.mode == Mode::Closed || self.due < self.end;
-        now < self.end && self.budget > 0 && has_more
+        let next = if self.plan.mode == Mode::Open {
+            self.due
+        } else {
+            now
+        };
+        next < self.end && self.budget > 0
     }
 
     /// When to wake up at the latest.
@@ -175,6 +192,9 @@ impl<'a> Worker<'a> {
         }
         if self.in_flight + self.waiting > 0 || self.lanes.iter().any(|lane| lane.restarts > 0) {
             wake = wake.min(self.next_sweep);
+        }
+        if !self.unread.is_empty() {
+            wake = now;
         }
         // Ends a wait that nothing else would.
         wake.min(now + nanoseconds(SWEEP_MAX) * 20)
@@ -302,10 +322,13 @@ impl<'a> Worker<'a> {
                 };
                 self.fail(i, kind);
             }
-            Phase::Connecting if flags.contains(EventFlags::OUT) => self.begin_send(i),
-            Phase::Connecting => {}
-            Phase::Sending => {
-                self.send(i);
+            Phase::Connecting | Phase::Sending => {
+                // What has come with the same event is announced once only.
+                match connection.phase {
+                    Phase::Sending => self.send(i),
+                    _ if flags.contains(EventFlags::OUT) => self.begin_send(i),
+                    _ => return,
+                }
                 if self.connections[i].token(i) == token && flags.contains(EventFlags::IN) {
                     self.receive(i, has_ended);
                 }
@@ -345,19 +368,18 @@ impl<'a> Worker<'a> {
 
     /// Reads what there is; `has_ended` says that the end of the connection is to be read as well.
     fn receive(&mut self, i: usize, has_ended: bool) {
-        loop {
+        for _ in 0..READS_IN_A_ROW {
             let connection = &mut self.connections[i];
             let Some(socket) = &connection.socket else { return };
             let taken = match rustix::io::read(socket, &mut self.input[..]) {
                 Ok(0) => match connection.reader.end() {
                     Ok(answer) => return self.finish(i, answer, true),
-                    Err(_) if connection.reader.is_untouched() => return self.fail(i, ErrorKind::Reset),
-                    Err(_) => return self.fail(i, ErrorKind::BadAnswer),
+                    Err(_) => return self.fail_ended(i),
                 },
                 Ok(taken) => taken,
                 Err(Errno::AGAIN) => return,
                 Err(Errno::INTR) => continue,
-                Err(_) => return self.fail(i, ErrorKind::Reset),
+                Err(_) => return self.fail_ended(i),
             };
             match connection.reader.take(&self.input[..taken]) {
                 Ok(Progress::Complete(answer)) => return self.finish(i, answer, has_ended),
@@ -367,6 +389,23 @@ impl<'a> Worker<'a> {
                 Err(_) => return self.fail(i, ErrorKind::BadAnswer),
             }
         }
+        let ended = if has_ended {
+            EventFlags::RDHUP
+        } else {
+            EventFlags::empty()
+        };
+        self.unread
+            .push((self.connections[i].token(i), EventFlags::IN | ended));
+    }
+
+    /// The connection has ended, before the answer or within it.
+    fn fail_ended(&mut self, i: usize) {
+        let kind = if self.connections[i].reader.is_untouched() {
+            ErrorKind::Reset
+        } else {
+            ErrorKind::BadAnswer
+        };
+        self.fail(i, kind);
     }
 
     fn finish(&mut self, i: usize, answer: Complete, has_ended: bool) {
@@ -442,7 +481,7 @@ impl<'a> Worker<'a> {
         self.close(i);
         if may_resend {
             request.is_resent = true;
-            self.lanes[lane].record.resent += 1;
+            self.lanes[lane].record.resent += u64::from(request.intended >= self.warmup);
             self.connect(lane, request);
         } else {
             self.fail_request(lane, request, kind);
@@ -502,9 +541,25 @@ impl<'a> Worker<'a> {
         }
     }
 
-    /// The time for the last answers is over.
+    /// The time for the last answers is over. Starts that were due and not even made count like those that wait.
     fn give_up(&mut self) {
         self.give_up_waiting(|_, _| true, ErrorKind::Unfinished);
+        let now = self.now();
+        for lane in &mut self.lanes {
+            while self.plan.mode == Mode::Open && self.budget > 0 && lane.next < self.end {
+                let intended = lane.advance();
+                self.budget -= 1;
+                if intended >= self.warmup {
+                    lane.record.issued(now.saturating_sub(intended));
+                    let times = Times {
+                        intended,
+                        sent: None,
+                        end: now,
+                    };
+                    lane.record.failed(ErrorKind::Unfinished, times);
+                }
+            }
+        }
         for i in 0..self.connections.len() {
             if self.connections[i].is_busy() {
                 self.fail(i, ErrorKind::Unfinished);

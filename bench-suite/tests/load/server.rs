@@ -14,10 +14,14 @@ pub(crate) enum Reply {
     Send(Vec<u8>),
     /// These bytes, and the end of the connection.
     SendAndClose(Vec<u8>),
+    /// These bytes, and the end of the connection by a reset.
+    SendAndReset(Vec<u8>),
     /// The end of the connection, without a byte.
     Close,
     /// Nothing, for as long as the client stays.
     Silence,
+    /// An answer without an end, as fast as the client takes it.
+    Endless,
 }
 
 /// What the server has seen.
@@ -83,7 +87,18 @@ fn converse(stream: TcpStream, seen: &Seen, reply: &dyn Fn(&Received) -> Reply) 
         match reply(&received) {
             Reply::Send(bytes) => writer.write_all(&bytes).ok()?,
             Reply::SendAndClose(bytes) => return writer.write_all(&bytes).ok(),
+            Reply::SendAndReset(bytes) => {
+                writer.write_all(&bytes).ok()?;
+                rustix::net::sockopt::set_socket_linger(&writer, Some(Duration::ZERO)).ok()?;
+                return None;
+            }
             Reply::Close => return None,
+            Reply::Endless => {
+                writer.write_all(b"HTTP/1.1 200 OK\r\n\r\n").ok()?;
+                let piece = vec![b'x'; 1 << 20];
+                while writer.write_all(&piece).is_ok() {}
+                return None;
+            }
             Reply::Silence => {
                 let _ = reader.read(&mut [0]);
                 return None;
