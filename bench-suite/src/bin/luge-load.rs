@@ -259,8 +259,8 @@ fn run_url(args: UrlArgs) -> anyhow::Result<ExitCode> {
     class.headers = args.headers;
     class.body = match (args.body, args.body_file, args.body_bytes) {
         (Some(text), _, _) => text.into_bytes(),
-        (_, Some(file), _) => std::fs::read(&file).with_context(|| format!("{}", file.display()))?,
-        (_, _, Some(size)) => (b'a'..=b'z').cycle().take(size).collect(),
+        (_, Some(file), _) => load::read_bounded(&file).with_context(|| format!("{}", file.display()))?,
+        (_, _, Some(size)) => load::body_of(size).context("--body-bytes: at most 64 MiB")?,
         _ => Vec::new(),
     };
     let usual = if class.body.is_empty() { "GET" } else { "POST" };
@@ -288,8 +288,7 @@ fn run_url(args: UrlArgs) -> anyhow::Result<ExitCode> {
 
 fn plan(args: &CommonArgs, target: Target, scenario: Scenario) -> Plan {
     let duration = args.duration.unwrap_or(scenario.duration);
-    // A shorter run than the scenario's has a shorter warm-up.
-    let warmup = scenario.warmup.min(duration / 10);
+    let warmup = warmup(&scenario, duration);
     Plan {
         target,
         mode: if args.closed { Mode::Closed } else { Mode::Open },
@@ -302,6 +301,12 @@ fn plan(args: &CommonArgs, target: Target, scenario: Scenario) -> Plan {
         spin: args.spin.unwrap_or_default(),
         classes: scenario.classes,
     }
+}
+
+/// A run shorter than the scenario's has a warm-up that is shorter in proportion.
+fn warmup(scenario: &Scenario, duration: Duration) -> Duration {
+    let share = duration.as_secs_f64() / scenario.duration.as_secs_f64().max(1e-9);
+    scenario.warmup.mul_f64(share.min(1.0))
 }
 
 fn execute(plan: &Plan, args: &CommonArgs, title: &str) -> anyhow::Result<ExitCode> {
@@ -361,6 +366,20 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn only_a_shorter_run_has_a_shorter_warm_up() {
+        let scenario = Scenario {
+            description: String::new(),
+            duration: Duration::from_secs(10),
+            warmup: Duration::from_secs(4),
+            classes: Vec::new(),
+        };
+        for (duration, expected) in [(10, 4000), (60, 4000), (5, 2000)] {
+            let found = warmup(&scenario, Duration::from_secs(duration));
+            assert_eq!(found, Duration::from_millis(expected), "{duration} s");
+        }
+    }
 
     #[test]
     fn the_command_line_is_well_formed() {

@@ -310,6 +310,8 @@ impl AnswerReader {
 struct Head {
     status: u16,
     keep_alive: bool,
+    /// Whether `close` was said, which wins over `keep-alive`.
+    is_closing: bool,
     is_chunked: bool,
     length: Option<u64>,
 }
@@ -319,12 +321,14 @@ impl Head {
         let mut head = Head {
             status: response.code.unwrap_or(0),
             keep_alive: response.version == Some(1),
+            is_closing: false,
             is_chunked: false,
             length: None,
         };
         for field in response.headers.iter() {
             head.field(field)?;
         }
+        head.keep_alive &= !head.is_closing;
         Ok(head)
     }
 
@@ -334,7 +338,7 @@ impl Head {
             10 if field.name.eq_ignore_ascii_case("connection") => {
                 for token in field.value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                     if token.eq_ignore_ascii_case(b"close") {
-                        self.keep_alive = false;
+                        self.is_closing = true;
                     } else if token.eq_ignore_ascii_case(b"keep-alive") {
                         self.keep_alive = true;
                     }
@@ -466,6 +470,8 @@ mod tests {
             read(false, b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"),
             complete(200, false, 0)
         );
+        let both = b"HTTP/1.1 200 OK\r\nConnection: close, keep-alive\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(read(false, both), complete(200, false, 0));
         let staying = b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(read(false, staying), complete(200, true, 0));
     }

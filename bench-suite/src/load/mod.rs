@@ -50,6 +50,6 @@ pub use process::{ProcessError, Snapshot, Usage};
 pub use record::{ErrorKind, Latency, Record};
 pub use report::{ClassReport, Deadlines, Generator, Percentiles, Report, Server, Trust};
 pub use run::{RunError, run};
-pub use scenario::{SCENARIOS, Scenario, ScenarioError};
+pub use scenario::{SCENARIOS, Scenario, ScenarioError, body_of, read_bounded};
 pub use table::table;
 pub use units::{duration_text, parse_duration};

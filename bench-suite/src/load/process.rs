@@ -103,11 +103,11 @@ impl Snapshot {
         let file = format!("/proc/{pid}/status");
         let status = read(&file)?;
         let kibibytes = |key| number(&status, key).map(|kib| kib << 10);
-        let io = fs::read_to_string(format!("/proc/{pid}/io")).ok();
+        let io = read(&format!("/proc/{pid}/io")).ok();
         let (voluntary_switches, involuntary_switches) = switches(pid)?;
         Ok(Snapshot {
             pid,
-            name: stat.name.to_owned(),
+            name: shown(stat.name),
             start_ticks: stat.field(22)?,
             user_ticks: stat.field(14)?,
             system_ticks: stat.field(15)?,
@@ -183,11 +183,18 @@ impl Stat<'_> {
     }
 }
 
+/// A file's text. The name of a process is bytes, cut off at the fifteenth wherever a letter ends, so it need not be UTF-8.
 fn read(file: &str) -> Result<String, ProcessError> {
-    fs::read_to_string(file).map_err(|source| ProcessError::Read {
+    let bytes = fs::read(file).map_err(|source| ProcessError::Read {
         file: file.to_owned(),
         source,
-    })
+    })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// A name without what would move a terminal's cursor.
+fn shown(name: &str) -> String {
+    name.replace(char::is_control, "?")
 }
 
 /// The number that follows `key` at the beginning of a line.
@@ -203,9 +210,10 @@ fn switches(pid: u32) -> Result<(u64, u64), ProcessError> {
     let mut sums = (0, 0);
     for thread in threads.flatten() {
         // A thread may end while we look.
-        let Ok(status) = fs::read_to_string(thread.path().join("status")) else {
+        let Ok(status) = fs::read(thread.path().join("status")) else {
             continue;
         };
+        let status = String::from_utf8_lossy(&status);
         sums.0 += number(&status, "voluntary_ctxt_switches:").unwrap_or(0);
         sums.1 += number(&status, "nonvoluntary_ctxt_switches:").unwrap_or(0);
     }
@@ -214,8 +222,13 @@ fn switches(pid: u32) -> Result<(u64, u64), ProcessError> {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
     use std::hint::black_box;
     use std::io::{Read, Write};
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::symlink;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
 
     use super::*;
 
@@ -260,11 +273,33 @@ mod tests {
     }
 
     #[test]
+    fn a_name_need_not_be_text() {
+        let folder = std::env::temp_dir().join(format!("luge-load-name-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let program = folder.join(OsStr::from_bytes(b") S 1\n\xc3"));
+        let _ = fs::remove_file(&program);
+        symlink("/bin/sleep", &program).expect("a link");
+        let mut child = Command::new(&program)
+            .arg0("sleep")
+            .arg("60")
+            .spawn()
+            .expect("a process");
+        let snapshot = Snapshot::read(child.id());
+        child.kill().expect("it runs");
+        child.wait().expect("it ended");
+        fs::remove_dir_all(&folder).expect("removed");
+        let snapshot = snapshot.expect("its files");
+        assert_eq!(snapshot.name, ") S 1?\u{fffd}");
+        assert!(snapshot.threads == 1 && snapshot.start_ticks > 0, "{snapshot:?}");
+    }
+
+    #[test]
     fn another_process_is_told_apart() {
-        let before = Snapshot::read(1).expect("the first process");
+        let pid = std::process::id();
+        let before = Snapshot::read(pid).expect("our own files");
         let mut after = before.clone();
         after.start_ticks += 1;
-        assert!(matches!(after.since(&before), Err(ProcessError::Replaced(1))));
+        assert!(matches!(after.since(&before), Err(ProcessError::Replaced(found)) if found == pid));
         // Beyond any number of a process.
         assert!(matches!(Snapshot::read(u32::MAX), Err(ProcessError::Read { .. })));
     }

@@ -36,7 +36,8 @@ impl Template {
             tail += &format!("{name}: {value}\r\n");
         }
         if let (Some(name), Some(deadline)) = (&class.deadline_header, class.deadline) {
-            tail += &format!("{name}: {}\r\n", deadline.as_millis());
+            // Rounded up: 0 would tell the server that it is over.
+            tail += &format!("{name}: {}\r\n", deadline.as_micros().div_ceil(1000));
         }
         if class.connections == Connections::PerRequest {
             tail += "Connection: close\r\n";
@@ -155,7 +156,7 @@ mod tests {
         class.method = "POST".to_owned();
         class.body = b"abc".to_vec();
         class.connections = Connections::PerRequest;
-        class.deadline = Some(std::time::Duration::from_millis(50));
+        class.deadline = Some(std::time::Duration::from_micros(49_500));
         class.deadline_header = Some("Deadline".to_owned());
         class.headers = vec![("A".to_owned(), "b".to_owned())];
         assert_eq!(

@@ -3,6 +3,8 @@
 //! Unknown keys are errors, durations have units. `docs/load.md` explains every key.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path as FilePath;
 use std::time::Duration;
 
@@ -213,6 +215,9 @@ impl Reader<'_> {
     fn path(&self, table: &ClassTable, key: &dyn Fn(&str) -> String) -> Result<Path, ScenarioError> {
         match (table.path.split_once(NUMBER), table.routes) {
             (None, None) if table.zipf.is_none() => Ok(Path::Fixed(table.path.clone())),
+            (Some((_, after)), Some(_)) if after.contains(NUMBER) => {
+                Err(self.value(key("path"), format!("one {NUMBER} only")))
+            }
             (Some((before, after)), Some(routes)) => Ok(Path::Numbered {
                 before: before.to_owned(),
                 after: after.to_owned(),
@@ -235,11 +240,9 @@ impl Reader<'_> {
                 read_bounded(&path)
                     .map_err(|error| self.value(key("body_file"), format!("{}: {error}", path.display())))
             }
-            (None, None, Some(size)) if size as u64 <= FILE_BYTES_MAX => {
-                // Letters in turn: nothing that a body's size alone would not show.
-                Ok((b'a'..=b'z').cycle().take(size).collect())
+            (None, None, Some(size)) => {
+                body_of(size).ok_or_else(|| self.value(key("body_bytes"), "at most 64 MiB".to_owned()))
             }
-            (None, None, Some(_)) => Err(self.value(key("body_bytes"), "at most 64 MiB".to_owned())),
             _ => Err(self.value(
                 key("body"),
                 "give one of `body`, `body_file`, `body_bytes`".to_owned(),
@@ -263,14 +266,27 @@ impl Reader<'_> {
     }
 }
 
-fn read_bounded(path: &FilePath) -> std::io::Result<Vec<u8>> {
-    let size = std::fs::metadata(path)?.len();
-    if size > FILE_BYTES_MAX {
-        return Err(std::io::Error::other(format!(
-            "{size} bytes are too many: at most {FILE_BYTES_MAX}"
+/// The bytes of a scenario's or a body's file, of whatever kind.
+///
+/// # Errors
+/// What the system says, and a file of more than 64 MiB: some have no end and no size.
+pub fn read_bounded(path: &FilePath) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let taken = File::open(path)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)?;
+    if taken as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other(format!(
+            "it has more than {FILE_BYTES_MAX} bytes"
         )));
     }
-    std::fs::read(path)
+    Ok(bytes)
+}
+
+/// A body of `size` bytes: letters in turn, nothing that its size alone would not show. `None` beyond 64 MiB.
+#[must_use]
+pub fn body_of(size: usize) -> Option<Vec<u8>> {
+    (size as u64 <= FILE_BYTES_MAX).then(|| (b'a'..=b'z').cycle().take(size).collect())
 }
 
 #[cfg(test)]
@@ -370,6 +386,9 @@ mod tests {
         let message = |rest: &str| parse(&format!("{head}{rest}")).expect_err(rest).to_string();
         assert!(message("path = \"/\"\nbdoy = \"x\"").contains("bdoy"));
         assert!(message("path = \"/{n}\"").contains("`routes` need each other"));
+        assert!(message("path = \"/{n}/{n}\"\nroutes = 2").contains("one {n} only"));
+        assert!(message("path = \"/\"\nbody_bytes = 100000000000000000").contains("at most 64 MiB"));
+        assert!(message("path = \"/\"\nbody_file = \"/dev/zero\"").contains("more than"));
         assert!(message("path = \"/\"\ndeadline = \"50\"").contains("class a: deadline"));
         assert!(message("path = \"/\"\nbody = \"x\"\nbody_bytes = 1").contains("give one of"));
         assert!(message("path = \"/\"\nbody_file = \"no such file\"").contains("no such file"));
