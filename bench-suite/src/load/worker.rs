@@ -28,7 +28,7 @@ const ISSUED_IN_A_ROW: usize = 64;
 const INPUT_BYTES: usize = 64 * 1024;
 
 /// Most reads of one connection in a row, so that an answer without end holds up neither starts nor timeouts.
-const READS_IN_A_ROW: usize = 16;
+const READS_IN_A_ROW: usize = 2;
 
 /// Bounds on the time between two looks at timeouts.
 const SWEEP_MIN: Duration = Duration::from_millis(1);
@@ -575,4 +575,56 @@ pub(super) fn nanoseconds(duration: Duration) -> u64 {
 fn thread_cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::net::UnixStream;
+
+    use super::super::plan::{Class, Path, Target};
+    use super::*;
+
+    #[test]
+    fn a_connection_with_much_to_read_lets_others_in_and_loses_nothing() {
+        let (target, _) = Target::parse("http://127.0.0.1:1", false).expect("a target");
+        let plan = Plan {
+            target,
+            mode: Mode::Open,
+            seed: 1,
+            threads: 1,
+            warmup: Duration::ZERO,
+            duration: Duration::from_secs(1),
+            requests: None,
+            drain: Duration::ZERO,
+            spin: Duration::ZERO,
+            classes: vec![Class::new("a", Path::Fixed("/".to_owned()), 1.0)],
+        };
+        let (near, mut far) = UnixStream::pair().expect("a pair");
+        for end in [&near, &far] {
+            end.set_nonblocking(true).expect("a flag");
+        }
+        let mut worker = Worker::new(&plan, 0, Instant::now(), vec![(0, near.into())]).expect("descriptors");
+        let token = worker.connections[0].token(0);
+        worker.connections[0].phase = Phase::Receiving;
+        (worker.in_flight, worker.lanes[0].in_flight) = (1, 1);
+
+        far.write_all(b"HTTP/1.1 200 OK\r\n\r\n").expect("room");
+        let mut body = 0;
+        while let Ok(written) = far.write(&[b'x'; 4096]) {
+            body += written;
+        }
+        assert!(
+            body > READS_IN_A_ROW * INPUT_BYTES,
+            "a socket holds only {body} bytes"
+        );
+        drop(far);
+        worker.handle(token, EventFlags::IN | EventFlags::RDHUP);
+        assert_eq!(worker.unread, [(token, EventFlags::IN | EventFlags::RDHUP)]);
+        while let Some((token, flags)) = worker.unread.pop() {
+            worker.handle(token, flags);
+        }
+        let record = &worker.lanes[0].record;
+        assert_eq!((worker.in_flight, record.body_bytes), (0, body as u64));
+    }
 }
