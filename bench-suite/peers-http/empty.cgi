@@ -1,0 +1,3 @@
+#!/bin/sh
+# The smallest CGI program: a head and no body.
+printf 'Content-Type: text/plain\r\n\r\n'
