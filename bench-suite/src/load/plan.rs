@@ -171,7 +171,7 @@ impl Target {
         } else {
             format!("{authority}:80")
         };
-        let resolved = host.to_socket_addrs().map(|mut all| all.next());
+        let resolved = host.to_socket_addrs().map(preferred);
         let address = match resolved {
             Ok(Some(address)) => address,
             Ok(None) => return Err(form()),
@@ -184,6 +184,11 @@ impl Target {
         let authority = authority.to_owned();
         Ok((Target { address, authority }, path.to_owned()))
     }
+}
+
+/// The first IPv4 address, or else the first: `localhost` is often both, and most servers listen on 127.0.0.1 alone.
+fn preferred(all: impl Iterator<Item = SocketAddr>) -> Option<SocketAddr> {
+    all.min_by_key(SocketAddr::is_ipv6)
 }
 
 /// Why a plan cannot be carried out. All of these are the caller's to mend.
@@ -442,6 +447,26 @@ mod tests {
             assert!(
                 matches!(Target::parse(wrong, true), Err(TargetError::Form(_))),
                 "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_the_address_that_is_used_has_to_be_this_machine() {
+        let addresses =
+            ["[::1]:80", "127.0.0.1:80", "127.0.0.2:80"].map(|text| text.parse().expect("an address"));
+        assert_eq!(preferred(addresses.into_iter()), Some(addresses[1]));
+        assert_eq!(preferred(addresses[..1].iter().copied()), Some(addresses[0]));
+        assert!(Target::parse("http://[::ffff:127.0.0.1]:80/", false).is_ok());
+        for remote in [
+            "http://[::ffff:192.0.2.1]:80/",
+            "http://[2001:db8::1]/",
+            "http://0.0.0.0/",
+        ] {
+            let parsed = Target::parse(remote, false);
+            assert!(
+                matches!(parsed, Err(TargetError::Remote(_))),
+                "{remote}: {parsed:?}"
             );
         }
     }
