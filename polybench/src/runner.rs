@@ -15,6 +15,7 @@
 
 use std::borrow::Cow;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ use crate::report::{EngineInfo, KernelReport, Machine, Measured, Reference, Repo
 use crate::scratch::Scratch;
 use crate::suite::{KERNELS, Kernel, Size};
 use crate::tier::{TierContender, baseline, interpreter};
-use crate::verify::{Difference, difference};
+use crate::verify::{Difference, checksum, difference};
 
 /// What is to be run.
 #[derive(Debug, Clone)]
@@ -255,6 +256,11 @@ pub fn run(plan: &Plan, progress: &Progress) -> Result<Report, SuiteError> {
         report,
         progress,
     };
+    if plan.tiers.contains(&Tier::Baseline(BoundsStrategy::None)) {
+        run.notice(
+            "baseline-none: today the compiler makes guard's code for it, so it shows no cost of guard, only the noise of this machine",
+        );
+    }
     if plan.compiler.is_none() {
         run.notice("no native code: no ratios to it, and results are compared with the checksums on record");
         let recorded = |subject: &Subject| subject.kernel.checksum(plan.size).is_some();
@@ -495,12 +501,25 @@ impl Running<'_> {
     ) -> Result<(), SuiteError> {
         let size = self.plan.size;
         let path = self.scratch.path().join("dump");
+        // Else who writes nothing would be compared with who came before.
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != ErrorKind::NotFound => {
+                return Err(SuiteError::Write { path, source });
+            }
+            _ => {}
+        }
         let (contender, name) = self.contender(kernel, column, natives);
         let ran = contender
             .run(name, size.number())
             .and_then(|run| contender.dump(name, &path).map(|()| run.checksum));
         let found = ran.map_err(|source| self.failed(kernel, column, source))?;
-        let dump = fs::read(&path).map_err(|source| SuiteError::Read { path, source })?;
+        let dump = fs::read(&path).map_err(|source| match source.kind() {
+            ErrorKind::NotFound => {
+                let why = "it says that its results are written, and there is no file".to_owned();
+                self.failed(kernel, column, ContenderError::Failed(why))
+            }
+            _ => SuiteError::Read { path, source },
+        })?;
         // The first is compared with itself: that its length is right.
         let must_be = expected.dump.as_ref().unwrap_or(&dump);
         if let Some(difference) = difference(kernel, size, must_be, &dump) {
@@ -511,6 +530,7 @@ impl Running<'_> {
                 difference: Box::new(difference),
             });
         }
+        self.compare(kernel, column, checksum(kernel, size, &dump), found)?;
         self.compare(kernel, column, *expected.checksum.get_or_insert(found), found)?;
         expected.dump.get_or_insert(dump);
         Ok(())

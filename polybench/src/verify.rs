@@ -8,6 +8,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::contender::Checksum;
 use crate::suite::{Kernel, Size};
 
 /// How a dump differs from what it must be.
@@ -63,6 +64,28 @@ impl fmt::Display for Difference {
 pub fn dump_bytes(kernel: &Kernel, size: Size) -> u64 {
     let dimensions = kernel.dimensions(size);
     kernel.outputs.iter().map(|output| output.bytes(dimensions)).sum()
+}
+
+/// The checksum of a dump's bytes, by the rule of `hash_outputs` in `kernels/polybench.h`.
+///
+/// Guests compute theirs themselves. That it is this one shows that dump and checksum are of the same arrays, and that the checksums
+/// of the timed runs mean something.
+pub fn checksum(kernel: &Kernel, size: Size, dump: &[u8]) -> Checksum {
+    let dimensions = kernel.dimensions(size);
+    let mut sum = 0xcbf2_9ce4_8422_2325_u64;
+    let mut rest = dump;
+    for output in kernel.outputs {
+        let bytes = usize::try_from(output.bytes(dimensions)).unwrap_or(usize::MAX);
+        let array;
+        (array, rest) = rest.split_at(bytes.min(rest.len()));
+        for chunk in array.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            sum = (sum ^ u64::from_le_bytes(word)).wrapping_mul(0x0100_0000_01b3);
+            sum ^= sum >> 29;
+        }
+    }
+    Checksum(sum)
 }
 
 /// The first element in which `found` is not `expected`, if any.
@@ -169,6 +192,19 @@ mod tests {
             found.to_string(),
             "its results have 3992 bytes, and must have 4000"
         );
+    }
+
+    #[test]
+    fn every_byte_of_a_dump_counts_in_its_checksum() {
+        let kernel = Kernel::named("bicg").expect("listed");
+        let dump = vec![0; (38 + 42) * 8];
+        let right = checksum(kernel, Size::Mini, &dump);
+        for at in [0, 38 * 8 - 1, 38 * 8, dump.len() - 1] {
+            let mut wrong = dump.clone();
+            wrong[at] = 1;
+            assert_ne!(checksum(kernel, Size::Mini, &wrong), right, "{at}");
+        }
+        assert_ne!(checksum(kernel, Size::Mini, &[]), right);
     }
 
     #[test]

@@ -4,8 +4,10 @@
 //! No C compiler and no other engine is needed, and no clock decides anything. Where there is a compiler, the native builds are
 //! compared too.
 
+use std::process::Command;
+
 use luge_core::compiler::BoundsStrategy::{Guard, None as Unchecked, Software};
-use luge_polybench::contender::Build;
+use luge_polybench::contender::{Build, Checksum};
 use luge_polybench::native::Compiler;
 use luge_polybench::progress::Progress;
 use luge_polybench::report::{EngineInfo, Reference, chart, records, text};
@@ -57,6 +59,12 @@ fn small_kernels_run_without_checks_too_and_ratios_need_native_code() {
     )
     .expect("right");
     assert_eq!(report.engines[0].name, "baseline-none");
+    assert!(
+        report
+            .notices
+            .iter()
+            .any(|notice| notice.contains("guard's code"))
+    );
     assert_eq!(report.reference(), None);
     assert!(
         report
@@ -185,6 +193,89 @@ fn without_a_compiler_a_wrong_result_is_found_by_its_checksum() {
         matches!(error, SuiteError::Checksum { kernel: "gemm", .. }),
         "{error}"
     );
+}
+
+/// A compiler that makes no program of `native-scalar` but one that answers the right checksum to everything.
+fn liar(folder: &std::path::Path, sum: Checksum) -> Compiler {
+    let honest = Compiler::find().expect("Rust's linker is a C compiler");
+    let text = format!(
+        r#"#!/bin/sh
+for program; do :; done
+case $program in
+*-native-scalar)
+    cat >"$program" <<'END'
+#!/bin/sh
+echo ready a liar
+while read -r command rest; do
+    case $command in
+    run) echo ok {sum} 1 1 ;;
+    *) echo ok ;;
+    esac
+done
+END
+    chmod 700 "$program"
+    ;;
+*) exec {} "$@" ;;
+esac
+"#,
+        honest.path.display()
+    );
+    let path = folder.join("cc");
+    // Another process writes it: what this one has open for writing cannot be run while a third is being started.
+    let written = Command::new("sh")
+        .args(["-c", r#"printf %s "$1" >"$0" && chmod 700 "$0""#])
+        .arg(&path)
+        .arg(text)
+        .status();
+    assert!(written.expect("a shell").success());
+    Compiler { path, ..honest }
+}
+
+#[test]
+fn results_that_are_only_claimed_are_not_believed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sum = Kernel::named("gemm").expect("listed").checksum(Size::Mini);
+    let deceived = Plan {
+        compiler: Some(liar(folder.path(), sum.expect("on record"))),
+        ..plan(&["gemm"], &[Tier::Interp])
+    };
+    let error = run(&deceived, &Progress::silent())
+        .expect_err("no dump")
+        .to_string();
+    assert!(
+        error.starts_with("gemm (mini) on native-scalar: ") && error.contains("there is no file"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_checksum_that_is_not_of_the_results_is_wrong() {
+    // A lu that computes nothing and answers the checksum on record.
+    let lu = Kernel::named("lu").expect("listed");
+    let sum = lu.checksum(Size::Mini).expect("on record");
+    let bytes = 40 * 40 * 8;
+    let text = format!(
+        r#"(module (memory (export "memory") 1)
+        (func (export "prepare") (param i32) (result i32) (i32.const 0))
+        (func (export "kernel"))
+        (func (export "outputs") (result i32) (i32.const 1))
+        (func (export "output") (param i32) (result i32) (i32.const 0))
+        (func (export "output_bytes") (param i32) (result i64) (i64.const {bytes}))
+        (func (export "checksum") (result i64) (i64.const 0x{sum})))"#
+    );
+    let folder = tempfile::tempdir().expect("a folder");
+    let wasm = wat::parse_str(text).expect("well-formed");
+    std::fs::write(folder.path().join("lu.wasm"), wasm).expect("room");
+    let broken = Plan {
+        subjects: vec![Subject::in_folder(lu, folder.path()).expect("readable")],
+        builds: vec![Build::Scalar],
+        ..plan(&[], &[Tier::Interp])
+    };
+    let error = run(&broken, &Progress::silent()).expect_err("zeros");
+    let SuiteError::Checksum { expected, found, .. } = error else {
+        panic!("{error}");
+    };
+    assert!(found == sum && expected != sum);
 }
 
 #[test]
