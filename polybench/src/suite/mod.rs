@@ -33,15 +33,15 @@ pub const NATIVE_MAIN: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Size {
-    /// Some kilobytes.
+    /// At most 16 KB or so: the suite means it to fit a first-level cache.
     Mini,
-    /// Fits a first-level cache, about.
+    /// 128 KB or so: a second-level cache.
     Small,
-    /// Fits a second-level cache, about.
+    /// A megabyte or so: a third-level cache.
     Medium,
-    /// Tens of megabytes.
+    /// 25 MB or so: main memory.
     Large,
-    /// More than a hundred megabytes.
+    /// 120 MB or so.
     ExtraLarge,
 }
 
@@ -223,7 +223,7 @@ impl Kernel {
     /// An addition, subtraction, multiplication, division, square root, minimum or maximum is one; a change of sign is none, nor is what
     /// only decides (whether two bases pair). Loops are in the suite's order. A value that does not depend on the innermost
     /// index counts outside that loop, and one that a statement uses twice counts once. The coefficients of a filter or a
-    /// discretisation count nothing.
+    /// discretisation count nothing, nor do factors that are 1.
     pub fn operations(&self, size: Size) -> u64 {
         self.operations_of(self.dimensions(size))
     }

@@ -113,8 +113,8 @@ pub(super) fn trisolv(d: &[u64]) -> u64 {
 }
 
 pub(super) fn deriche(d: &[u64]) -> u64 {
-    // Four recursions of four products and three sums, two sums of two of them with a factor.
-    32 * d[0] * d[1]
+    // Four recursions of four products and three sums, two sums of two of them. (Their factors are 1.)
+    30 * d[0] * d[1]
 }
 
 pub(super) fn floyd_warshall(d: &[u64]) -> u64 {
