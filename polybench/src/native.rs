@@ -5,14 +5,29 @@
 //! compiler. The flags keep every floating-point operation as it is written, so that all builds must give the same bits.
 
 use std::fmt;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::contender::ContenderError;
 use crate::peer::Peer;
 use crate::suite::{HEADER, Kernel, NATIVE_MAIN};
+
+/// Longest time until a compiler has said its version.
+const VERSION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Longest time for the build of one kernel, which takes a second.
+const BUILD_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What is kept of a compiler's words, each of output and error. Who writes more is cut off.
+const OUTPUT_BYTES_MAX: u64 = 1 << 16;
+
+/// Characters of a compiler's version in reports.
+const VERSION_CHARS_MAX: usize = 100;
 
 /// How a kernel is compiled for this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -73,6 +88,7 @@ impl fmt::Display for Family {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Compiler {
     /// The program.
+    #[serde(serialize_with = "as_text")]
     pub path: PathBuf,
     /// Whose options it takes.
     pub family: Family,
@@ -89,9 +105,15 @@ impl Compiler {
     }
 
     fn at(path: PathBuf) -> Option<Compiler> {
-        let output = Command::new(&path).arg("--version").output().ok()?;
+        Self::asked(path, VERSION_TIMEOUT)
+    }
+
+    fn asked(path: PathBuf, timeout: Duration) -> Option<Compiler> {
+        let output = bounded(Command::new(&path).arg("--version"), timeout).ok()?;
         let text = String::from_utf8_lossy(&output.stdout);
         let version = text.lines().next().filter(|_| output.status.success())?;
+        let plain = version.chars().filter(|character| !character.is_control());
+        let version: String = plain.take(VERSION_CHARS_MAX).collect();
         let family = if version.contains("clang") {
             Family::Clang
         } else {
@@ -100,7 +122,7 @@ impl Compiler {
         Some(Compiler {
             path,
             family,
-            version: version.to_owned(),
+            version,
         })
     }
 
@@ -126,7 +148,7 @@ impl Compiler {
             .args(build.flags(self.family))
             .args([&source, "native.c", "-o"])
             .arg(&program);
-        let output = command.output().map_err(|source| NativeError::Start {
+        let output = bounded(&mut command, BUILD_TIMEOUT).map_err(|source| NativeError::Start {
             path: self.path.clone(),
             source,
         })?;
@@ -167,8 +189,8 @@ pub enum NativeError {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The compiler does not start.
-    #[error("cannot start {}: {source}", .path.display())]
+    /// The compiler does not start, or does not end.
+    #[error("cannot run {}: {source}", .path.display())]
     Start {
         /// The compiler.
         path: PathBuf,
@@ -197,6 +219,57 @@ pub enum NativeError {
         /// What happened.
         source: ContenderError,
     },
+}
+
+/// Runs a program that gets no input. It is ended when its time is over.
+fn bounded(command: &mut Command, timeout: Duration) -> io::Result<Output> {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let (Some(out), Some(err)) = (child.stdout.take(), child.stderr.take()) else {
+        unreachable!("both are piped");
+    };
+    let (out, err) = (collect(out), collect(err));
+    let deadline = Instant::now() + timeout;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if Instant::now() >= deadline {
+            // It may end by itself right now, which is all that is wanted.
+            let _ = child.kill();
+            child.wait()?;
+            let why = format!("it did not end within {} s", timeout.as_secs());
+            return Err(io::Error::new(io::ErrorKind::TimedOut, why));
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    };
+    // A process that it left behind may hold the pipes open: nobody waits for that.
+    let words = |pipe: Receiver<Vec<u8>>| pipe.recv_timeout(Duration::from_secs(1)).unwrap_or_default();
+    Ok(Output {
+        status,
+        stdout: words(out),
+        stderr: words(err),
+    })
+}
+
+/// What a pipe says until it ends or has said enough.
+fn collect(pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (send, words) = sync_channel(1);
+    std::thread::spawn(move || {
+        let mut kept = Vec::new();
+        // An error ends it as its end does.
+        let _ = pipe.take(OUTPUT_BYTES_MAX).read_to_end(&mut kept);
+        let _ = send.send(kept);
+    });
+    words
+}
+
+/// A path need not be text.
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
 }
 
 /// Files that may be compilers, the preferred first.
@@ -251,5 +324,62 @@ mod tests {
     fn what_cannot_say_its_version_is_no_compiler() {
         assert_eq!(Compiler::at(PathBuf::from("/nonexistent/clang")), None);
         assert_eq!(Compiler::at(PathBuf::from("false")), None);
+    }
+
+    /// An executable shell script. Written by another process: what this one has open for writing cannot be run while a
+    /// third is being started.
+    fn script(folder: &Path, name: &str, text: &str) -> PathBuf {
+        let path = folder.join(name);
+        let written = Command::new("sh")
+            .args(["-c", r#"printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod 700 "$0""#])
+            .arg(&path)
+            .arg(text)
+            .status();
+        assert!(written.expect("a shell").success());
+        path
+    }
+
+    #[test]
+    fn a_compiler_that_hangs_or_babbles_is_none() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let hangs = script(folder.path(), "hangs", "exec sleep 600");
+        assert_eq!(Compiler::asked(hangs, Duration::from_millis(50)), None);
+        let babbles = script(folder.path(), "babbles", "exec yes");
+        assert_eq!(Compiler::at(babbles), None);
+        let odd = script(folder.path(), "odd", r"printf 'gcc\033[31m %0500d\n' 1");
+        let version = Compiler::at(odd).expect("it ends well").version;
+        assert!(
+            version.starts_with("gcc[31m 000") && version.len() == VERSION_CHARS_MAX,
+            "{version}"
+        );
+    }
+
+    #[test]
+    fn what_a_compiler_says_against_a_kernel_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let compiler = Compiler {
+            path: script(folder.path(), "refuses", "echo no stdio.h >&2; exit 1"),
+            family: Family::Gcc,
+            version: String::new(),
+        };
+        let kernel = Kernel::named("lu").expect("listed");
+        let error = compiler.build(kernel, NativeBuild::Plain, folder.path());
+        let error = error.expect_err("refused").to_string();
+        assert!(
+            error.ends_with("does not build lu (native):\nno stdio.h\n"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_path_that_is_no_text_is_written_all_the_same() {
+        use std::os::unix::ffi::OsStringExt;
+        let compiler = Compiler {
+            path: std::ffi::OsString::from_vec(b"/\xff/cc".to_vec()).into(),
+            family: Family::Gcc,
+            version: String::new(),
+        };
+        let written = serde_json::to_value(&compiler).expect("text");
+        assert_eq!(written["path"], "/\u{fffd}/cc");
     }
 }

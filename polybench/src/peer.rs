@@ -33,7 +33,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(1800);
 /// Longest time until a command is answered: the largest data set takes an interpreter the better part of an hour.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(7200);
 
-/// Longest answer. What is longer is cut, and then is no answer.
+/// Longest answer. One that is longer ends the conversation.
 const ANSWER_BYTES_MAX: u64 = 1 << 16;
 
 /// A peer that runs. It is ended when this is dropped.
@@ -96,6 +96,10 @@ impl Peer {
         if command.contains('\n') {
             return Err(failed("a line break cannot be said".to_owned()));
         }
+        // Every later answer would be taken for another command's.
+        if let Ok(line) = self.answers.try_recv() {
+            return Err(failed(format!("it said `{line}` before it was asked")));
+        }
         writeln!(self.commands, "{command}").map_err(|error| failed(error.to_string()))?;
         let answer = self.receive(ANSWER_TIMEOUT).map_err(failed)?;
         match answer.split_once(' ').unwrap_or((&answer, "")) {
@@ -157,12 +161,12 @@ fn nanoseconds(word: &str) -> Option<Duration> {
     word.parse().ok().map(Duration::from_nanos)
 }
 
-/// A line without its end; nothing where the output has ended or is no text.
+/// A line without its end; nothing where the output has ended, is no text, or has no line's end within the longest answer.
 fn read_line(out: &mut impl BufRead) -> Option<String> {
     let mut line = String::new();
     match out.take(ANSWER_BYTES_MAX).read_line(&mut line) {
-        Ok(0) | Err(_) => None,
-        Ok(_) => Some(line.trim_end_matches('\n').to_owned()),
+        Ok(_) => line.strip_suffix('\n').map(str::to_owned),
+        Err(_) => None,
     }
 }
 
@@ -214,6 +218,20 @@ mod tests {
         assert!(matches!(ended, Err(ContenderError::Unsupported(_))));
         let babbling = Peer::start("babbling", Command::new("echo").arg("hello"));
         assert!(matches!(babbling, Err(ContenderError::Failed(_))));
+    }
+
+    #[test]
+    fn an_answer_without_end_or_question_is_none() {
+        let endless = "echo ready endless; read -r _; head -c 70000 /dev/zero | tr '\\0' x; echo; read -r _";
+        let mut peer = Peer::start("endless", Command::new("sh").args(["-c", endless])).expect("a shell");
+        let error = peer.load("a", Path::new("a")).expect_err("too long");
+        assert!(error.to_string().contains("has ended"), "{error}");
+        // Now and then a question may come before the next answer, but not a thousand times.
+        let eager = "echo ready eager; while echo ok; do :; done";
+        let mut peer = Peer::start("eager", Command::new("sh").args(["-c", eager])).expect("a shell");
+        let mut asked = (0..1000).map(|_| peer.load("a", Path::new("a")));
+        let error = asked.find_map(Result::err).expect("an error").to_string();
+        assert!(error.contains("before it was asked"), "{error}");
     }
 
     #[test]
