@@ -71,8 +71,8 @@ pub enum ChartError {
 /// A panel: a build of the kernels.
 struct Panel<'r> {
     title: &'static str,
-    /// Names and colours of the engines.
-    series: Vec<(&'r str, RGBAColor)>,
+    /// Names and colours of the engines. A `*` says that the mean is over fewer kernels.
+    series: Vec<(String, RGBAColor)>,
     /// A label and a ratio per engine.
     groups: Vec<(&'r str, Vec<Option<f64>>)>,
 }
@@ -113,7 +113,7 @@ fn draw_panels(report: &Report, panels: &[Panel<'_>], area: &Area<'_>) -> Result
         frame.draw(panel, &ticks, top, area).map_err(text)?;
     }
     let footer = format!(
-        "PolyBench kernels, size {}; CPU time, median of {} paired rounds; luge {}{}; {}",
+        "PolyBench kernels, size {}; CPU time, median of {} paired rounds; luge {}{}; {}{}",
         report.size,
         report.rounds,
         report.version,
@@ -121,7 +121,12 @@ fn draw_panels(report: &Report, panels: &[Panel<'_>], area: &Area<'_>) -> Result
             .commit
             .as_ref()
             .map_or_else(String::new, |commit| format!(" ({commit})")),
-        report.machine.processor
+        report.machine.processor,
+        if report.is_incomplete() {
+            "; *: mean over fewer kernels"
+        } else {
+            ""
+        }
     );
     let bottom = i32::try_from(area.dim_in_pixel().1).unwrap_or(i32::MAX);
     label(
@@ -170,9 +175,15 @@ fn panels(report: &Report) -> Vec<Panel<'_>> {
             .iter()
             .map(|&column| Some(report.mean(column, reference)?.ratio));
         groups.push(("geometric mean", means.collect()));
-        let series = columns
-            .iter()
-            .map(|&column| (report.engines[column].name.as_str(), colour_of(column)));
+        let series = columns.iter().map(|&column| {
+            let mean = report.mean(column, reference);
+            let fewer = mean.is_none_or(|mean| mean.kernels < report.kernels.len());
+            let mark = if fewer { "*" } else { "" };
+            (
+                format!("{}{mark}", report.engines[column].name),
+                colour_of(column),
+            )
+        });
         Some(Panel {
             title: match build {
                 Build::Scalar => "WebAssembly without vectors",
@@ -366,6 +377,25 @@ mod tests {
         // 2 kernels and a mean, 3 engines and then 1, which did not take one kernel; a square each; and the background.
         let bars = 3 * 3 + 2;
         assert_eq!(svg.matches("<rect").count(), bars + 4 + 1);
+    }
+
+    #[test]
+    fn an_engine_that_did_not_run_all_is_marked_and_text_is_escaped() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("chart.svg");
+        let mut report = sample();
+        report.machine.processor = "<A> & \"B\"".to_owned();
+        draw(&report, &path).expect("a chart");
+        let svg = std::fs::read_to_string(&path).expect("a file");
+        assert!(svg.contains("&lt;A&gt; &amp; ") && !svg.contains("<A>"));
+        assert_eq!(svg.matches("baseline*").count(), 1);
+        assert!(svg.contains("*: mean over fewer kernels"));
+    }
+
+    #[test]
+    fn a_chart_that_cannot_be_written_is_an_error() {
+        let error = draw(&sample(), Path::new("/nonexistent/chart.svg")).expect_err("no folder");
+        assert!(matches!(error, ChartError::Write { .. }), "{error}");
     }
 
     #[test]

@@ -30,7 +30,8 @@ use crate::suite::{Kernel, Size};
 pub struct Report {
     /// The version of this program.
     pub version: &'static str,
-    /// The commit of the tree that it was built in, if that can be told; `-dirty` where the tree has changes.
+    /// The commit of the tree that it was built in, if that can be told; `-dirty` where the tree has changes, `-newer` where the commit
+    /// was made after the program.
     pub commit: Option<String>,
     /// Seconds since 1970 at the beginning.
     pub began: u64,
@@ -206,6 +207,16 @@ impl Report {
         })
     }
 
+    /// Whether some column has no figure for some kernel, so that its means are over fewer than others'.
+    pub fn is_incomplete(&self) -> bool {
+        let mut columns = 0..self.engines.len();
+        columns.any(|column| {
+            self.kernels
+                .iter()
+                .any(|kernel| self.figures(kernel, column).is_none())
+        })
+    }
+
     /// The columns that ran a build.
     pub fn columns_of(&self, build: Build) -> impl Iterator<Item = usize> + '_ {
         (0..self.engines.len()).filter(move |&column| self.engines[column].build == Some(build))
@@ -278,7 +289,19 @@ fn commit() -> Option<String> {
     let hash = git(&["rev-parse", "--short=12", "HEAD"])?;
     let changed =
         git(&["status", "--porcelain", "--untracked-files=no"]).is_some_and(|text| !text.is_empty());
-    Some(if changed { format!("{hash}-dirty") } else { hash })
+    let made = git(&["log", "-1", "--format=%ct"]).and_then(|seconds| seconds.parse().ok());
+    let newer = made.is_some_and(|made| built_before(SystemTime::UNIX_EPOCH + Duration::from_secs(made)));
+    let mut commit = hash;
+    for (mark, holds) in [("-dirty", changed), ("-newer", newer)] {
+        commit += if holds { mark } else { "" };
+    }
+    Some(commit)
+}
+
+/// Whether this program is older than that, if its age can be told.
+fn built_before(time: SystemTime) -> bool {
+    let built = std::env::current_exe().and_then(|path| path.metadata()?.modified());
+    built.is_ok_and(|built| built < time)
 }
 
 #[cfg(test)]
@@ -387,6 +410,12 @@ pub(crate) mod tests {
             ..report
         };
         assert_eq!(nothing.mean(2, 0), None);
+    }
+
+    #[test]
+    fn a_program_is_older_than_the_future_only() {
+        assert!(built_before(SystemTime::now() + Duration::from_secs(3600)));
+        assert!(!built_before(SystemTime::UNIX_EPOCH));
     }
 
     #[test]

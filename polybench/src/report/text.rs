@@ -31,6 +31,12 @@ pub fn write(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     }
     means(report, out)?;
     bounds(report, out)?;
+    if report.is_incomplete() {
+        writeln!(
+            out,
+            "\n* over fewer kernels than the others: not every kernel ran there, or by its clock it took no time"
+        )?;
+    }
     compilation(report, out)
 }
 
@@ -124,7 +130,7 @@ fn results(report: &Report, columns: &[usize]) -> Table {
             cells.extend([String::new(), String::new()]);
             if reference != column {
                 let mean = report.mean(column, reference);
-                cells.push(mean.map_or_else(missing, |mean| decimals(mean.ratio)));
+                cells.push(average(report, mean));
                 cells.push(String::new());
             }
         }
@@ -150,7 +156,7 @@ fn means(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     }
     let figures = |mean: Option<Mean>| match mean {
         Some(mean) => [
-            decimals(mean.ratio),
+            average(report, Some(mean)),
             decimals(mean.least),
             decimals(mean.greatest),
             mean.kernels.to_string(),
@@ -219,10 +225,7 @@ fn bounds(report: &Report, out: &mut dyn Write) -> io::Result<()> {
     let mut cells = vec!["geometric mean".to_owned()];
     for (_, (_, first), (_, column)) in &comparisons {
         let mean = report.mean(*column, *first);
-        cells.extend([
-            mean.map_or_else(missing, |mean| decimals(mean.ratio)),
-            String::new(),
-        ]);
+        cells.extend([average(report, mean), String::new()]);
     }
     table.row(cells);
     table.write(out)
@@ -245,6 +248,12 @@ fn compilation(report: &Report, out: &mut dyn Write) -> io::Result<()> {
             .iter()
             .filter_map(|kernel| kernel.results[column].as_ref())
             .collect();
+        if cells.is_empty() {
+            let mut row = vec![engine.name.clone(), build.name().to_owned(), "0".to_owned()];
+            row.extend([(); 4].map(|()| missing()));
+            table.row(row);
+            continue;
+        }
         let wasm: usize = cells.iter().filter_map(|measured| measured.wasm_bytes).sum();
         let time: Option<f64> = cells.iter().map(|measured| compile_seconds(measured)).sum();
         let code: Option<usize> = cells.iter().map(|measured| measured.code_bytes).sum();
@@ -269,6 +278,15 @@ fn compilation(report: &Report, out: &mut dyn Write) -> io::Result<()> {
 
 fn show(figures: Option<Figures>, of: impl Fn(Figures) -> Option<String>) -> String {
     figures.and_then(of).unwrap_or_else(missing)
+}
+
+/// A geometric mean, marked where it is not over all kernels.
+fn average(report: &Report, mean: Option<Mean>) -> String {
+    match mean {
+        Some(mean) if mean.kernels < report.kernels.len() => format!("{}*", decimals(mean.ratio)),
+        Some(mean) => decimals(mean.ratio),
+        None => missing(),
+    }
 }
 
 fn missing() -> String {
@@ -353,6 +371,39 @@ mod tests {
             4,
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_mean_over_fewer_kernels_is_marked() {
+        let mut report = sample();
+        let marked = text(&report);
+        let table = marked.split("over the kernels\n").nth(1).expect("means");
+        let row = table
+            .lines()
+            .find(|line| line.starts_with("baseline "))
+            .expect("a row");
+        let words: Vec<_> = row.split_whitespace().collect();
+        assert_eq!(
+            words,
+            [
+                "baseline", "3.00", "1.50", "6.00", "2", "0.50*", "0.50", "0.50", "1"
+            ]
+        );
+        assert!(marked.contains("\n* over fewer kernels"));
+        report.kernels.truncate(1);
+        assert!(!text(&report).contains('*'));
+    }
+
+    #[test]
+    fn who_took_no_kernel_has_no_figures() {
+        let mut report = sample();
+        report.kernels.remove(0);
+        let text = text(&report);
+        let table = text.split("Compiling").nth(1).expect("a table");
+        let row = table.lines().find(|line| line.contains("simd")).expect("a row");
+        let words: Vec<_> = row.split_whitespace().collect();
+        assert_eq!(words, ["baseline", "simd", "0", "-", "-", "-", "-"]);
+        assert!(!text.contains("NaN"));
     }
 
     #[test]
