@@ -90,7 +90,9 @@ impl PeerKind {
                 // `cargo run` builds where needed and then becomes the program, standard input and output included.
                 Peer::start(
                     self.name,
+                    // In its folder, where the toolchain and the settings of the tree hold.
                     Command::new("cargo")
+                        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/peers/native"))
                         .args([
                             "run",
                             "--quiet",
@@ -146,6 +148,29 @@ mod tests {
         for peer in PEERS {
             if let How::Crate { program } = peer.how {
                 assert!(manifest.contains(&format!("name = \"{program}\"")), "{program}");
+            }
+        }
+    }
+
+    #[test]
+    fn peers_say_the_versions_that_are_built() {
+        let folder = Path::new(NATIVE_MANIFEST).with_file_name("src/bin");
+        let manifest = std::fs::read_to_string(NATIVE_MANIFEST).expect("a part of the tree");
+        for (krate, programs) in [
+            ("wasmi", &["wasmi"][..]),
+            ("wasmtime", &["wasmtime", "winch"]),
+            ("wasmer", &["wasmer"]),
+        ] {
+            let pin = format!("{krate} = {{ version = \"=");
+            let version = manifest
+                .split(&pin)
+                .nth(1)
+                .and_then(|rest| rest.split('"').next());
+            let said = format!("\"{krate} {}", version.expect("an exact version"));
+            for program in programs {
+                let path = folder.join(program).with_extension("rs");
+                let source = std::fs::read_to_string(path).expect("a part of the tree");
+                assert!(source.contains(&said), "{program}: no {said}");
             }
         }
     }

@@ -64,3 +64,10 @@ impl Progress {
         self.bar.finish_and_clear();
     }
 }
+
+impl Drop for Progress {
+    /// A run that ends early leaves no half of a bar beside its error.
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
