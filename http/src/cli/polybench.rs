@@ -70,15 +70,15 @@ pub struct PolybenchArgs {
 /// The sizes of the suite, as the command line names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DataSet {
-    /// Some kilobytes: for checking
+    /// About 16 KB: for checking
     Mini,
-    /// Fits a first-level cache, about
+    /// About 128 KB
     Small,
-    /// Fits a second-level cache, about
+    /// About a megabyte
     Medium,
-    /// Tens of megabytes
+    /// About 25 MB
     Large,
-    /// More than a hundred megabytes
+    /// About 120 MB
     #[value(name = "extralarge")]
     ExtraLarge,
 }
@@ -129,7 +129,10 @@ pub enum PolybenchProblem {
 /// # Errors
 /// [`PolybenchProblem`].
 pub fn polybench(args: &PolybenchArgs, out: &mut impl Write) -> Result<io::Result<()>, PolybenchProblem> {
-    let report = runner::run(&plan(args)?, &Progress::on_stderr())?;
+    let plan = plan(args)?;
+    // What cannot be written is told now, not after an hour.
+    check_files(args, &plan)?;
+    let report = runner::run(&plan, &Progress::on_stderr())?;
     // The tables first: a file that cannot be written must not take the results away.
     let told = text::write(&report, out).and_then(|()| out.flush());
     write_files(args, &report)?;
@@ -187,19 +190,41 @@ fn tiers(args: &PolybenchArgs) -> Vec<runner::Tier> {
     tiers
 }
 
-fn write_files(args: &PolybenchArgs, report: &Report) -> Result<(), PolybenchProblem> {
-    if let Some(path) = &args.json {
-        write_file(path, |file| writeln!(file, "{:#}", records::json(report)))?;
+/// Whether the files that are asked for can be written, and the chart has something to show. Leaves everything as it was; what is
+/// there and is no file, a pipe say, is not touched.
+fn check_files(args: &PolybenchArgs, plan: &Plan) -> Result<(), PolybenchProblem> {
+    if args.svg.is_some() && plan.compiler.is_none() {
+        return Err(ChartError::Empty.into());
     }
-    if let Some(path) = &args.csv {
-        write_file(path, |file| {
-            records::write_csv(report, file).map_err(io::Error::other)
-        })?;
-    }
-    if let Some(path) = &args.svg {
-        chart::draw(report, path)?;
+    for path in [&args.json, &args.csv, &args.svg].into_iter().flatten() {
+        let unwritten = |source| PolybenchProblem::Write {
+            path: path.clone(),
+            source,
+        };
+        let mut options = std::fs::File::options();
+        options.append(true);
+        if path.is_file() {
+            options.open(path).map_err(unwritten)?;
+        } else if path.symlink_metadata().is_err() {
+            options.create_new(true).open(path).map_err(unwritten)?;
+            std::fs::remove_file(path).map_err(unwritten)?;
+        }
     }
     Ok(())
+}
+
+/// Writes all files that are asked for: one that cannot be written does not take the others away.
+fn write_files(args: &PolybenchArgs, report: &Report) -> Result<(), PolybenchProblem> {
+    let json = args.json.as_ref().map_or(Ok(()), |path| {
+        write_file(path, |file| writeln!(file, "{:#}", records::json(report)))
+    });
+    let csv = args.csv.as_ref().map_or(Ok(()), |path| {
+        write_file(path, |file| {
+            records::write_csv(report, file).map_err(io::Error::other)
+        })
+    });
+    let svg = args.svg.as_ref().map_or(Ok(()), |path| chart::draw(report, path));
+    json.and(csv).and(svg.map_err(PolybenchProblem::from))
 }
 
 fn write_file(
@@ -330,6 +355,51 @@ mod tests {
                 .expect("a file")
                 .contains("bicg")
         );
+    }
+
+    #[test]
+    fn files_that_cannot_be_written_are_told_before_anything_runs() {
+        let folder = tempfile::tempdir().expect("a folder");
+        // No kernel is ready in this: running would fail in another way.
+        std::fs::write(folder.path().join("lu.wasm"), "no module").expect("room");
+        let mut args = arguments(&["--kernels", "lu", "--size", "mini"]);
+        args.modules = Some(folder.path().to_owned());
+        args.json = Some(folder.path().join("new.json"));
+        args.csv = Some(folder.path().join("no folder/run.csv"));
+        let problem = polybench(&args, &mut Vec::new()).expect_err("no such folder");
+        assert!(
+            matches!(&problem, PolybenchProblem::Write { path, .. } if path.ends_with("run.csv")),
+            "{problem}"
+        );
+        assert!(!folder.path().join("new.json").exists());
+        (args.csv, args.svg, args.no_native) = (None, Some(folder.path().join("run.svg")), true);
+        let problem = polybench(&args, &mut Vec::new()).expect_err("no ratios");
+        assert!(matches!(problem, PolybenchProblem::Chart(ChartError::Empty)));
+    }
+
+    #[test]
+    fn one_file_that_cannot_be_written_leaves_the_others() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let csv = folder.path().join("r.csv");
+        let mut args = arguments(&[
+            "--kernels",
+            "lu",
+            "--size",
+            "mini",
+            "--reps",
+            "1",
+            "--tiers",
+            "interp",
+        ]);
+        args.no_native = true;
+        (args.json, args.csv) = (Some("/dev/full".into()), Some(csv.clone()));
+        let mut out = Vec::new();
+        let problem = polybench(&args, &mut out).expect_err("a full disk");
+        assert!(
+            matches!(&problem, PolybenchProblem::Write { path, .. } if path.ends_with("full")),
+            "{problem}"
+        );
+        assert!(!out.is_empty() && std::fs::read_to_string(csv).expect("a file").contains("lu"));
     }
 
     #[test]
