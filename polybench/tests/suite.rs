@@ -78,6 +78,26 @@ fn small_kernels_run_without_checks_too_and_ratios_need_native_code() {
 }
 
 #[test]
+fn code_without_checks_is_the_code_of_guard_as_the_notice_says() {
+    let tiers = [
+        Tier::Baseline(Guard),
+        Tier::Baseline(Unchecked),
+        Tier::Baseline(Software),
+    ];
+    let report = run(&plan(&["lu"], &tiers), &Progress::silent()).expect("right");
+    let bytes: Vec<_> = report.kernels[0]
+        .results
+        .iter()
+        .map(|measured| measured.as_ref().and_then(|measured| measured.code_bytes))
+        .collect();
+    assert_eq!(
+        bytes[0], bytes[1],
+        "the notice and docs/polybench.md say otherwise"
+    );
+    assert!(bytes[0] < bytes[2], "{bytes:?}");
+}
+
+#[test]
 fn a_report_with_native_code_has_ratios_files_and_a_chart() {
     let Some(compiler) = Compiler::find() else {
         panic!("Rust's linker is a C compiler, and none is found");
