@@ -100,7 +100,10 @@ impl Compiler {
     /// The compiler of this machine, if there is one that works: `clang`, then the newest `clang-N`, then `gcc`, then `cc`.
     pub fn find() -> Option<Compiler> {
         let path = std::env::var_os("PATH")?;
-        let folders: Vec<_> = std::env::split_paths(&path).collect();
+        // It runs in another folder than this process.
+        let folders: Vec<_> = std::env::split_paths(&path)
+            .filter_map(|folder| std::path::absolute(folder).ok())
+            .collect();
         candidates(&folders).into_iter().find_map(Self::at)
     }
 
@@ -144,6 +147,8 @@ impl Compiler {
         let mut command = Command::new(&self.path);
         command
             .current_dir(folder)
+            // So that what it leaves behind when it is ended goes too, and a relative path need not hold there.
+            .env("TMPDIR", folder)
             .args(["-std=c17", "-fno-math-errno", "-ffp-contract=off"])
             .args(build.flags(self.family))
             .args([&source, "native.c", "-o"])

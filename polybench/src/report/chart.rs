@@ -113,7 +113,7 @@ fn draw_panels(report: &Report, panels: &[Panel<'_>], area: &Area<'_>) -> Result
         frame.draw(panel, &ticks, top, area).map_err(text)?;
     }
     let footer = format!(
-        "PolyBench kernels, size {}; CPU time, median of {} paired rounds; luge {}{}; {}{}",
+        "PolyBench kernels, size {}; CPU time, median of {} paired rounds; luge {}{}; {}{}{}",
         report.size,
         report.rounds,
         report.version,
@@ -122,6 +122,13 @@ fn draw_panels(report: &Report, panels: &[Panel<'_>], area: &Area<'_>) -> Result
             .as_ref()
             .map_or_else(String::new, |commit| format!(" ({commit})")),
         report.machine.processor,
+        report
+            .compiler
+            .as_ref()
+            .map_or_else(String::new, |compiler| format!(
+                "; native code by {}",
+                compiler.version
+            )),
         if report.is_incomplete() {
             "; *: mean over fewer kernels"
         } else {
@@ -338,6 +345,7 @@ fn label<'a>(area: &Area<'a>, text: &str, position: (i32, i32), style: TextStyle
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::native::{Compiler, Family};
     use crate::report::tests::sample;
 
     #[test]
@@ -385,9 +393,15 @@ mod tests {
         let path = folder.path().join("chart.svg");
         let mut report = sample();
         report.machine.processor = "<A> & \"B\"".to_owned();
+        report.compiler = Some(Compiler {
+            path: "/cc".into(),
+            family: Family::Clang,
+            version: "clang <19>".to_owned(),
+        });
         draw(&report, &path).expect("a chart");
         let svg = std::fs::read_to_string(&path).expect("a file");
         assert!(svg.contains("&lt;A&gt; &amp; ") && !svg.contains("<A>"));
+        assert!(svg.contains("native code by clang &lt;19&gt;"));
         assert_eq!(svg.matches("baseline*").count(), 1);
         assert!(svg.contains("*: mean over fewer kernels"));
     }
