@@ -151,6 +151,18 @@ impl Thrown {
 }
 
 impl Exceptions {
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes == 0
+    }
+
+    /// Frees all of them, whoever refers to them.
+    pub(crate) fn clear(&mut self) {
+        if !self.objects.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     fn get(&self, reference: u64) -> Option<&Object> {
         let number = usize::try_from(reference.checked_sub(1)?).ok()?;
         self.objects.get(number)?.as_ref()
@@ -212,10 +224,10 @@ fn collect(store: &mut StoreInner, stacks: &[&[u64]]) -> usize {
         look_at(exceptions, stack);
     }
     for table in tables
-        .iter_mut()
+        .iter()
         .filter(|table| table.ty().element == ValType::ExnRef)
     {
-        look_at(exceptions, table.elements_mut());
+        look_at(exceptions, table.elements());
     }
     for global in globals
         .iter()
@@ -223,7 +235,7 @@ fn collect(store: &mut StoreInner, stacks: &[&[u64]]) -> usize {
     {
         look_at(exceptions, &global.slot);
     }
-    for segment in instances.iter().flat_map(|instance| &instance.elements) {
+    for segment in instances.iter().flat_map(|instance| instance.elements.iter()) {
         look_at(exceptions, segment);
     }
     for number in 0..exceptions.objects.len() as u64 {

@@ -185,7 +185,7 @@ impl Execution {
         }
         let mut caller = Caller {
             store: &mut store.inner,
-            data: &mut store.data,
+            data: store.data.as_mut().expect("a run has data"),
             instance,
             cost: 0,
         };

@@ -7,11 +7,14 @@
 
 use crate::error::{InstantiateError, LinkError};
 use crate::module::{ConstExpr, Item, Module, ModuleInner, SegmentMode};
-use crate::store::{Extern, Func, FuncEntity, Global, Instance, Memory, Store, StoreInner, Table, Tag};
+use crate::store::{
+    Extern, Func, FuncEntity, Global, Instance, Memory, MemorySource, Store, StoreInner, Table, Tag,
+};
 use crate::table::bounds;
 use crate::trap::{Trap, TrapReport};
 use crate::types::ExternType;
 use crate::vm::context::{self, Context};
+use std::sync::Arc;
 
 /// An instance: the numbers in the store of what its module's index spaces name.
 #[derive(Debug)]
@@ -22,8 +25,9 @@ pub(crate) struct InstanceEntity {
     pub(crate) memories: Box<[u32]>,
     pub(crate) globals: Box<[u32]>,
     pub(crate) tags: Box<[u32]>,
-    /// References of each element segment; empty once dropped.
-    pub(crate) elements: Box<[Box<[u64]>]>,
+    /// References of each element segment, dropped or not.
+    pub(crate) elements: Arc<[Box<[u64]>]>,
+    pub(crate) dropped_elements: Box<[bool]>,
     pub(crate) dropped_data: Box<[bool]>,
     /// Where its module has machine code.
     pub(crate) context: Option<Context>,
@@ -64,6 +68,16 @@ impl Instance {
 }
 
 impl InstanceEntity {
+    /// The references of an element segment: none once it is dropped.
+    pub(crate) fn element_segment(&self, segment: u32) -> &[u64] {
+        let segment = segment as usize;
+        if self.dropped_elements[segment] {
+            &[]
+        } else {
+            &self.elements[segment]
+        }
+    }
+
     fn external(&self, store: &StoreInner, item: Item) -> Extern {
         match item {
             Item::Func(index) => Extern::Func(Func::new_handle(store, self.funcs[index as usize])),
@@ -82,6 +96,24 @@ pub(crate) fn instantiate<T>(
     module: &Module,
     imports: &[Extern],
 ) -> Result<Instance, InstantiateError> {
+    let instance = allocate(store, module, imports, MemorySource::Own)?;
+    let number = instance.index(&store.inner) as u32;
+    write_segments(&mut store.inner, module.inner(), number).map_err(|trap| {
+        InstantiateError::Trap(TrapReport {
+            trap,
+            backtrace: Vec::new(),
+        })
+    })?;
+    Ok(instance)
+}
+
+/// The same without its segments: what they write is yet to be written.
+pub(crate) fn allocate<T>(
+    store: &mut Store<T>,
+    module: &Module,
+    imports: &[Extern],
+    memories: MemorySource<'_>,
+) -> Result<Instance, InstantiateError> {
     assert!(
         store.inner.engine.same(module.engine()),
         "a module is instantiated in a store of its own engine"
@@ -89,7 +121,7 @@ pub(crate) fn instantiate<T>(
     let inner = &mut store.inner;
     let number = inner.instances.len() as u32;
     let mut spaces = Spaces::import(inner, imports);
-    spaces.define(inner, module, number)?;
+    spaces.define(inner, module, number, memories)?;
     let segments = module
         .inner()
         .elements()
@@ -111,16 +143,11 @@ pub(crate) fn instantiate<T>(
         globals: spaces.globals.into(),
         tags: spaces.tags.into(),
         elements,
+        dropped_elements: vec![false; module.inner().elements().len()].into(),
         dropped_data: vec![false; module.inner().data().len()].into(),
         context: None,
     });
     context::publish_instance(inner, number);
-    write_segments(inner, module.inner(), number).map_err(|trap| {
-        InstantiateError::Trap(TrapReport {
-            trap,
-            backtrace: Vec::new(),
-        })
-    })?;
     Ok(Instance::new_handle(inner, number))
 }
 
@@ -155,6 +182,7 @@ impl Spaces {
         store: &mut StoreInner,
         module: &Module,
         instance: u32,
+        memories: MemorySource<'_>,
     ) -> Result<(), InstantiateError> {
         let types = module.types();
         for (&ty, func) in types.funcs[types.imported_funcs as usize..].iter().zip(0..) {
@@ -168,8 +196,16 @@ impl Spaces {
         for &ty in &types.tables[types.imported_tables as usize..] {
             self.tables.push(store.add_table(ty, 0)?);
         }
-        for &ty in &types.memories[types.imported_memories as usize..] {
-            self.memories.push(store.add_memory(ty)?);
+        for (index, &ty) in types.memories[types.imported_memories as usize..]
+            .iter()
+            .enumerate()
+        {
+            self.memories.push(match memories {
+                MemorySource::Own => store.add_memory(ty)?,
+                MemorySource::Pool { region, images } => {
+                    store.add_pooled_memory(ty, region, &images[index])?
+                }
+            });
         }
         for &ty in &types.tags[types.imported_tags as usize..] {
             self.tags.push(store.add_tag(types.type_at(ty).clone()));
@@ -205,7 +241,7 @@ fn write_segments(store: &mut StoreInner, module: &ModuleInner, number: u32) -> 
         let [offset, _] = evaluate(store, &instance.funcs, &instance.globals, offset);
         let len = segment.items.len() as u64;
         store.init_table(index, target, i, [offset, 0, len], len)?;
-        store.instances[index].elements[i as usize] = Box::default();
+        store.instances[index].dropped_elements[i as usize] = true;
     }
     for (i, segment) in module.data().iter().enumerate() {
         let SegmentMode::Active { target, ref offset } = segment.mode else {

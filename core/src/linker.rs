@@ -289,12 +289,18 @@ impl<T> Linked<T> {
     /// # Panics
     /// If the store is of another engine than the module: a mistake of the embedder's.
     pub fn instantiate(&self, store: &mut Store<T>) -> Result<Instance, InstantiateError> {
+        let imports = self.imports(store);
+        instantiate(store, &self.0.module, &imports)
+    }
+
+    /// Brings what is imported into a store.
+    pub(crate) fn imports(&self, store: &mut Store<T>) -> Vec<Extern> {
         let mut imports = Vec::with_capacity(self.0.hosts.len());
         for host in &self.0.hosts {
             let func = store.add_host(host.clone());
             imports.push(Extern::Func(Func::new_handle(&store.inner, func)));
         }
-        instantiate(store, &self.0.module, &imports)
+        imports
     }
 }
 

@@ -9,6 +9,7 @@
 use crate::engine::{Engine, Limits, Signature};
 use crate::error::InstantiateError;
 use crate::exception::Exceptions;
+use crate::image::Image;
 use crate::instance::InstanceEntity;
 use crate::linker::HostFunc;
 use crate::table::{Table as TableEntity, bounds};
@@ -17,6 +18,9 @@ use crate::types::{FuncType, GlobalType, MemoryType, TableType};
 use crate::value::Value;
 use crate::vm::context::Published;
 use crate::vm::linear::LinearMemory;
+use crate::vm::region::Region;
+use std::cell::Cell;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,8 +28,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Store<T> {
     pub(crate) inner: StoreInner,
     pub(crate) hosts: Vec<Arc<HostFunc<T>>>,
-    pub(crate) data: T,
+    /// There always, but in a store that waits in a pool, or of which a template is made.
+    pub(crate) data: Option<T>,
 }
+
+/// Nobody outside of the crate gets hold of a store without data.
+const NO_DATA: &str = "a store that can be asked has data";
 
 /// The part of a store that does not depend on the embedder's data.
 #[derive(Debug)]
@@ -46,9 +54,21 @@ pub(crate) struct StoreInner {
     /// What machine code sees of the above.
     pub(crate) native: Published,
     /// What all tables have together, which the limits bound.
-    table_elements: u32,
+    pub(crate) table_elements: u32,
     /// What all memories have together, likewise.
-    memory_pages: u32,
+    pub(crate) memory_pages: u32,
+}
+
+/// Where the memories of a new instance come from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum MemorySource<'a> {
+    /// Each is a mapping of its own, of zeros.
+    Own,
+    /// From a pool, with these contents in the order of the module's own memories.
+    Pool {
+        region: &'a Arc<Region>,
+        images: &'a [Arc<Image>],
+    },
 }
 
 /// A function of a store.
@@ -146,11 +166,16 @@ pub enum Extern {
 impl<T> Store<T> {
     /// An empty store of `engine`, whose guests are bounded by `limits`.
     pub fn new(engine: &Engine, limits: &Limits, data: T) -> Self {
-        // What keeps a run of machine code from another store than its own: so many that it never wraps.
-        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let mut store = Self::without_data(engine, limits);
+        store.data = Some(data);
+        store
+    }
+
+    /// A store that is not anybody's yet.
+    pub(crate) fn without_data(engine: &Engine, limits: &Limits) -> Self {
         Self {
             inner: StoreInner {
-                id: NEXT.fetch_add(1, Ordering::Relaxed),
+                id: next_id(),
                 engine: engine.clone(),
                 limits: limits.clone(),
                 instances: Vec::new(),
@@ -166,23 +191,23 @@ impl<T> Store<T> {
                 memory_pages: 0,
             },
             hosts: Vec::new(),
-            data,
+            data: None,
         }
     }
 
     /// The embedder's data.
     pub fn data(&self) -> &T {
-        &self.data
+        self.data.as_ref().expect(NO_DATA)
     }
 
     /// The embedder's data, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
-        &mut self.data
+        self.data.as_mut().expect(NO_DATA)
     }
 
     /// Takes the embedder's data out and frees everything else.
     pub fn into_data(self) -> T {
-        self.data
+        self.data.expect(NO_DATA)
     }
 
     /// Adds a host function.
@@ -197,7 +222,31 @@ impl<T> Store<T> {
     }
 }
 
+/// A number that no store of the process has had.
+///
+/// What keeps a run of machine code from another store than its own, so there are so many that they never run out. Threads take them by
+/// the million: a counter that all cores write would be what they share on every request.
+fn next_id() -> u64 {
+    const BLOCK: u64 = 1 << 20;
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    thread_local! {
+        static BLOCK_LEFT: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
+    }
+    let (mut next, mut end) = BLOCK_LEFT.get();
+    if next == end {
+        next = NEXT.fetch_add(BLOCK, Ordering::Relaxed);
+        end = next + BLOCK;
+    }
+    BLOCK_LEFT.set((next + 1, end));
+    next
+}
+
 impl StoreInner {
+    /// Lets no handle of before be used any more.
+    pub(crate) fn renew_id(&mut self) {
+        self.id = next_id();
+    }
+
     pub(crate) fn add_func(&mut self, func: FuncEntity) -> u32 {
         self.native.moved();
         self.funcs.push(func);
@@ -231,6 +280,32 @@ impl StoreInner {
     /// [`InstantiateError::Limit`] where the store's memories come to more pages than they may have together,
     /// [`InstantiateError::Host`] where the host has no room.
     pub(crate) fn add_memory(&mut self, ty: MemoryType) -> Result<u32, InstantiateError> {
+        self.add_memory_of(ty, LinearMemory::new)
+    }
+
+    /// A new linear memory in a slot of a region.
+    ///
+    /// # Errors
+    /// As of [`StoreInner::add_memory`].
+    pub(crate) fn add_pooled_memory(
+        &mut self,
+        ty: MemoryType,
+        region: &Arc<Region>,
+        image: &Arc<Image>,
+    ) -> Result<u32, InstantiateError> {
+        self.add_memory_of(ty, |ty, limit| {
+            let slot = region.take().ok_or_else(|| {
+                io::Error::new(io::ErrorKind::OutOfMemory, "all memories of the pool are taken")
+            })?;
+            Ok(LinearMemory::pooled(slot, image, ty, limit))
+        })
+    }
+
+    fn add_memory_of(
+        &mut self,
+        ty: MemoryType,
+        make: impl FnOnce(MemoryType, u32) -> io::Result<LinearMemory>,
+    ) -> Result<u32, InstantiateError> {
         let limit = self.limits.memory_pages;
         let pages = self.memory_pages.saturating_add(ty.minimum);
         if pages > limit {
@@ -241,7 +316,7 @@ impl StoreInner {
                 limit,
             });
         }
-        let memory = LinearMemory::new(ty, limit).map_err(|error| InstantiateError::Host(Arc::new(error)))?;
+        let memory = make(ty, limit).map_err(|error| InstantiateError::Host(Arc::new(error)))?;
         self.memory_pages = pages;
         self.native.moved();
         self.memories.push(memory);
@@ -312,7 +387,7 @@ impl StoreInner {
             instances, tables, ..
         } = self;
         let instance = &instances[instance];
-        let segment = &instance.elements[segment as usize];
+        let segment = instance.element_segment(segment);
         let (start, _) = bounds(src, len, segment.len()).ok_or(Trap::TableOutOfBounds)?;
         let table = &mut tables[instance.tables[table as usize] as usize];
         let piece = piece as usize;

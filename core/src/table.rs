@@ -12,6 +12,8 @@ pub(crate) struct Table {
     elements: Vec<u64>,
     ty: TableType,
     ceiling: u32,
+    /// Whether it may be otherwise than it was made, or than it was last restored.
+    changed: bool,
 }
 
 impl Table {
@@ -22,6 +24,7 @@ impl Table {
             elements: vec![init; ty.minimum as usize],
             ty,
             ceiling,
+            changed: false,
         }
     }
 
@@ -45,12 +48,34 @@ impl Table {
     }
 
     /// All elements.
-    pub(crate) fn elements_mut(&mut self) -> &mut [u64] {
-        &mut self.elements
+    pub(crate) fn elements(&self) -> &[u64] {
+        &self.elements
+    }
+
+    /// Makes the elements those of `initial`, of whatever table they are.
+    pub(crate) fn replace(&mut self, initial: &[u64]) {
+        self.elements = initial.into();
+        self.changed = false;
+    }
+
+    /// Makes the elements those of `initial`, and tells whether there were more or fewer.
+    pub(crate) fn restore(&mut self, initial: &[u64]) -> bool {
+        if !std::mem::take(&mut self.changed) {
+            return false;
+        }
+        let resized = self.elements.len() != initial.len();
+        self.elements.clear();
+        self.elements.extend_from_slice(initial);
+        if resized {
+            // A table that has grown once is not to keep what it took for ever.
+            self.elements.shrink_to(2 * initial.len());
+        }
+        resized
     }
 
     /// Writes an element.
     pub(crate) fn set(&mut self, index: u64, reference: u64) -> Result<(), Trap> {
+        self.changed = true;
         let element = usize::try_from(index)
             .ok()
             .and_then(|index| self.elements.get_mut(index));
@@ -67,6 +92,7 @@ impl Table {
             let room = before.saturating_mul(2).clamp(after, self.ceiling);
             self.elements.try_reserve_exact((room - before) as usize).ok()?;
         }
+        self.changed = true;
         self.elements.resize(after as usize, init);
         Some(before)
     }
@@ -77,6 +103,7 @@ impl Table {
     /// [`Trap::TableOutOfBounds`] where there are fewer.
     pub(crate) fn range_mut(&mut self, start: u64, len: u64) -> Result<&mut [u64], Trap> {
         let (start, end) = bounds(start, len, self.elements.len()).ok_or(Trap::TableOutOfBounds)?;
+        self.changed = true;
         Ok(&mut self.elements[start..end])
     }
 
@@ -85,6 +112,7 @@ impl Table {
         let size = self.elements.len();
         let (start, end) = bounds(src, len, size).ok_or(Trap::TableOutOfBounds)?;
         let (dst, _) = bounds(dst, len, size).ok_or(Trap::TableOutOfBounds)?;
+        self.changed = true;
         self.elements.copy_within(start..end, dst);
         Ok(())
     }

@@ -85,7 +85,7 @@ pub(crate) fn perform_libcall(
             return Ok(done);
         }
         Libcall::DataDrop => store.instances[instance].dropped_data[a as usize] = true,
-        Libcall::ElemDrop => store.instances[instance].elements[a as usize] = Box::default(),
+        Libcall::ElemDrop => store.instances[instance].dropped_elements[a as usize] = true,
         Libcall::RefFunc => slots[0] = u64::from(store.instances[instance].funcs[a as usize]) + 1,
         Libcall::TableGet | Libcall::TableSet | Libcall::TableSize | Libcall::TableGrow => {
             *fuel -= table_single(store, instance, call, slots, a)?;

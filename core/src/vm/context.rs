@@ -224,9 +224,9 @@ fn refresh_places(store: &mut StoreInner) {
             }
         }
         for (&table, index) in instance.tables.iter().zip(0..) {
-            let elements = tables[table as usize].elements_mut();
+            let elements = tables[table as usize].elements();
             let table = TableRef {
-                elements: elements.as_mut_ptr(),
+                elements: elements.as_ptr(),
                 len: elements.len(),
             };
             context.set(layout.table(index), table);

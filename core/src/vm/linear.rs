@@ -12,8 +12,11 @@
 //! used, but the memory is the same: it only may not grow beyond 4 GiB. The interpreter checks against the size all the same.
 
 use super::mmap::Reservation;
+use super::region::{STRIDE, SlotMemory};
+use crate::image::Image;
 use crate::types::MemoryType;
 use std::io;
+use std::sync::Arc;
 
 /// Bytes in a page of linear memory.
 pub(crate) const PAGE: usize = 65536;
@@ -21,17 +24,28 @@ pub(crate) const PAGE: usize = 65536;
 /// What is reserved for each memory.
 const RESERVED: usize = (8 << 30) + PAGE;
 
+const _: () = assert!(STRIDE == RESERVED);
+
 /// The most pages that a 32-bit address can reach.
 pub(crate) const MAX_PAGES: u32 = 65536;
 
 /// A linear memory.
 #[derive(Debug)]
 pub(crate) struct LinearMemory {
-    area: Reservation,
+    backing: Backing,
     /// Pages that it may grow to: the least of the module's maximum, the limits', and the address space's.
     ceiling: u32,
     maximum: Option<u32>,
     memory64: bool,
+}
+
+/// Where the bytes lie.
+#[derive(Debug)]
+enum Backing {
+    /// In a mapping of the memory's own.
+    Owned(Reservation),
+    /// In a slot of a pool's region: pages become accessible when they are touched.
+    Pooled(SlotMemory),
 }
 
 impl LinearMemory {
@@ -42,18 +56,34 @@ impl LinearMemory {
     pub(crate) fn new(ty: MemoryType, limit: u32) -> io::Result<Self> {
         let mut area = Reservation::new(RESERVED)?;
         area.commit(ty.minimum as usize * PAGE)?;
-        let ceiling = ty.maximum.unwrap_or(MAX_PAGES).min(limit).min(MAX_PAGES);
-        Ok(Self {
-            area,
-            ceiling,
+        Ok(Self::backed(Backing::Owned(area), ty, limit))
+    }
+
+    /// The same in a slot, whose pages hold what `image` says.
+    pub(crate) fn pooled(mut slot: SlotMemory, image: &Arc<Image>, ty: MemoryType, limit: u32) -> Self {
+        slot.rebind(image, 0);
+        Self::backed(Backing::Pooled(slot), ty, limit)
+    }
+
+    fn backed(backing: Backing, ty: MemoryType, limit: u32) -> Self {
+        Self {
+            backing,
+            ceiling: ty.maximum.unwrap_or(MAX_PAGES).min(limit).min(MAX_PAGES),
             maximum: ty.maximum,
             memory64: ty.memory64,
-        })
+        }
+    }
+
+    fn len(&self) -> usize {
+        match &self.backing {
+            Backing::Owned(area) => area.committed(),
+            Backing::Pooled(slot) => slot.accessible(),
+        }
     }
 
     /// Its size now, in pages.
     pub(crate) fn pages(&self) -> u32 {
-        (self.area.committed() / PAGE) as u32
+        (self.len() / PAGE) as u32
     }
 
     /// Its type, with the size that it has now, as importing modules see it.
@@ -72,24 +102,53 @@ impl LinearMemory {
         if after > self.ceiling {
             return None;
         }
-        self.area.commit(after as usize * PAGE).ok()?;
+        let bytes = after as usize * PAGE;
+        match &mut self.backing {
+            Backing::Owned(area) => area.commit(bytes).ok()?,
+            Backing::Pooled(slot) => slot.grow(bytes),
+        }
         Some(before)
     }
 
     /// Whether an address is one of those that are reserved for it: where a guest's access may fault.
     pub(super) fn reserves(&self, address: usize) -> bool {
-        self.area.contains(address)
+        match &self.backing {
+            Backing::Owned(area) => area.contains(address),
+            Backing::Pooled(slot) => slot.contains(address),
+        }
     }
 
     /// All its bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.area.bytes()
+        match &self.backing {
+            Backing::Owned(area) => area.bytes(),
+            Backing::Pooled(slot) => slot.bytes(),
+        }
     }
 
     /// All its bytes, to be written.
     #[inline]
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        self.area.bytes_mut()
+        match &mut self.backing {
+            Backing::Owned(area) => area.bytes_mut(),
+            Backing::Pooled(slot) => slot.bytes_mut(),
+        }
+    }
+
+    /// The slot that it lies in, if it is pooled.
+    pub(crate) fn slot_mut(&mut self) -> Option<&mut SlotMemory> {
+        match &mut self.backing {
+            Backing::Owned(_) => None,
+            Backing::Pooled(slot) => Some(slot),
+        }
+    }
+
+    /// The same, to be asked.
+    pub(crate) fn slot(&self) -> Option<&SlotMemory> {
+        match &self.backing {
+            Backing::Owned(_) => None,
+            Backing::Pooled(slot) => Some(slot),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   mmap ── linear     a guest's bytes, behind address space that faults
+//!   region ──┘         the same for pools: pages become accessible when they are touched
 //!   vmctx, layout      what machine code can reach, and where
 //!   code               where machine code lies: one range of addresses for the process
 //!   context            an instance's VmCtx, kept true by the store
@@ -24,6 +25,7 @@ pub(crate) mod linear;
 pub(crate) mod marker;
 mod mmap;
 pub(crate) mod native;
+pub(crate) mod region;
 mod run;
 mod signals;
 mod stack;

@@ -9,8 +9,12 @@
 //!           which returns from `enter` or `resume`: what the fault means is found out there, in ordinary code
 //! ```
 //!
-//! The handler takes no lock, allocates nothing and reads nothing but the record and two numbers.
+//! Before all that it looks whether what was touched is a page of a pooled memory that is only to be made accessible (see
+//! `super::region`), by the guest or by the host.
+//!
+//! The handler takes no lock, allocates nothing and reads nothing but the record, two numbers and where pools are.
 
+use super::region::{self, Touch};
 use super::run::RunRecord;
 use super::{code, switch};
 use rustix::mm::{MapFlags, ProtFlags};
@@ -73,6 +77,14 @@ pub(super) fn prepare_thread() -> io::Result<()> {
     Ok(())
 }
 
+/// Makes sure that the process has our handlers.
+///
+/// # Errors
+/// What the system says where it cannot have them.
+pub(super) fn prepare_process() -> io::Result<()> {
+    install()
+}
+
 /// Installs the handlers, once for the process.
 fn install() -> io::Result<()> {
     static INSTALLED: Mutex<bool> = Mutex::new(false);
@@ -105,6 +117,13 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     let record = CURRENT.get();
     // SAFETY: the system hands a handler with SA_SIGINFO both, for as long as it runs, and nobody else refers to them.
     let details = unsafe { &*info };
+    if signal == libc::SIGSEGV && details.si_code > 0 {
+        // SAFETY: the field is there for a SIGSEGV that the kernel tells of by itself.
+        let address = unsafe { details.si_addr() } as usize;
+        if region::touch(address) == Touch::Committed {
+            return;
+        }
+    }
     // What another process or thread sends is no fault of the guest's, wherever it arrives.
     if !record.is_null() && details.si_code > 0 {
         // SAFETY: as above: with SA_SIGINFO the third argument is a ucontext_t.

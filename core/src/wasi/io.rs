@@ -12,7 +12,7 @@ use rustix::fs::fstat;
 
 use super::Errno;
 use super::ctx::WasiCtx;
-use super::memory::{GuestMemory, IoVector};
+use super::memory::{GuestMemory, IoVector, touch};
 use super::outcome::{Outcome, Refusal};
 use super::table::{Descriptor, Resource};
 use super::types::Rights;
@@ -203,6 +203,7 @@ fn pread_retrying(file: &std::os::fd::OwnedFd, into: &mut [u8], position: u64) -
     if i64::try_from(position).is_err() {
         return Err(Errno::Overflow);
     }
+    touch(into);
     Ok(rustix::io::retry_on_intr(|| {
         rustix::io::pread(file, &mut *into, position)
     })?)

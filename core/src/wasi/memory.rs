@@ -8,6 +8,7 @@
 //! very array that describes it; therefore each pair is checked at the moment when it is used.
 
 use super::Errno;
+use crate::image::IMAGE_PAGE;
 
 /// The longest I/O vector, as Linux has it (`IOV_MAX`); a longer one is `inval`, as in POSIX.
 pub(super) const IOV_MAX: u32 = 1024;
@@ -78,6 +79,17 @@ impl<'a> GuestMemory<'a> {
         }
         Ok(vector)
     }
+}
+
+/// Touches all pages of a part of linear memory that is about to be handed to a system call.
+///
+/// Pages of a pooled memory become accessible when they are touched, which a fault tells of. The kernel's own accesses
+/// raise none: they fail with `EFAULT`.
+pub(super) fn touch(bytes: &[u8]) {
+    for page in bytes.chunks(IMAGE_PAGE) {
+        std::hint::black_box(page[0]);
+    }
+    std::hint::black_box(bytes.last());
 }
 
 /// An I/O vector (`$iovec_array`, `$ciovec_array`) whose array lies within memory and has at most [`IOV_MAX`] pairs.

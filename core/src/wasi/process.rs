@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::Errno;
 use super::ctx::{Pending, WasiCtx};
-use super::memory::GuestMemory;
+use super::memory::{GuestMemory, touch};
 use super::outcome::{Outcome, Stop};
 
 /// The most random bytes that one call makes before it lets others run: well under a millisecond of work.
@@ -47,7 +47,9 @@ pub(super) fn random_get(
     };
     let end = length.min(done.saturating_add(RANDOM_PORTION));
     let whole = memory.slice_mut(buffer, length)?;
-    getrandom::fill(&mut whole[done as usize..end as usize]).map_err(|_| Errno::Io)?;
+    let portion = &mut whole[done as usize..end as usize];
+    touch(portion);
+    getrandom::fill(portion).map_err(|_| Errno::Io)?;
     ctx.charge_system_calls(1);
     // The generator makes a byte in about the time of an instruction.
     ctx.charge(u64::from(end - done));

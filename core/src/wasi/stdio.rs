@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes};
 
 use super::Errno;
 use super::config::OutputOverflow;
+use super::memory::touch;
 use super::outcome::{Fault, Outcome, OutputStream, Stop};
 use super::types::FileType;
 
@@ -27,6 +28,9 @@ pub enum Input {
     /// The standard input of this process. A read blocks the thread.
     Inherit,
 }
+
+/// The most bytes that one call reads of the process's own standard input.
+const INHERITED_PORTION: usize = 1 << 20;
 
 /// Where a guest's descriptor 1 or 2 leads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,7 +58,12 @@ impl Input {
                 bytes.copy_to_slice(&mut into[..count]);
                 Ok(count)
             }
-            Self::Inherit => Ok(std::io::stdin().lock().read(into)?),
+            Self::Inherit => {
+                // Short reads are what every reader must expect.
+                let count = into.len().min(INHERITED_PORTION);
+                touch(&into[..count]);
+                Ok(std::io::stdin().lock().read(&mut into[..count])?)
+            }
         }
     }
 
@@ -103,6 +112,7 @@ impl OutputState {
             Output::Discard => Ok(bytes.len()),
             Output::Buffer { limit } => self.write_buffer(bytes, limit),
             Output::Inherit => {
+                touch(bytes);
                 let done = match self.stream {
                     OutputStream::Stdout => write_through(std::io::stdout().lock(), bytes),
                     OutputStream::Stderr => write_through(std::io::stderr().lock(), bytes),
