@@ -20,7 +20,7 @@ use std::time::Instant;
 pub enum Step {
     /// The function has returned; [`Execution::results`] has what.
     Finished,
-    /// The fuel is used up; the run can go on.
+    /// The fuel is used up, or the thread was asked for ([`preempt`](crate::preempt)); the run can go on.
     Preempted,
     /// A host call waits; the run can go on from then.
     Blocked {
@@ -105,7 +105,7 @@ impl Execution {
         })
     }
 
-    /// Goes on until the run is over, waits, or has used up `fuel`. A unit of fuel is about one instruction of the
+    /// Goes on until the run is over, waits, has used up `fuel`, or a signal asks for the thread ([`preempt`](crate::preempt)). A unit of fuel is about one instruction of the
     /// interpreter; it is looked at when code jumps backwards or calls, and within straight code every 128 instructions.
     /// Machine code counts as its code generator was told to, and otherwise looks at the fuel only when it calls the host or
     /// the engine. After the run is over, says again how it ended.

@@ -12,7 +12,7 @@
 //!
 //! The engine does no network I/O and starts no threads. A guest can end only its own run: every fault of its is a
 //! [`Trap`], a value. All of a run's state lies in its [`Store`] and its [`Execution`], so that a run can be left at any
-//! back edge or call and be taken up later.
+//! back edge or call, machine code at any instruction ([`preempt`]), and be taken up later.
 //!
 //! ```
 //! use luge_core::{Engine, Limits, Linker, Module, Store, Value};
@@ -48,6 +48,7 @@ mod module;
 pub mod observer;
 pub mod operator;
 pub mod pool;
+pub mod preempt;
 mod store;
 mod table;
 mod tier;

@@ -366,7 +366,7 @@ impl StoreInner {
         }
         let before = self.memory_of(instance, memory).grow(delta)?;
         self.memory_pages = pages;
-        self.native.moved();
+        self.native.resized();
         Some(before)
     }
 

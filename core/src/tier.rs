@@ -8,13 +8,21 @@ use crate::interp::{Exit, Machine};
 use crate::store::StoreInner;
 use crate::trap::{Trap, TrapReport};
 use crate::vm::native::NativeRun;
+use crate::vm::preempt;
 use std::sync::Arc;
+
+/// Fuel for which the interpreter runs between two looks at the thread's mark: some 20 to 30 microseconds.
+const UNWATCHED_FUEL: i64 = 16 << 10;
 
 /// One run.
 #[derive(Debug)]
 pub(crate) enum Tier {
     /// By the interpreter.
-    Interpreted(Machine),
+    Interpreted {
+        machine: Machine,
+        /// What the last run has left.
+        fuel: i64,
+    },
     /// By the processor.
     Compiled(NativeRun),
 }
@@ -33,7 +41,10 @@ impl Tier {
             ));
         }
         let slots = limits.stack_bytes / size_of::<u64>();
-        Ok(Self::Interpreted(Machine::new(slots, limits.call_depth)))
+        Ok(Self::Interpreted {
+            machine: Machine::new(slots, limits.call_depth),
+            fuel: 0,
+        })
     }
 
     /// Prepares a call of a wasm function, whose arguments are already in the first slots.
@@ -42,7 +53,7 @@ impl Tier {
     /// [`Trap::StackExhausted`] where its frame does not fit.
     pub(crate) fn enter(&mut self, store: &StoreInner, instance: u32, func: u32) -> Result<(), Trap> {
         match self {
-            Self::Interpreted(machine) => machine.enter(store, instance, func),
+            Self::Interpreted { machine, .. } => machine.enter(store, instance, func),
             Self::Compiled(run) => {
                 run.enter(store, instance, func);
                 Ok(())
@@ -53,7 +64,7 @@ impl Tier {
     /// The slots of arguments and results.
     pub(crate) fn slots_mut(&mut self) -> &mut [u64] {
         match self {
-            Self::Interpreted(machine) => machine.slots_mut(0),
+            Self::Interpreted { machine, .. } => machine.slots_mut(0),
             Self::Compiled(run) => run.slots_mut(),
         }
     }
@@ -62,7 +73,7 @@ impl Tier {
     /// fit the stack.
     pub(crate) fn host_slots(&mut self, base: usize, count: usize) -> Option<&mut [u64]> {
         match self {
-            Self::Interpreted(machine) => machine.host_slots(base, count),
+            Self::Interpreted { machine, .. } => machine.host_slots(base, count),
             Self::Compiled(run) => run.host_slots(count),
         }
     }
@@ -70,7 +81,7 @@ impl Tier {
     /// Units of fuel that the last [`Tier::run`] has left.
     pub(crate) fn fuel_left(&self) -> i64 {
         match self {
-            Self::Interpreted(machine) => machine.fuel_left(),
+            Self::Interpreted { fuel, .. } => *fuel,
             Self::Compiled(run) => run.fuel_left(),
         }
     }
@@ -78,7 +89,10 @@ impl Tier {
     /// Runs until something has to be done outside.
     pub(crate) fn run(&mut self, store: &mut StoreInner, fuel: i64) -> Exit {
         match self {
-            Self::Interpreted(machine) => machine.run(store, fuel),
+            Self::Interpreted { machine, fuel: left } => {
+                *left = fuel;
+                interpret(machine, store, left)
+            }
             Self::Compiled(run) => run.run(store, fuel),
         }
     }
@@ -86,7 +100,7 @@ impl Tier {
     /// After a host function has answered.
     pub(crate) fn host_returned(&mut self) {
         match self {
-            Self::Interpreted(machine) => machine.host_returned(),
+            Self::Interpreted { machine, .. } => machine.host_returned(),
             Self::Compiled(run) => run.host_returned(),
         }
     }
@@ -95,8 +109,28 @@ impl Tier {
     #[cold]
     pub(crate) fn report(&self, store: &StoreInner, trap: Trap) -> TrapReport {
         match self {
-            Self::Interpreted(machine) => machine.report(store, trap),
+            Self::Interpreted { machine, .. } => machine.report(store, trap),
             Self::Compiled(run) => run.report(store, trap),
+        }
+    }
+}
+
+/// Runs until something has to be done outside, or the thread is asked for. The run stops for want of fuel where it would if all
+/// of it were given at once: what code pays does not depend on what there is.
+fn interpret(machine: &mut Machine, store: &mut StoreInner, fuel: &mut i64) -> Exit {
+    loop {
+        if preempt::take_mark() {
+            return Exit::Preempted;
+        }
+        let given = if preempt::is_enabled() {
+            UNWATCHED_FUEL.min(*fuel)
+        } else {
+            *fuel
+        };
+        let exit = machine.run(store, given);
+        *fuel -= given - machine.fuel_left();
+        if *fuel < 0 || !matches!(exit, Exit::Preempted) {
+            return exit;
         }
     }
 }

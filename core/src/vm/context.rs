@@ -77,6 +77,8 @@ pub(crate) struct Published {
     funcs: Vec<FuncRef>,
     /// Whether something lies elsewhere than the contexts say.
     stale: bool,
+    /// How often tables, globals, functions or instances have been added or moved.
+    moves: u64,
     /// The run and the stack limit that the contexts name.
     run: (usize, usize),
 }
@@ -87,9 +89,20 @@ unsafe impl Send for Published {}
 unsafe impl Sync for Published {}
 
 impl Published {
-    /// To be called whenever a memory, table or global of the store has been added, moved or resized.
+    /// To be called whenever a memory, table or global of the store has been added, or moved.
     pub(crate) fn moved(&mut self) {
         self.stale = true;
+        self.moves += 1;
+    }
+
+    /// To be called whenever a memory has been resized, which leaves it where it is.
+    pub(crate) fn resized(&mut self) {
+        self.stale = true;
+    }
+
+    /// How often [`Published::moved`] has been called: while the number stays, every address that code has loaded holds.
+    pub(super) fn moves(&self) -> u64 {
+        self.moves
     }
 }
 

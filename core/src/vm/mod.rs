@@ -8,6 +8,7 @@
 //!   context            an instance's VmCtx, kept true by the store
 //!   stack, run         what a run needs beside: a stack and a record
 //!   switch, signals    the ways in and out of machine code: by call, and by fault
+//!   preempt            the signal that makes a thread leave its guest at any instruction
 //!   unwind             the way of an exception through the frames of a run
 //!   native             a run of machine code, as safe as a run of the interpreter
 //!   debugger, elf      what GDB is told of code
@@ -25,6 +26,11 @@ pub(crate) mod linear;
 pub(crate) mod marker;
 mod mmap;
 pub(crate) mod native;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) mod preempt;
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+#[path = "preempt_absent.rs"]
+pub(crate) mod preempt;
 pub(crate) mod region;
 mod run;
 mod signals;

@@ -10,7 +10,7 @@
 use super::context;
 use super::run::{Left, RunRecord};
 use super::stack::{ENTRY_SLOTS, GuestStack};
-use super::{signals, switch};
+use super::{preempt, signals, switch};
 use crate::compiler::abi;
 use crate::interp::{Exit, Progress, perform_libcall};
 use crate::module::Module;
@@ -29,6 +29,8 @@ pub(crate) struct NativeRun {
     stack_limit: usize,
     pub(super) fuel: i64,
     next: Next,
+    /// Set while the guest stands between any two instructions: how often the store had moved what they refer to.
+    interrupted: Option<u64>,
 }
 
 /// What is to be done before or when the guest goes on.
@@ -68,6 +70,7 @@ impl NativeRun {
             stack,
             fuel: 0,
             next: Next::Over,
+            interrupted: None,
         })
     }
 
@@ -119,6 +122,14 @@ impl NativeRun {
         self.fuel = fuel;
         loop {
             match self.next {
+                Next::Enter | Next::Resume if self.is_stranded(store) => {
+                    self.next = Next::Over;
+                    // Where it stands is not known by function.
+                    return Exit::Trapped(TrapReport {
+                        trap: Trap::HostAborted,
+                        backtrace: Vec::new(),
+                    });
+                }
                 Next::Enter | Next::Resume => match self.switch(store) {
                     Ok(Left::Request) => {
                         if let Some(exit) = self.request() {
@@ -127,6 +138,15 @@ impl NativeRun {
                     }
                     Ok(Left::Preempted) => {
                         self.next = Next::Resume;
+                        return Exit::Preempted;
+                    }
+                    Ok(Left::Interrupted) => {
+                        self.next = Next::Resume;
+                        self.interrupted = Some(store.native.moves());
+                        return Exit::Preempted;
+                    }
+                    Ok(Left::TurnedBack) => {
+                        preempt::take_mark();
                         return Exit::Preempted;
                     }
                     Ok(Left::Finished) => {
@@ -146,7 +166,7 @@ impl NativeRun {
                         Ok(Progress::Partial) => {}
                         Err(trap) => return self.trapped(store, trap),
                     }
-                    if self.fuel < 0 {
+                    if self.fuel < 0 || preempt::take_mark() {
                         return Exit::Preempted;
                     }
                 }
@@ -197,12 +217,22 @@ impl NativeRun {
         outwards.take_while(|&(pc, _)| pc != 0)
     }
 
+    /// Whether the guest was stopped between any two instructions, and what the first may have loaded for the second, an
+    /// address of a table's elements, of a global or of a function, may have moved since.
+    fn is_stranded(&self, store: &StoreInner) -> bool {
+        self.interrupted
+            .is_some_and(|moves| moves != store.native.moves())
+    }
+
     /// Lets the guest run until it leaves.
     fn switch(&mut self, store: &mut StoreInner) -> io::Result<Left> {
         signals::prepare_thread()?;
         let record = self.stack.record();
         context::refresh(store, record, self.stack_limit);
-        self.record_mut().fuel = self.fuel;
+        let fuel = self.fuel;
+        let ours = self.record_mut();
+        ours.fuel = fuel;
+        ours.mark = preempt::mark_address();
         let runs = signals::guest_runs(record);
         let world = std::ptr::from_mut(store).cast();
         let left = if matches!(self.next, Next::Enter) {
@@ -211,13 +241,18 @@ impl NativeRun {
             // contexts true; `prepare_thread` has seen to the signal stack.
             unsafe { switch::enter(record, world) }
         } else {
-            // SAFETY: as above; and `next` is `Resume` only after the guest has left by a request or a preemption.
+            // SAFETY: as above; and `next` is `Resume` only after the guest has left by a request or a preemption, and if that was
+            // between any two instructions, `is_stranded` has seen that what they refer to is where it was.
             unsafe { switch::resume(record, world) }
         };
         drop(runs);
-        self.next = Next::Over;
         self.fuel = self.record().fuel;
-        Ok(Left::from_number(left))
+        let left = Left::from_number(left);
+        if left != Left::TurnedBack {
+            self.next = Next::Over;
+            self.interrupted = None;
+        }
+        Ok(left)
     }
 
     /// Looks what the guest has left for; gives what the embedder has to do.

@@ -36,6 +36,8 @@ pub(super) struct RunRecord {
     pub(super) vmctx: usize,
     /// Not 0 where the processor has AVX, so that its state is to be cleared on the way out.
     pub(super) avx: u32,
+    /// The mark of the thread that enters: see [`super::preempt`].
+    pub(super) mark: usize,
 }
 
 const _: () = assert!(std::mem::offset_of!(RunRecord, fuel) == 0);
@@ -47,8 +49,12 @@ pub(super) enum Left {
     Finished,
     /// For the request in the record.
     Request,
-    /// To be taken up again, whatever happens in between.
+    /// By a poll, to be taken up again whatever happens in between.
     Preempted,
+    /// By a signal, between any two instructions: what it holds in registers has to stay where it is.
+    Interrupted,
+    /// It has not been there at all: a preemption was asked for at the door. Everything is as it was before.
+    TurnedBack,
     /// By a fault, of which the record tells.
     Faulted,
 }
@@ -60,6 +66,8 @@ impl Left {
             0 => Self::Finished,
             1 => Self::Request,
             2 => Self::Preempted,
+            3 => Self::Interrupted,
+            4 => Self::TurnedBack,
             _ => Self::Faulted,
         }
     }
@@ -71,7 +79,14 @@ mod tests {
 
     #[test]
     fn numbers_are_the_stubs_own() {
-        for left in [Left::Finished, Left::Request, Left::Preempted, Left::Faulted] {
+        for left in [
+            Left::Finished,
+            Left::Request,
+            Left::Preempted,
+            Left::Interrupted,
+            Left::TurnedBack,
+            Left::Faulted,
+        ] {
             assert_eq!(Left::from_number(left as u32), left);
         }
     }

@@ -15,8 +15,8 @@
 //! The handler takes no lock, allocates nothing and reads nothing but the record, two numbers and where pools are.
 
 use super::region::{self, Touch};
-use super::run::RunRecord;
-use super::{code, switch};
+use super::run::{Left, RunRecord};
+use super::{code, preempt, switch};
 use rustix::mm::{MapFlags, ProtFlags};
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -51,6 +51,11 @@ pub(super) struct GuestRuns(());
 pub(super) fn guest_runs(record: *mut RunRecord) -> GuestRuns {
     CURRENT.set(record);
     GuestRuns(())
+}
+
+/// The run whose guest runs on this thread, or is about to; null while the host runs. Safe to ask in a signal handler.
+pub(super) fn current() -> *mut RunRecord {
+    CURRENT.get()
 }
 
 impl Drop for GuestRuns {
@@ -106,6 +111,9 @@ fn install() -> io::Result<()> {
         let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = handle;
         action.sa_sigaction = handler as usize;
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
+        // A preemption waits until the thread is back on one side or the other.
+        // SAFETY: the set is a valid one, being zero, and the signal exists.
+        check(unsafe { libc::sigaddset(&raw mut action.sa_mask, preempt::SIGNAL) })?;
         // SAFETY: `handle` is a handler of the kind that SA_SIGINFO says, and does only what a handler may.
         check(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) })?;
     }
@@ -138,7 +146,7 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
             record.signal = signal;
             // SAFETY: the field is there for the signals of faults; for others it is some number, which is only shown.
             record.fault_address = unsafe { details.si_addr() } as usize;
-            switch::redirect(interrupted, record);
+            switch::redirect(interrupted, record, Left::Faulted);
             return;
         }
     }
@@ -242,7 +250,7 @@ fn query() -> io::Result<Option<libc::stack_t>> {
     Ok((stack.ss_flags & libc::SS_DISABLE == 0).then_some(stack))
 }
 
-fn check(result: c_int) -> io::Result<()> {
+pub(super) fn check(result: c_int) -> io::Result<()> {
     if result == 0 {
         Ok(())
     } else {

@@ -7,8 +7,14 @@
 //!        ◄──────────── Request ──────────── leave ◄────────────────┤ call [r15 + leave]
 //!     resume(run) ──────────────────────►  after the call          │
 //!        ◄──────────── Preempted ────────── preempt ◄──────────────┤ call [r15 + preempt]
-//!        ◄──────────── Faulted ──────────── landing ◄── handler ◄──┘ a fault
+//!        ◄──────────── Faulted ──────────── landing ◄── handler ◄──┤ a fault
+//!        ◄──────────── Interrupted ──────── landing ◄── handler ◄──┘ a preemption, at any instruction
+//!        ◄──────────── TurnedBack   a preemption that finds the thread between the test of its mark and the guest
 //! ```
+//!
+//! A run that was preempted, by a poll or by a signal, has left the same frame on its stack ([`SAVED_WORDS`]), and goes on by
+//! [`restore`]. The way in only reads the guest's stack, or writes below its end, and leaves `guest_rsp` as it was: until
+//! the guest's next instruction it can be given up at any point, and nothing has happened.
 //!
 //! To the compiler, `enter` and `resume` are foreign functions that return a number. Both keep the registers that a callee
 //! keeps (System V ABI) on the host's stack. Rust never runs on the guest's.
@@ -20,9 +26,32 @@ use super::vmctx::{offsets, parts};
 use std::arch::naked_asm;
 use std::ffi::c_void;
 use std::mem::offset_of;
+use std::ops::Range;
 
 /// There are stubs for this processor and system.
 pub(super) const SUPPORTED: bool = true;
+
+/// Words of a preempted run's registers: [`restore`], 16 vector registers, 15 general ones, flags, program counter.
+const SAVED_WORDS: usize = 1 + 32 + 15 + 1 + 1;
+
+/// The general registers of that frame, from its low end on.
+const SAVED: [libc::c_int; 15] = [
+    libc::REG_R15,
+    libc::REG_R14,
+    libc::REG_R13,
+    libc::REG_R12,
+    libc::REG_R11,
+    libc::REG_R10,
+    libc::REG_R9,
+    libc::REG_R8,
+    libc::REG_RDI,
+    libc::REG_RSI,
+    libc::REG_RBP,
+    libc::REG_RBX,
+    libc::REG_RDX,
+    libc::REG_RCX,
+    libc::REG_RAX,
+];
 
 /// Begins the run: calls `record.entry` with the function in `rax` and the slots in `rdi`.
 ///
@@ -42,6 +71,13 @@ pub(super) unsafe extern "sysv64" fn enter(record: *mut RunRecord, world: *mut c
         "push r14",
         "push r15",
         "mov [rdi + {host_rsp}], rsp",
+        "mov rax, [rdi + {mark}]",
+        "cmp dword ptr [rax], 0",
+        // Whoever comes before this line finds the mark looked at after him, whoever comes behind it turns the thread back.
+        ".globl {this}_armed",
+        ".hidden {this}_armed",
+        "{this}_armed:",
+        "jne 2f",
         "mov rsp, [rdi + {guest_rsp}]",
         // The record twice, so that the trampoline finds the stack aligned.
         "push rdi",
@@ -54,9 +90,18 @@ pub(super) unsafe extern "sysv64" fn enter(record: *mut RunRecord, world: *mut c
         // The chain of frames ends here.
         "xor ebp, ebp",
         "call r11",
+        ".globl {this}_entered",
+        ".hidden {this}_entered",
+        "{this}_entered:",
         "pop rdi",
         "mov eax, {finished}",
         "jmp {to_host}",
+        "2:",
+        "mov eax, {turned_back}",
+        "jmp {to_host}",
+        this = sym enter,
+        mark = const offset_of!(RunRecord, mark),
+        turned_back = const Left::TurnedBack as u32,
         host_rsp = const offset_of!(RunRecord, host_rsp),
         guest_rsp = const offset_of!(RunRecord, guest_rsp),
         code = const offset_of!(RunRecord, code),
@@ -69,7 +114,7 @@ pub(super) unsafe extern "sysv64" fn enter(record: *mut RunRecord, world: *mut c
     )
 }
 
-/// Goes on where the guest has left by `leave` or `preempt`.
+/// Goes on where the guest has left, by `leave`, by `preempt` or by a signal.
 ///
 /// # Safety
 /// As of [`enter`]; and the run has left by a request or a preemption, and has not been resumed since.
@@ -83,9 +128,26 @@ pub(super) unsafe extern "sysv64" fn resume(record: *mut RunRecord, world: *mut 
         "push r14",
         "push r15",
         "mov [rdi + {host_rsp}], rsp",
+        "mov rax, [rdi + {mark}]",
+        "cmp dword ptr [rax], 0",
+        // As in `enter`.
+        ".globl {this}_armed",
+        ".hidden {this}_armed",
+        "{this}_armed:",
+        "jne 2f",
         "mov rsp, [rdi + {guest_rsp}]",
         "pop rax",
         "jmp rax",
+        ".globl {this}_entered",
+        ".hidden {this}_entered",
+        "{this}_entered:",
+        "2:",
+        "mov eax, {turned_back}",
+        "jmp {to_host}",
+        this = sym resume,
+        mark = const offset_of!(RunRecord, mark),
+        turned_back = const Left::TurnedBack as u32,
+        to_host = sym to_host,
         host_rsp = const offset_of!(RunRecord, host_rsp),
         guest_rsp = const offset_of!(RunRecord, guest_rsp),
     )
@@ -118,11 +180,18 @@ unsafe extern "sysv64" fn leave() {
         "mov rdi, r10",
         "mov eax, {left}",
         "jmp {to_host}",
+        ".globl {this}_rest",
+        ".hidden {this}_rest",
+        "{this}_rest:",
         "2:",
         "pop r14",
         "pop r15",
         "pop rbp",
         "ret",
+        ".globl {this}_end",
+        ".hidden {this}_end",
+        "{this}_end:",
+        this = sym leave,
         run = const offsets::run,
         instance = const offsets::instance,
         request = const offset_of!(RunRecord, request),
@@ -138,7 +207,7 @@ unsafe extern "sysv64" fn leave() {
     )
 }
 
-/// Where code leaves when its fuel is used up. Keeps all general registers, the flags, and the lower 128 bits of the 16
+/// Where code leaves when its fuel is used up. Keeps, in a frame for [`restore`], all general registers, the flags, and the lower 128 bits of the 16
 /// vector registers.
 ///
 /// # Safety
@@ -154,13 +223,28 @@ unsafe extern "sysv64" fn preempt() {
         ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
         "movups [rsp + 16 * \\n], xmm\\n",
         ".endr",
-        "lea rax, [rip + 2f]",
+        "lea rax, [rip + {restore}]",
         "push rax",
         "mov rdi, [r15 + {run}]",
         "mov [rdi + {guest_rsp}], rsp",
         "mov eax, {left}",
         "jmp {to_host}",
-        "2:",
+        restore = sym restore,
+        run = const offsets::run,
+        guest_rsp = const offset_of!(RunRecord, guest_rsp),
+        left = const Left::Preempted as u32,
+        to_host = sym to_host,
+    )
+}
+
+/// Where a run that was preempted goes on: takes all registers from the frame on top of its stack. Only reads, so that it
+/// can be given up and begun again.
+///
+/// # Safety
+/// For [`resume`] alone to jump to, with `rsp` at the second word of such a frame.
+#[unsafe(naked)]
+unsafe extern "sysv64" fn restore() {
+    naked_asm!(
         ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15",
         "movups xmm\\n, [rsp + 16 * \\n]",
         ".endr",
@@ -170,10 +254,10 @@ unsafe extern "sysv64" fn preempt() {
         ".endr",
         "popfq",
         "ret",
-        run = const offsets::run,
-        guest_rsp = const offset_of!(RunRecord, guest_rsp),
-        left = const Left::Preempted as u32,
-        to_host = sym to_host,
+        ".globl {this}_end",
+        ".hidden {this}_end",
+        "{this}_end:",
+        this = sym restore,
     )
 }
 
@@ -211,6 +295,10 @@ unsafe extern "sysv64" fn tail_call() {
         "mov r15, [r11 + {vmctx}]",
         "mov r14, [r11 + {memory}]",
         "jmp rax",
+        ".globl {this}_end",
+        ".hidden {this}_end",
+        "{this}_end:",
+        this = sym tail_call,
         frame = const 16 + crate::compiler::abi::LEAST_STACK_BYTES,
         code = const parts::FUNC_CODE,
         vmctx = const parts::FUNC_VMCTX,
@@ -219,7 +307,7 @@ unsafe extern "sysv64" fn tail_call() {
     )
 }
 
-/// Where the signal handler sends a thread whose guest has faulted, with the record in `rdi`.
+/// Where a signal handler sends a thread whose guest is to leave, with the record in `rdi` and a [`Left`] in `eax`.
 ///
 /// # Safety
 /// For a thread within [`enter`] or [`resume`] of that record alone.
@@ -227,9 +315,7 @@ unsafe extern "sysv64" fn tail_call() {
 unsafe extern "sysv64" fn landing() {
     naked_asm!(
         "cld",
-        "mov eax, {left}",
         "jmp {to_host}",
-        left = const Left::Faulted as u32,
         to_host = sym to_host,
     )
 }
@@ -288,11 +374,128 @@ pub(super) fn interrupted(context: &libc::ucontext_t) -> (usize, usize) {
     )
 }
 
+/// The addresses of stubs that a preemption has to tell apart.
+#[derive(Debug)]
+pub(super) struct Stubs {
+    /// Between the test of the mark and the guest's next instruction.
+    entering: [Range<usize>; 4],
+    /// On the guest's side, as good as its own code.
+    tail_call: Range<usize>,
+}
+
+impl Stubs {
+    /// Where they are.
+    pub(super) fn find() -> Self {
+        let mut bounds = [0; 9];
+        // SAFETY: the function writes 9 addresses, and does nothing else.
+        unsafe { stub_bounds(&raw mut bounds) };
+        let [
+            enter,
+            entered,
+            resume,
+            resumed,
+            rest,
+            leave_end,
+            restored,
+            tail_call,
+            tail_call_end,
+        ] = bounds;
+        Self {
+            entering: [
+                enter..entered,
+                resume..resumed,
+                rest..leave_end,
+                restore as *const () as usize..restored,
+            ],
+            tail_call: tail_call..tail_call_end,
+        }
+    }
+
+    /// Whether the thread, at this address, is on its way to the guest, and can still be turned back.
+    pub(super) fn is_entering(&self, pc: usize) -> bool {
+        self.entering.iter().any(|stub| stub.contains(&pc))
+    }
+
+    /// Whether it is in a stub that can be left like the guest's own code.
+    pub(super) fn is_guest(&self, pc: usize) -> bool {
+        self.tail_call.contains(&pc)
+    }
+}
+
+/// Writes the bounds of [`Stubs`] in the order of [`Stubs::find`].
+///
+/// # Safety
+/// `to` can be written.
+#[unsafe(naked)]
+unsafe extern "sysv64" fn stub_bounds(to: *mut [usize; 9]) {
+    naked_asm!(
+        "lea rax, [rip + {enter}_armed]",
+        "mov [rdi], rax",
+        "lea rax, [rip + {enter}_entered]",
+        "mov [rdi + 8], rax",
+        "lea rax, [rip + {resume}_armed]",
+        "mov [rdi + 16], rax",
+        "lea rax, [rip + {resume}_entered]",
+        "mov [rdi + 24], rax",
+        "lea rax, [rip + {leave}_rest]",
+        "mov [rdi + 32], rax",
+        "lea rax, [rip + {leave}_end]",
+        "mov [rdi + 40], rax",
+        "lea rax, [rip + {restore}_end]",
+        "mov [rdi + 48], rax",
+        "lea rax, [rip + {tail_call}]",
+        "mov [rdi + 56], rax",
+        "lea rax, [rip + {tail_call}_end]",
+        "mov [rdi + 64], rax",
+        "ret",
+        enter = sym enter,
+        resume = sym resume,
+        leave = sym leave,
+        restore = sym restore,
+        tail_call = sym tail_call,
+    )
+}
+
+/// Keeps all registers of the guest on its stack, as [`restore`] wants them, and makes the thread go on in [`landing`]. The
+/// lower 128 bits of the vector registers are all that code has: none of its instructions is wider. `false`, and nothing
+/// has changed, where the system has not said what the vector registers hold.
+///
+/// # Safety
+/// The context is of a thread that a signal has interrupted in generated code, or where [`Stubs::is_guest`] says so, of the
+/// run of `record`.
+pub(super) unsafe fn suspend(context: &mut libc::ucontext_t, record: &mut RunRecord) -> bool {
+    let registers = &context.uc_mcontext.gregs;
+    if context.uc_mcontext.fpregs.is_null() {
+        return false;
+    }
+    // SAFETY: not null, it points into the signal's frame, which lives as long as the context.
+    let vectors = unsafe { &(*context.uc_mcontext.fpregs)._xmm };
+    let mut frame = [0_u64; SAVED_WORDS];
+    frame[0] = restore as *const () as u64;
+    for (words, vector) in frame[1..33].chunks_exact_mut(2).zip(vectors) {
+        let [a, b, c, d] = vector.element.map(u64::from);
+        words.copy_from_slice(&[a | b << 32, c | d << 32]);
+    }
+    for (word, register) in frame[33..48].iter_mut().zip(SAVED) {
+        *word = registers[register as usize] as u64;
+    }
+    frame[48] = registers[libc::REG_EFL as usize] as u64;
+    frame[49] = registers[libc::REG_RIP as usize] as u64;
+    let low = registers[libc::REG_RSP as usize] as usize - size_of_val(&frame);
+    // SAFETY: code keeps nothing below `rsp`, there is room for a signal's frame below its limit, of which this is a part (see
+    // `compiler`), and `rsp` is a multiple of 8. Nobody refers to the guest's stack while it runs.
+    unsafe { std::ptr::with_exposed_provenance_mut::<[u64; SAVED_WORDS]>(low).write(frame) };
+    record.guest_rsp = low;
+    redirect(context, record, Left::Interrupted);
+    true
+}
+
 /// Makes the thread go on in [`landing`] when the handler returns, on the host's stack at once: on the guest's there may be no
 /// room for the frame of another signal that arrives just then.
-pub(super) fn redirect(context: &mut libc::ucontext_t, record: &mut RunRecord) {
+pub(super) fn redirect(context: &mut libc::ucontext_t, record: &mut RunRecord, left: Left) {
     let registers = &mut context.uc_mcontext.gregs;
     registers[libc::REG_RIP as usize] = landing as *const () as i64;
+    registers[libc::REG_RAX as usize] = i64::from(left as u32);
     registers[libc::REG_RSP as usize] = record.host_rsp as i64;
     registers[libc::REG_RDI as usize] = std::ptr::from_mut(record).addr() as i64;
 }

@@ -1,7 +1,7 @@
 //! What stands for the switch on machines for which there is none: no module with machine code can be made there, so that
 //! nothing here is ever called.
 
-use super::run::RunRecord;
+use super::run::{Left, RunRecord};
 use std::ffi::c_void;
 
 /// There are no stubs for this processor and system.
@@ -46,6 +46,6 @@ pub(super) fn interrupted(_context: &libc::ucontext_t) -> (usize, usize) {
     (0, 0)
 }
 
-pub(super) fn redirect(_context: &mut libc::ucontext_t, _record: &mut RunRecord) {
+pub(super) fn redirect(_context: &mut libc::ucontext_t, _record: &mut RunRecord, _left: Left) {
     unreachable!("{ABSENT}")
 }
