@@ -48,6 +48,9 @@ pub enum Trap {
     /// Calls are nested deeper, or their frames are larger, than the limits allow.
     #[error("call stack exhausted")]
     StackExhausted,
+    /// The host has no room for a page of the guest's memory.
+    #[error("the host has no memory left for the guest's")]
+    HostMemoryExhausted,
     /// The host ended the run from within a host call, for a reason of its own that it keeps beside (for instance
     /// [`crate::wasi::WasiCtx::fault`]).
     #[error("ended by the host")]

@@ -7,7 +7,7 @@ use luge_core::{
 };
 use luge_jit::{Baseline, BaselineOptions, CpuFeatures};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Both tiers; the code of the second counts fuel, so that a run can be left at a known place.
 fn engines() -> Vec<(&'static str, Engine)> {
@@ -59,7 +59,7 @@ fn template_within(engine: &Engine, wat: &str, limits: &Limits) -> Template<u32>
     linker
         .link(&module)
         .expect("linked")
-        .template(limits, "run", 1_000_000)
+        .template(limits, "run", Duration::from_millis(100))
         .expect("template")
 }
 

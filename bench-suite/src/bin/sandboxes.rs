@@ -223,7 +223,7 @@ fn template(tier: &str, wat: &str) -> Result<Template<()>> {
     });
     Ok(linker
         .link(&module)?
-        .template(&Limits::default(), "run", 1_000_000)?)
+        .template(&Limits::default(), "run", Duration::from_millis(100))?)
 }
 
 /// Page faults of this thread so far that needed no disk.

@@ -16,12 +16,14 @@ use crate::instance::InstanceEntity;
 use crate::interp::Exit;
 use crate::linker::Linked;
 use crate::module::Item;
+use crate::preempt::Preemption;
 use crate::store::{FuncEntity, Store, StoreInner};
 use crate::tier::Tier;
 use crate::types::FuncType;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 /// A module ready to be run in sandboxes of a [`Pool`](super::Pool). Cheap to clone, and shared by all shards.
 pub struct Template<T>(Arc<TemplateInner<T>>);
@@ -68,8 +70,8 @@ pub(super) struct Snapshot {
 
 impl<T> Linked<T> {
     /// Prepares sandboxes that run the exported function `entry` within `limits`. A start function runs here, once, if it ends
-    /// within `start_fuel` (see [`Execution::resume`](crate::Execution::resume)) and neither calls the host nor
-    /// traps; otherwise each sandbox runs it for itself.
+    /// within about `start_time` and neither calls the host nor traps; otherwise each sandbox runs it for itself. With
+    /// a `start_time` of zero that is always so.
     ///
     /// # Errors
     /// [`TemplateError`] where the module has no such function, exceeds the limits, or where a segment does not fit.
@@ -77,7 +79,7 @@ impl<T> Linked<T> {
         &self,
         limits: &Limits,
         entry: &str,
-        start_fuel: u64,
+        start_time: Duration,
     ) -> Result<Template<T>, TemplateError> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let Some(Item::Func(entry)) = self.module().inner().export(entry) else {
@@ -86,7 +88,7 @@ impl<T> Linked<T> {
         let mut store = Store::without_data(self.module().engine(), limits);
         self.instantiate(&mut store)?;
         let mut snapshot = Snapshot::of(&store.inner, self.module().inner().start().is_none());
-        if !snapshot.started && run_start(&mut store.inner, start_fuel) {
+        if !snapshot.started && run_start(&mut store.inner, start_time) {
             snapshot = Snapshot::of(&store.inner, true);
         }
         Ok(Template(Arc::new(TemplateInner {
@@ -126,7 +128,7 @@ impl<T> Template<T> {
 }
 
 /// Runs the start function of the store's only instance; tells whether it came to its end, with nothing that a snapshot cannot keep.
-fn run_start(store: &mut StoreInner, fuel: u64) -> bool {
+fn run_start(store: &mut StoreInner, time: Duration) -> bool {
     let instance = &store.instances[0];
     let Some(start) = instance.module.inner().start() else {
         return true;
@@ -135,15 +137,37 @@ fn run_start(store: &mut StoreInner, fuel: u64) -> bool {
     let FuncEntity::Wasm { instance, func, .. } = store.funcs[func as usize] else {
         return false;
     };
+    // Machine code may count no fuel, and then comes back for a signal only.
+    let preemption = Preemption::enable();
+    let backstop = preemption
+        .as_ref()
+        .ok()
+        .and_then(|preemption| preemption.backstop(TICK).ok());
+    if store.engine.config().compiler.is_some() && backstop.is_none() {
+        return false;
+    }
     let Ok(mut tier) = Tier::new(store) else {
         return false;
     };
     if tier.enter(store, instance, func).is_err() {
         return false;
     }
-    let fuel = i64::try_from(fuel).unwrap_or(i64::MAX);
-    matches!(tier.run(store, fuel), Exit::Finished) && store.exceptions.is_empty()
+    let end = Instant::now() + time;
+    while Instant::now() < end {
+        match tier.run(store, FUEL) {
+            Exit::Preempted => {}
+            Exit::Finished => return store.exceptions.is_empty(),
+            Exit::Host { .. } | Exit::Trapped(_) => return false,
+        }
+    }
+    false
 }
+
+/// How often a start function is looked at.
+const TICK: Duration = Duration::from_millis(4);
+
+/// The same for the interpreter: less than a millisecond.
+const FUEL: i64 = 100_000;
 
 impl Snapshot {
     /// Of the store's only instance.

@@ -118,6 +118,11 @@ impl LinearMemory {
         }
     }
 
+    /// Whether an address is one of its bytes.
+    pub(super) fn is_in_bounds(&self, address: usize) -> bool {
+        self.reserves(address) && address.wrapping_sub(self.bytes().as_ptr().addr()) < self.len()
+    }
+
     /// All its bytes.
     pub(crate) fn bytes(&self) -> &[u8] {
         match &self.backing {

@@ -17,6 +17,7 @@ use crate::module::Module;
 use crate::operator::Libcall;
 use crate::store::StoreInner;
 use crate::trap::{BacktraceFrame, Trap, TrapReport};
+use crate::vm::linear::LinearMemory;
 use std::io;
 
 /// One run of machine code.
@@ -309,6 +310,7 @@ impl NativeRun {
             return Trap::StackExhausted;
         }
         let pc = record.guest_pc;
+        let is_short = |memory: &LinearMemory| memory.is_in_bounds(record.fault_address);
         let site = module_at(store, pc).and_then(|(module, offset)| {
             let trap = module.machine_code()?.trap_at(offset);
             Some((module.name().unwrap_or("?").to_owned(), offset, trap))
@@ -326,6 +328,10 @@ impl NativeRun {
                     "an access at offset {offset:#x} of module `{module}` to {:#x}, in no memory of the store",
                     record.fault_address
                 ))
+            }
+            // A page that a touch should have made accessible: see `super::region`.
+            Some((_, _, Some(Trap::MemoryOutOfBounds))) if store.memories.iter().any(is_short) => {
+                Trap::HostMemoryExhausted
             }
             Some((_, _, Some(trap))) => trap,
             Some((module, offset, None)) => compiler_bug(&format!(
