@@ -36,7 +36,7 @@ const TAG: Range<usize> = 80..112;
 const ABSENT: u32 = u32::MAX;
 
 /// The traps by their numbers in files. A change is a new `VERSION`.
-const TRAPS: [Trap; 14] = [
+const TRAPS: [Trap; 15] = [
     Trap::Unreachable,
     Trap::MemoryOutOfBounds,
     Trap::TableOutOfBounds,
@@ -51,6 +51,7 @@ const TRAPS: [Trap; 14] = [
     Trap::UncaughtException,
     Trap::NullException,
     Trap::TooManyExceptions,
+    Trap::HostMemoryExhausted,
 ];
 
 /// What files are authenticated with.
@@ -384,7 +385,8 @@ mod tests {
                 | Trap::HostAborted
                 | Trap::UncaughtException
                 | Trap::NullException
-                | Trap::TooManyExceptions => {}
+                | Trap::TooManyExceptions
+                | Trap::HostMemoryExhausted => {}
             }
         }
     }

@@ -245,10 +245,19 @@ impl Region {
         if unsafe { self.commit(number, grown) }.is_err() {
             return Touch::NoRoom;
         }
-        let more = slot.add(grown);
-        self.further
-            .fetch_add(usize::from(more && count > 0), Ordering::Relaxed);
+        slot.add(grown);
+        self.recount(count, slot.count.load(Ordering::Relaxed));
         Touch::Committed
+    }
+
+    /// Notes that a slot which had `before` extents has `after` now.
+    fn recount(&self, before: usize, after: usize) {
+        let (before, after) = (before.max(1), after.max(1));
+        if after > before {
+            self.further.fetch_add(after - before, Ordering::Relaxed);
+        } else {
+            self.further.fetch_sub(before - after, Ordering::Relaxed);
+        }
     }
 
     /// Makes pages accessible that were not, with what the image says.
@@ -395,8 +404,8 @@ impl Slot {
         self.count.store(extents.len(), Ordering::Relaxed);
     }
 
-    /// Notes pages that are accessible now; tells whether that makes an extent more.
-    fn add(&self, added: Extent) -> bool {
+    /// Notes pages that are accessible now.
+    fn add(&self, added: Extent) {
         let (before, count) = self.extents();
         let mut after = [added; EXTENTS + 1];
         let mut len = 0;
@@ -418,7 +427,6 @@ impl Slot {
         push(added);
         before[at..count].iter().for_each(|&extent| push(extent));
         self.set_extents(&after[..len]);
-        len > count
     }
 }
 
@@ -532,8 +540,7 @@ impl SlotMemory {
         let slot = self.slot();
         slot.accessible.store(self.image.len(), Ordering::Relaxed);
         slot.set_extents(&after[..len]);
-        let fewer = count.max(1) - len.max(1);
-        self.region.further.fetch_sub(fewer, Ordering::Relaxed);
+        self.region.recount(count, len);
     }
 
     /// Writes what the image says to accessible pages.
@@ -618,9 +625,114 @@ impl Drop for SlotMemory {
         slot.set_extents(&[]);
         slot.image.store(ptr::null_mut(), Ordering::Relaxed);
         slot.faults.store(0, Ordering::Relaxed);
-        self.region
-            .further
-            .fetch_sub(count.saturating_sub(1), Ordering::Relaxed);
+        self.region.recount(count, 0);
         self.region.free().push(self.slot);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn extents(of: &[(usize, usize)]) -> Vec<Extent> {
+        of.iter().map(|&(start, end)| Extent { start, end }).collect()
+    }
+
+    /// What is made accessible for a touch of `page` in a memory of 1000 pages.
+    fn grown(of: &[(usize, usize)], page: usize, more: bool) -> (usize, usize) {
+        let Extent { start, end } = growth(&extents(of), page, 1000, more);
+        assert!(start <= page && page < end && end <= 1000);
+        (start, end)
+    }
+
+    #[test]
+    fn a_touch_brings_its_page_and_who_goes_on_gets_more() {
+        assert_eq!(grown(&[], 5, true), (5, 6));
+        assert_eq!(grown(&[(0, 1)], 1, true), (1, 2));
+        assert_eq!(grown(&[(0, 8)], 8, true), (8, 16));
+        assert_eq!(grown(&[(0, 500)], 500, true), (500, 564), "but not all at once");
+        assert_eq!(
+            grown(&[(0, 8)], 10, true),
+            (8, 16),
+            "stray pages make no extent of their own"
+        );
+        assert_eq!(grown(&[(0, 8)], 100, true), (100, 101));
+        assert_eq!(grown(&[(10, 12)], 9, true), (8, 10), "a stack grows downwards");
+        assert_eq!(grown(&[(0, 8), (12, 20)], 8, true), (8, 12), "not into the next");
+        assert_eq!(grown(&[(0, 990)], 999, true), (999, 1000));
+        assert_eq!(grown(&[(0, 998)], 998, true), (998, 1000), "not beyond the end");
+    }
+
+    #[test]
+    fn without_room_for_an_extent_the_nearest_grows() {
+        assert_eq!(grown(&[(0, 1)], 100, false), (1, 101));
+        assert_eq!(grown(&[(900, 901)], 100, false), (100, 900));
+        assert_eq!(grown(&[(0, 1), (200, 201)], 90, false), (1, 91));
+        assert_eq!(grown(&[(0, 1), (200, 201)], 190, false), (190, 200));
+        assert_eq!(grown(&[], 7, false), (7, 8), "the first is always to be had");
+    }
+
+    #[test]
+    fn extents_are_in_order_and_never_adjacent() {
+        let slot = Slot::new();
+        for (added, after) in [
+            ((10, 11), &[(10, 11)][..]),
+            ((2, 3), &[(2, 3), (10, 11)]),
+            ((20, 24), &[(2, 3), (10, 11), (20, 24)]),
+            ((11, 13), &[(2, 3), (10, 13), (20, 24)]),
+            ((13, 20), &[(2, 3), (10, 24)]),
+            ((1, 2), &[(1, 3), (10, 24)]),
+        ] {
+            let (start, end) = added;
+            slot.add(Extent { start, end });
+            let (extents, count) = slot.extents();
+            assert_eq!(extents[..count], self::extents(after)[..]);
+        }
+    }
+
+    #[test]
+    fn pages_are_as_the_image_says_again() {
+        let mut bytes = vec![0; 3 * IMAGE_PAGE];
+        bytes[IMAGE_PAGE..2 * IMAGE_PAGE].fill(7);
+        let image = Image::of(&bytes);
+        let mut pages = [[[0_u64; LINE]; IMAGE_PAGE / (LINE * 8)]; 2];
+        pages[0][3][5] = 1;
+        pages[1][0][0] = 2;
+        pages[1][15][31] = 3;
+        write_back(&mut pages, 1, &image);
+        assert!(
+            pages[0]
+                .iter()
+                .flatten()
+                .all(|&word| word == 0x0707_0707_0707_0707)
+        );
+        assert!(pages[1].iter().flatten().all(|&word| word == 0));
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "Miri maps no inaccessible pages")]
+    fn slots_come_back_and_their_extents_with_them() {
+        let region = Region::new(2, 3).expect("address space");
+        let image = Arc::new(Image::of(&vec![0; 1 << 20]));
+        let mut slot = region.take().expect("a slot");
+        let _other = region.take().expect("another");
+        assert!(region.take().is_none());
+        slot.rebind(&image, 0);
+        for page in [0, 50, 100, 150, 200] {
+            slot.bytes_mut()[page * IMAGE_PAGE] = 1;
+        }
+        assert_eq!(region.further.load(Ordering::Relaxed), 3, "and no more");
+        assert_eq!(slot.faults(), 5);
+        slot.reset(usize::MAX);
+        assert!(slot.bytes().iter().all(|&byte| byte == 0));
+        assert_eq!(
+            region.further.load(Ordering::Relaxed),
+            0,
+            "all of it is one extent now"
+        );
+        slot.reset(0);
+        assert_eq!(slot.committed(), 0);
+        drop(slot);
+        assert_eq!(region.available(), 1);
     }
 }
