@@ -36,6 +36,10 @@
 //!   `rbp` and looks each return address up in [`CodeArtifact::handlers`], of the module whose context is at `[rbp - 8]`. In
 //!   the innermost frame that catches, code goes on at the handler's target with `rbp`, `rsp`, `r15` and `r14` as after a
 //!   call, and nothing else: what a handler needs of locals and operands is in the frame before any call in its region.
+//! * **Interruption.** A signal may stop code between any two of its instructions and let the engine do other things first. All
+//!   general registers, the flags and the lower 128 bits of the vector registers 0 to 15 are kept, and what lies at and above
+//!   `rsp`, which is a multiple of 8: code has nothing below it, and uses no wider or other registers. What it has loaded
+//!   from the context may be used behind such a stop, unlike behind a call: the run does not go on if any of it has moved.
 //! * **Faults.** SIGSEGV, SIGBUS, SIGFPE and SIGILL at an instruction of [`CodeArtifact::traps`] are that trap, with the
 //!   functions that are active as the chain of `rbp` gives them. At any other instruction, and at an access that reaches
 //!   beyond what is reserved for memories, they are a bug of the code generator, after which nothing is certain: the

@@ -11,7 +11,7 @@ use crate::vm::native::NativeRun;
 use crate::vm::preempt;
 use std::sync::Arc;
 
-/// Fuel for which the interpreter runs between two looks at the thread's mark: some 20 to 30 microseconds.
+/// Fuel for which the interpreter runs between two looks at the thread's mark: some tens of microseconds.
 const UNWATCHED_FUEL: i64 = 16 << 10;
 
 /// One run.

@@ -4,7 +4,7 @@
 //!   Execution ── run(fuel) ──► refresh the contexts ──► switch to the guest ─┐
 //!        ▲                          ▲                                        │
 //!        │ Exit                     └── libcall, done here ◄── Request ◄─────┤
-//!        └── host call, preemption, end, trap ◄──────────────────────────────┘
+//!        └── host call, preemption by poll or signal, end, trap ◄────────────┘
 //! ```
 
 use super::context;

@@ -137,11 +137,10 @@ fn set_blocked(blocked: bool) -> io::Result<bool> {
     } else {
         libc::SIG_UNBLOCK
     };
-    // SAFETY: both sets are memory of the right type, zero being an empty one; the second is written by the system.
-    let error = unsafe {
-        check(libc::sigaddset(set.as_mut_ptr(), SIGNAL))?;
-        libc::pthread_sigmask(how, set.as_ptr(), before.as_mut_ptr())
-    };
+    // SAFETY: zero is an empty set.
+    check(unsafe { libc::sigaddset(set.as_mut_ptr(), SIGNAL) })?;
+    // SAFETY: both sets are memory of the right type; the second is written by the system.
+    let error = unsafe { libc::pthread_sigmask(how, set.as_ptr(), before.as_mut_ptr()) };
     if error != 0 {
         return Err(io::Error::from_raw_os_error(error));
     }
@@ -245,8 +244,10 @@ pub(crate) fn this_thread() -> i32 {
 
 /// Sends the signal to a thread of this process. `false` where there is none of this number.
 pub(crate) fn send(thread: i32) -> bool {
+    // SAFETY: it only asks.
+    let process = unsafe { libc::getpid() };
     // SAFETY: the system looks whether the thread is there and of this process.
-    unsafe { libc::tgkill(libc::getpid(), thread, SIGNAL) == 0 }
+    unsafe { libc::tgkill(process, thread, SIGNAL) == 0 }
 }
 
 /// A timer on the CPU time of the thread that made it, which signals that thread.
@@ -271,20 +272,16 @@ impl Timer {
             tv_nsec: period.subsec_nanos().into(),
         };
         let mut timer = MaybeUninit::<libc::timer_t>::zeroed();
-        // SAFETY: zero is a valid value of the plain struct, all fields that matter are written, and the timer's number
-        // goes to memory of the right type.
-        let timer = unsafe {
-            let mut event: libc::sigevent = MaybeUninit::zeroed().assume_init();
-            event.sigev_notify = libc::SIGEV_THREAD_ID;
-            event.sigev_signo = SIGNAL;
-            event.sigev_notify_thread_id = this_thread();
-            check(libc::timer_create(
-                libc::CLOCK_THREAD_CPUTIME_ID,
-                &raw mut event,
-                timer.as_mut_ptr(),
-            ))?;
-            Self(timer.assume_init())
-        };
+        // SAFETY: zero is a valid value of the plain struct.
+        let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
+        event.sigev_notify = libc::SIGEV_THREAD_ID;
+        event.sigev_signo = SIGNAL;
+        event.sigev_notify_thread_id = this_thread();
+        let clock = libc::CLOCK_THREAD_CPUTIME_ID;
+        // SAFETY: the event says all that its kind needs, and the timer's number goes to memory of the right type.
+        check(unsafe { libc::timer_create(clock, &raw mut event, timer.as_mut_ptr()) })?;
+        // SAFETY: written by the system.
+        let timer = Self(unsafe { timer.assume_init() });
         let times = libc::itimerspec {
             it_interval: period,
             it_value: period,

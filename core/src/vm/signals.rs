@@ -12,7 +12,8 @@
 //! Before all that it looks whether what was touched is a page of a pooled memory that is only to be made accessible (see
 //! `super::region`), by the guest or by the host.
 //!
-//! The handler takes no lock, allocates nothing and reads nothing but the record, two numbers and where pools are.
+//! The handler takes no lock, allocates nothing and reads nothing but the record, two numbers and where pools are. A preemption that
+//! comes meanwhile waits ([`super::preempt`] has a handler of its own).
 
 use super::region::{self, Touch};
 use super::run::{Left, RunRecord};

@@ -1,6 +1,7 @@
 //! Runs of machine code, from a code generator whose functions are written by hand: see [`assembled`].
 
 mod assembled;
+mod steps;
 
 use crate::{
     CallError, Engine, EngineConfig, Execution, Func, FuncType, HostError, Instance, Limits, Linker, Module,
