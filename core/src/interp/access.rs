@@ -3,13 +3,15 @@
 use super::inst::LaneAt;
 use crate::instance::InstanceEntity;
 use crate::operator::VectorLoadOp;
+use crate::trap::Trap;
 use crate::vm::linear::LinearMemory;
 
 /// Reads `N` bytes of a memory with 32-bit addresses. The sum is taken in 64 bits, where it cannot wrap.
 #[inline(always)]
-pub(super) fn load<const N: usize>(memory: &[u8], address: u64, offset: u32) -> Option<[u8; N]> {
+pub(super) fn load<const N: usize>(memory: &[u8], address: u64, offset: u32) -> Result<[u8; N], Trap> {
     let start = (u64::from(address as u32) + u64::from(offset)) as usize;
-    memory.get(start..start + N)?.try_into().ok()
+    let bytes = memory.get(start..start + N).ok_or(Trap::MemoryOutOfBounds)?;
+    Ok(bytes.try_into().expect("so many bytes"))
 }
 
 /// Writes `N` bytes at `address + offset`.
@@ -19,10 +21,11 @@ pub(super) fn store<const N: usize>(
     address: u64,
     offset: u32,
     bytes: [u8; N],
-) -> Option<()> {
+) -> Result<(), Trap> {
     let start = (u64::from(address as u32) + u64::from(offset)) as usize;
-    memory.get_mut(start..start + N)?.copy_from_slice(&bytes);
-    Some(())
+    let slot = memory.get_mut(start..start + N).ok_or(Trap::MemoryOutOfBounds)?;
+    slot.copy_from_slice(&bytes);
+    Ok(())
 }
 
 /// The memories of a store but for one, which the dispatch loop holds on its own: its instance's memory 0.

@@ -18,6 +18,7 @@
 //! hundred, are named in `LoadFrom` and its like.
 
 use super::fusion::for_each_instruction;
+use super::word::instructions;
 use crate::operator::{
     ExtractLaneOp, LaneWidth, Libcall, ReplaceLaneOp, SplatOp, VectorBinaryOp, VectorLoadOp, VectorShiftOp,
     VectorTernaryOp, VectorTestOp, VectorUnaryOp,
@@ -59,9 +60,7 @@ macro_rules! define_instructions {
         load { $($load:ident ($lm:ty) -> $lv:ty)* }
         store { $($store:ident ($sm:ty))* }
     ) => {
-        /// One instruction. `dst` is written, other registers are read.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub(super) enum Inst {
+        instructions! { common {
             /// Traps.
             Unreachable,
             /// `dst = value`.
@@ -109,8 +108,6 @@ macro_rules! define_instructions {
             ReturnCallImport { base: Reg, func: u32 },
             /// The same with element `index` of `table`.
             ReturnCallIndirect { base: Reg, index: Reg, table: u32, ty: u32 },
-            /// Has the runtime carry out an operator; operands and result from `base` on.
-            Libcall { base: Reg, call: Libcall, a: u32, b: u32 },
 
             /// Throws an exception of the module's tag `tag`, its payload from `base` on.
             Throw { base: Reg, tag: u32 },
@@ -124,20 +121,8 @@ macro_rules! define_instructions {
             VectorSelect { dst: Reg, cond: Reg, a: Reg, b: Reg },
             VectorGlobalGet { dst: Reg, global: u32 },
             VectorGlobalSet { src: Reg, global: u32 },
-            /// The lanes to take are the bytes of `vectors[lanes]`.
-            Shuffle { dst: Reg, a: Reg, b: Reg, lanes: u32 },
-            /// A vector load from any memory.
-            VectorLoadFrom { op: VectorLoadOp, memory: u8, dst: Reg, addr: Reg, offset: u64 },
-            /// A vector store to any memory, and to memory 0 with an address of 32 bits.
-            VectorStoreTo { memory: u8, addr: Reg, src: Reg, offset: u64 },
+            /// A vector store to memory 0 with an address of 32 bits.
             VectorStore { addr: Reg, src: Reg, plus: u32, offset: u32 },
-            /// The vector that the lane is read into lies right behind `dst`, where the operand stack has it.
-            LoadLane { at: LaneAt, memory: u8, dst: Reg, addr: Reg, offset: u64 },
-            StoreLane { at: LaneAt, memory: u8, addr: Reg, src: Reg, offset: u64 },
-            /// A load from any memory.
-            LoadFrom { op: LoadOp, memory: u8, dst: Reg, addr: Reg, offset: u64 },
-            /// A store to any memory.
-            StoreTo { op: StoreOp, memory: u8, addr: Reg, src: Reg, offset: u64 },
 
             $($vun { dst: Reg, a: Reg },)*
             $($vbin { dst: Reg, a: Reg, b: Reg },)*
@@ -182,7 +167,23 @@ macro_rules! define_instructions {
             $($step { dst: Reg, a: Reg, b: Reg, by: i32, target: Pc },
               $step_imm { dst: Reg, a: Reg, by: i16, b: i32, target: Pc },
               $step_reg { dst: Reg, a: Reg, b: Reg, by: Reg, target: Pc },)*
-        }
+        } rare {
+            /// Has the runtime carry out an operator; operands and result from `base` on.
+            Libcall { base: Reg, call: Libcall, a: u32, b: u32 },
+            /// The lanes to take are the bytes of `vectors[lanes]`.
+            Shuffle { dst: Reg, a: Reg, b: Reg, lanes: u32 },
+            /// A vector load from any memory.
+            VectorLoadFrom { op: VectorLoadOp, memory: u8, dst: Reg, addr: Reg, offset: u64 },
+            /// A vector store to any memory.
+            VectorStoreTo { memory: u8, addr: Reg, src: Reg, offset: u64 },
+            /// The vector that the lane is read into lies right behind `dst`, where the operand stack has it.
+            LoadLane { at: LaneAt, memory: u8, dst: Reg, addr: Reg, offset: u64 },
+            StoreLane { at: LaneAt, memory: u8, addr: Reg, src: Reg, offset: u64 },
+            /// A load from any memory.
+            LoadFrom { op: LoadOp, memory: u8, dst: Reg, addr: Reg, offset: u64 },
+            /// A store to any memory.
+            StoreTo { op: StoreOp, memory: u8, addr: Reg, src: Reg, offset: u64 },
+        } }
 
         impl Inst {
             /// The register that the instruction writes, where it writes one and only that.

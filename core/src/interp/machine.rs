@@ -125,6 +125,7 @@ impl Machine {
                 Action::Preempted => return Exit::Preempted,
                 Action::Trap(trap) => return Exit::Trapped(self.report(store, trap)),
                 Action::SwitchInstance => {}
+                Action::Stray => unreachable!("code goes on, calls and returns to what there is"),
                 Action::Call { func, base } => match store.funcs[func as usize] {
                     FuncEntity::Wasm { instance, func, .. } => {
                         if let Err(trap) = self.push_frame(store, instance, func, base) {

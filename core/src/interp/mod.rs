@@ -5,17 +5,20 @@
 //! in a [`Machine`](machine::Machine) on the heap and none on the host's stack.
 
 mod access;
+mod calls;
 pub(crate) mod code;
 mod dispatch;
 mod fusion;
 mod inst;
 mod libcall;
 pub(crate) mod machine;
+mod routines;
 mod stack;
 mod translate;
 mod unwind;
 mod vectors;
 mod wide;
+mod word;
 
 pub(crate) use code::ModuleCode;
 pub(crate) use libcall::{Progress, perform_libcall};

@@ -48,18 +48,6 @@ impl ValueStack {
     }
 }
 
-/// Zeroes the first `count` slots, and up to three more where that is quicker: what follows a new frame's locals
-/// is written before it is read.
-#[inline(always)]
-pub(super) fn clear(slots: &mut [u64], count: usize) {
-    match count {
-        0 => {}
-        1..=4 => slots[..4].fill(0),
-        5..=8 => slots[..8].fill(0),
-        _ => slots[..count].fill(0),
-    }
-}
-
 impl Drop for ValueStack {
     fn drop(&mut self) {
         let slots = std::mem::take(&mut self.0);

@@ -4,8 +4,8 @@
 //! the order that the operators take them in, so that a lane is one load from where it lies, and a whole operator on it one
 //! vector instruction between two moves.
 
+use super::dispatch::Regs;
 use super::inst::Reg;
-use super::stack::WINDOW;
 use crate::operator::Bytes;
 
 const _: () = assert!(
@@ -15,26 +15,27 @@ const _: () = assert!(
 
 /// The two halves of the vector in `reg`. A window has a slot behind the last register: there is nothing to check.
 #[inline(always)]
-pub(super) fn halves(regs: &[u64; WINDOW], reg: Reg) -> &[u64; 2] {
+pub(super) fn halves(regs: Regs<'_>, reg: Reg) -> [u64; 2] {
     let first = usize::from(reg);
-    (&regs[first..first + 2]).try_into().expect("two slots")
+    [regs[first].get(), regs[first + 1].get()]
 }
 
 #[inline(always)]
-pub(super) fn halves_mut(regs: &mut [u64; WINDOW], reg: Reg) -> &mut [u64; 2] {
+pub(super) fn set_halves(regs: Regs<'_>, reg: Reg, halves: [u64; 2]) {
     let first = usize::from(reg);
-    (&mut regs[first..first + 2]).try_into().expect("two slots")
+    regs[first].set(halves[0]);
+    regs[first + 1].set(halves[1]);
 }
 
 /// The bytes of the vector in `reg`.
 #[inline(always)]
-pub(super) fn vector(regs: &[u64; WINDOW], reg: Reg) -> &Bytes {
-    bytemuck::must_cast_ref(halves(regs, reg))
+pub(super) fn vector(regs: Regs<'_>, reg: Reg) -> Bytes {
+    bytemuck::must_cast(halves(regs, reg))
 }
 
 #[inline(always)]
-pub(super) fn vector_mut(regs: &mut [u64; WINDOW], reg: Reg) -> &mut Bytes {
-    bytemuck::must_cast_mut(halves_mut(regs, reg))
+pub(super) fn set_vector(regs: Regs<'_>, reg: Reg, bytes: Bytes) {
+    set_halves(regs, reg, bytemuck::must_cast(bytes));
 }
 
 /// A vector of these bytes, and zeros above.

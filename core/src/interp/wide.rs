@@ -3,32 +3,30 @@
 //! Their work outweighs a call. What they would cost the loop, were they in it, is registers: each of them needs
 //! most of the machine's, and the loop's own state would move out of the way around all of its arms.
 
-use super::access::{Others, load_lane, load_vector, read, store_lane, write};
+use super::access::{load_lane, load_vector, read, store_lane, write};
+use super::code::ModuleCode;
+use super::dispatch::{Context, Regs};
 use super::inst::Inst;
-use super::stack::WINDOW;
-use super::vectors::{vector, vector_mut};
-use crate::instance::InstanceEntity;
+use super::vectors::{set_vector, vector};
 use crate::operator::shuffled;
 
-/// Runs one such instruction; `None` where it goes out of its memory's bounds. `memory` is the instance's memory 0, `vectors` the
-/// module's immediates.
+/// Runs such an instruction, the module's rare one `at`; `None` where it goes out of its memory's bounds.
 #[inline(never)]
 #[expect(
     clippy::too_many_lines,
     reason = "one arm per instruction, as in the dispatch loop"
 )]
-pub(super) fn step(
-    inst: &Inst,
-    regs: &mut [u64; WINDOW],
-    memory: &mut [u8],
-    others: &mut Others<'_>,
-    instance: &InstanceEntity,
-    vectors: &[u128],
-) -> Option<()> {
-    match *inst {
+pub(super) fn step(at: u32, regs: Regs<'_>, memory: &mut [u8], context: &mut Context<'_>) -> Option<()> {
+    let Context {
+        others,
+        instance,
+        code: ModuleCode { vectors, rare, .. },
+        ..
+    } = context;
+    match rare[at as usize] {
         Inst::Shuffle { dst, a, b, lanes } => {
             let lanes = vectors[lanes as usize].to_le_bytes();
-            *vector_mut(regs, dst) = shuffled(&lanes, vector(regs, a), vector(regs, b));
+            set_vector(regs, dst, shuffled(&lanes, &vector(regs, a), &vector(regs, b)));
         }
         Inst::VectorLoadFrom {
             op,
@@ -38,8 +36,8 @@ pub(super) fn step(
             offset,
         } => {
             let memory = others.get(memory, instance, number);
-            let loaded = load_vector(memory, regs[usize::from(addr)], offset, op);
-            *vector_mut(regs, dst) = loaded?.to_le_bytes();
+            let loaded = load_vector(memory, regs[usize::from(addr)].get(), offset, op);
+            set_vector(regs, dst, loaded?.to_le_bytes());
         }
         Inst::VectorStoreTo {
             memory: number,
@@ -48,8 +46,8 @@ pub(super) fn step(
             offset,
         } => {
             let memory = others.get(memory, instance, number);
-            let bits = u128::from_le_bytes(*vector(regs, src));
-            write(memory, regs[usize::from(addr)], offset, bits, 16)?;
+            let bits = u128::from_le_bytes(vector(regs, src));
+            write(memory, regs[usize::from(addr)].get(), offset, bits, 16)?;
         }
         Inst::LoadLane {
             at,
@@ -59,9 +57,9 @@ pub(super) fn step(
             offset,
         } => {
             let memory = others.get(memory, instance, number);
-            let behind = u128::from_le_bytes(*vector(regs, dst.wrapping_add(1)));
-            let loaded = load_lane(memory, regs[usize::from(addr)], offset, at, behind);
-            *vector_mut(regs, dst) = loaded?.to_le_bytes();
+            let behind = u128::from_le_bytes(vector(regs, dst.wrapping_add(1)));
+            let loaded = load_lane(memory, regs[usize::from(addr)].get(), offset, at, behind);
+            set_vector(regs, dst, loaded?.to_le_bytes());
         }
         Inst::StoreLane {
             at,
@@ -71,8 +69,8 @@ pub(super) fn step(
             offset,
         } => {
             let memory = others.get(memory, instance, number);
-            let bits = u128::from_le_bytes(*vector(regs, src));
-            store_lane(memory, regs[usize::from(addr)], offset, at, bits)?;
+            let bits = u128::from_le_bytes(vector(regs, src));
+            store_lane(memory, regs[usize::from(addr)].get(), offset, at, bits)?;
         }
         Inst::LoadFrom {
             op,
@@ -82,8 +80,8 @@ pub(super) fn step(
             offset,
         } => {
             let memory = others.get(memory, instance, number);
-            let bits = read(memory, regs[usize::from(addr)], offset, op.width())?;
-            regs[usize::from(dst)] = op.eval(bits as u64);
+            let bits = read(memory, regs[usize::from(addr)].get(), offset, op.width())?;
+            regs[usize::from(dst)].set(op.eval(bits as u64));
         }
         Inst::StoreTo {
             op,
@@ -93,8 +91,8 @@ pub(super) fn step(
             offset,
         } => {
             let memory = others.get(memory, instance, number);
-            let bits = u128::from(regs[usize::from(src)]);
-            write(memory, regs[usize::from(addr)], offset, bits, op.width())?;
+            let bits = u128::from(regs[usize::from(src)].get());
+            write(memory, regs[usize::from(addr)].get(), offset, bits, op.width())?;
         }
         _ => unreachable!("the dispatch loop runs the others itself"),
     }

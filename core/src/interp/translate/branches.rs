@@ -2,7 +2,7 @@
 
 use super::super::inst::{Inst, Pc};
 use super::operands::Shape;
-use super::{Operand, Translator, narrow, position};
+use super::{Operand, Translator, narrow};
 use crate::frontend::{BlockSignature, Control, ControlKind};
 use std::collections::HashMap;
 
@@ -82,7 +82,7 @@ impl Translator<'_> {
     pub(super) fn jump(&mut self, inst: Inst, target: &mut Control<Label>) {
         let at = self.emit(inst);
         if target.kind == ControlKind::Loop {
-            *self.code[at as usize].target_mut().expect("a jump") = target.label.start;
+            *self.inst_mut(at).target_mut().expect("a jump") = target.label.start;
         } else {
             target.label.pending.push(at);
             target.label.unpaid = target.label.unpaid.max(self.unpaid);
@@ -121,19 +121,19 @@ impl Translator<'_> {
         let settled = self.offset_of_top(arity);
         let last = depths.len() as u32 - 1;
         self.emit(Inst::BrTable { index, last });
-        let first_entry = self.code.len();
+        let first_entry = self.position();
         self.code
-            .resize(first_entry + depths.len(), Inst::Br { target: 0 });
+            .resize(self.code.len() + depths.len(), Inst::Br { target: 0 });
         // The entry is an instruction as well.
         let unpaid = self.unpaid + 1;
         // One stub for each distinct target that needs one, found by depth.
         let mut stubs: HashMap<u32, Pc> = HashMap::new();
         for (i, &depth) in depths.iter().enumerate() {
-            let entry = (first_entry + i) as Pc;
+            let entry = first_entry + i as Pc;
             let target = &mut controls[innermost - depth as usize];
             if arity == 0 || target.label.offset == settled {
                 if target.kind == ControlKind::Loop {
-                    self.code[entry as usize] = Inst::Br {
+                    *self.inst_mut(entry) = Inst::Br {
                         target: target.label.start,
                     };
                 } else {
@@ -142,14 +142,14 @@ impl Translator<'_> {
                 }
                 continue;
             }
-            let here = position(self.code);
+            let here = self.position();
             let stub = *stubs.entry(depth).or_insert(here);
             if stub == here {
                 self.unpaid = unpaid;
                 self.move_results(target.label.offset, arity);
                 self.jump(Inst::Br { target: 0 }, target);
             }
-            self.code[entry as usize] = Inst::Br { target: stub };
+            *self.inst_mut(entry) = Inst::Br { target: stub };
         }
         self.barrier = self.code.len();
     }

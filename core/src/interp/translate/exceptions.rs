@@ -14,7 +14,7 @@
 
 use super::super::inst::Inst;
 use super::branches::Label;
-use super::{Operand, Translator, position};
+use super::{Operand, Translator};
 use crate::frontend::{BlockSignature, Catch, Control, ControlKind};
 use crate::handlers::Handler;
 use crate::types::ValType;
@@ -36,7 +36,7 @@ impl Translator<'_> {
         let mut handlers = Vec::with_capacity(catches.len());
         for catch in catches {
             self.truncate(label.height);
-            let target = position(self.code);
+            let target = self.position();
             handlers.push(Handler {
                 tag: catch.tag,
                 with_ref: catch.with_ref,
@@ -55,7 +55,7 @@ impl Translator<'_> {
         self.flushed = self.stack.len();
         self.bind(vec![over]);
         self.unpaid = unpaid;
-        self.handlers.open(position(self.code), &handlers);
+        self.handlers.open(self.position(), &handlers);
         label.catches = true;
         label
     }

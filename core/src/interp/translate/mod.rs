@@ -62,12 +62,13 @@ enum Second {
 /// The translation of one function; `code`, `vectors` and `handlers` are its module's, which grow at the end.
 pub(crate) struct Translator<'m> {
     code: &'m mut Vec<Inst>,
+    /// The number of its first instruction in the module.
+    first: Pc,
     vectors: &'m mut Vec<u128>,
     handlers: &'m mut HandlerTable,
     imported_funcs: u32,
     /// Whether memory 0 has 64-bit addresses, which the short loads and stores do not take.
     memory64: bool,
-    entry: Pc,
     /// Slots of the parameters.
     params: usize,
     /// Results, and their slots.
@@ -88,7 +89,7 @@ pub(crate) struct Translator<'m> {
     barrier: usize,
     /// The most instructions that any path to here has run since it last paid: see [`STRETCH`].
     unpaid: u32,
-    /// Length of the module's code beyond which this function is refused.
+    /// Length beyond which this function is refused.
     code_limit: usize,
 }
 
@@ -109,13 +110,14 @@ impl<'m> Translator<'m> {
         body_bytes: usize,
     ) -> Self {
         let ModuleCode {
+            words,
             insts: code,
             vectors,
             handlers,
             ..
         } = code;
-        let entry = position(code);
-        let barrier = code.len();
+        code.clear();
+        let first = words.len();
         let ty = types.func_type(func);
         let slots = locals.iter().map(|ty| ty.slots()).sum();
         let local_regs = locals.contains(&ValType::V128).then(|| {
@@ -127,11 +129,11 @@ impl<'m> Translator<'m> {
         });
         Self {
             code,
+            first: first as Pc,
             vectors,
             handlers,
             imported_funcs: types.imported_funcs,
             memory64: types.memories.first().is_some_and(|ty| ty.memory64),
-            entry,
             params: ty.param_slots(),
             results: (ty.results().len(), ty.result_slots()),
             locals: slots,
@@ -142,11 +144,12 @@ impl<'m> Translator<'m> {
             newest: vec![0; slots.min(usize::from(Reg::MAX) + 1)],
             max_height: ty.result_slots(),
             shapes: Shapes::default(),
-            barrier,
+            barrier: 0,
             unpaid: 0,
             code_limit: body_bytes
                 .saturating_mul(INSTRUCTIONS_PER_BYTE)
-                .saturating_add(INSTRUCTIONS_FREE),
+                .saturating_add(INSTRUCTIONS_FREE)
+                .saturating_sub(first),
         }
     }
 
@@ -165,8 +168,8 @@ impl<'m> Translator<'m> {
         if self.code.len() > self.code_limit {
             return Err(ModuleError::TooLarge {
                 what: "the instructions that branches carry values with",
-                have: self.code.len() as u64,
-                limit: self.code_limit as u64,
+                have: u64::from(self.position()),
+                limit: u64::from(self.first) + self.code_limit as u64,
             });
         }
         if frame > usize::from(Reg::MAX) {
@@ -177,10 +180,11 @@ impl<'m> Translator<'m> {
             });
         }
         Ok(FunctionCode {
-            entry: self.entry,
-            end: position(self.code),
+            entry: self.first,
+            end: self.position(),
             params: narrow(self.params),
             locals: narrow(self.locals),
+            stretch: self.code.len().min(STRETCH as usize) as u8,
             frame: narrow(frame),
         })
     }
@@ -193,16 +197,28 @@ impl<'m> Translator<'m> {
             self.unpaid = 0;
         }
         self.unpaid += 1;
-        let at = position(self.code);
+        let at = self.position();
         self.code.push(inst);
         at
     }
 
+    /// The number of the next instruction.
+    fn position(&self) -> Pc {
+        // A module's bytes are bounded far below 2^32, and an operator makes a bounded number of instructions.
+        self.first + self.code.len() as Pc
+    }
+
+    /// An instruction of this function.
+    fn inst_mut(&mut self, at: Pc) -> &mut Inst {
+        &mut self.code[(at - self.first) as usize]
+    }
+
     /// Binds the current position: whatever was emitted before may have been jumped over.
     fn bind(&mut self, jumps: Vec<Pc>) {
-        let here = position(self.code);
+        let here = self.position();
         for jump in jumps {
-            *self.code[jump as usize]
+            *self
+                .inst_mut(jump)
                 .target_mut()
                 .expect("only jumps wait for a label") = here;
         }
@@ -461,7 +477,7 @@ impl Sink for Translator<'_> {
     fn loop_(&mut self, ty: BlockSignature<'_>, _hints: &LoopHints<'_>) -> Label {
         self.flush();
         let mut label = self.open(ty);
-        label.start = position(self.code);
+        label.start = self.position();
         label
     }
 
@@ -512,7 +528,7 @@ impl Sink for Translator<'_> {
             label,
         } = control;
         if label.catches {
-            self.handlers.close(position(self.code));
+            self.handlers.close(self.position());
         }
         if kind == ControlKind::Body && label.pending.is_empty() {
             if reachable {
@@ -579,12 +595,6 @@ impl Sink for Translator<'_> {
     fn is_exhausted(&self) -> bool {
         self.locals + self.max_height > usize::from(Reg::MAX) || self.code.len() > self.code_limit
     }
-}
-
-/// The number of the next instruction.
-fn position(code: &[Inst]) -> Pc {
-    // A module's bytes are bounded far below 2^32, and an operator makes a bounded number of instructions.
-    code.len() as Pc
 }
 
 /// A count as a register number; what does not fit is found in [`Translator::finish`].
