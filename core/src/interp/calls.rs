@@ -176,7 +176,7 @@ fn pay<'a>(callee: &FunctionCode, regs: Regs<'a>, memory: &mut [u8], context: &m
         return context.preempt(callee.entry);
     }
     match context.code_at(callee.entry) {
-        Some(code) => dispatch(code, regs, memory, context),
+        Some((next, code)) => (next.routine)(code, regs, memory, context),
         None => context.stray(),
     }
 }
@@ -192,7 +192,7 @@ fn leave_frame<'a>(memory: &mut [u8], context: &mut Context<'a>) {
         return leave_instance(caller, context);
     }
     match (context.code_at(caller.pc), context.window(caller.base)) {
-        (Some(code), Some(regs)) => dispatch(code, regs, memory, context),
+        (Some((next, code)), Some(regs)) => (next.routine)(code, regs, memory, context),
         _ => context.stray(),
     }
 }

@@ -141,7 +141,7 @@ pub(super) fn run(store: &mut StoreInner, machine: &mut Machine) -> Action {
         let piece = fuel.min(PIECE);
         context.fuel = piece;
         match (context.code_at(context.pc), context.window(context.base)) {
-            (Some(from), Some(regs)) => dispatch(from, regs, memory, &mut context),
+            (Some((next, from)), Some(regs)) => (next.routine)(from, regs, memory, &mut context),
             _ => context.stray(),
         }
         fuel -= piece - context.fuel;
@@ -165,10 +165,10 @@ pub(super) fn run(store: &mut StoreInner, machine: &mut Machine) -> Action {
 /// Goes on with the first instruction of `code`.
 #[inline(always)]
 pub(super) fn dispatch<'a>(code: Code<'a>, regs: Regs<'a>, memory: &mut [u8], context: &mut Context<'a>) {
-    let Some(next) = code.first() else {
-        return context.stray();
-    };
-    (next.routine)(code, regs, memory, context);
+    match code.first() {
+        Some(next) => (next.routine)(code, regs, memory, context),
+        None => context.stray(),
+    }
 }
 
 /// Jumps; a jump backwards pays for what it will run again.
@@ -180,7 +180,7 @@ pub(super) fn jump<'a>(
     memory: &mut [u8],
     context: &mut Context<'a>,
 ) {
-    let Some(to) = context.code_at(target) else {
+    let Some((next, to)) = context.code_at(target) else {
         return context.stray();
     };
     let after = code.len() - 1;
@@ -190,14 +190,15 @@ pub(super) fn jump<'a>(
             return context.preempt(target);
         }
     }
-    dispatch(to, regs, memory, context);
+    (next.routine)(to, regs, memory, context);
 }
 
 impl<'a> Context<'a> {
-    /// The code from an instruction on.
+    /// An instruction, and the code from it on.
     #[inline(always)]
-    pub(super) fn code_at(&self, pc: Pc) -> Option<Code<'a>> {
-        self.words.get(pc as usize..).filter(|code| !code.is_empty())
+    pub(super) fn code_at(&self, pc: Pc) -> Option<(&'a Word, Code<'a>)> {
+        let code = self.words.get(pc as usize..)?;
+        Some((code.first()?, code))
     }
 
     /// The registers of a frame.

@@ -119,6 +119,8 @@ macro_rules! define_instructions {
             /// As `Copy`, of a vector; likewise the next ones.
             VectorCopy { dst: Reg, src: Reg },
             VectorSelect { dst: Reg, cond: Reg, a: Reg, b: Reg },
+            /// A vector of two slots, each half of a vector.
+            VectorHalves { dst: Reg, low: Reg, high: Reg },
             VectorGlobalGet { dst: Reg, global: u32 },
             VectorGlobalSet { src: Reg, global: u32 },
             /// A vector store to memory 0 with an address of 32 bits.
@@ -192,7 +194,7 @@ macro_rules! define_instructions {
                     Self::Const { dst, .. } | Self::Copy { dst, .. } | Self::Select { dst, .. } => Some(dst),
                     Self::GlobalGet { dst, .. } | Self::VectorGlobalGet { dst, .. } => Some(dst),
                     Self::VectorConst { dst, .. } | Self::VectorCopy { dst, .. } => Some(dst),
-                    Self::VectorSelect { dst, .. } | Self::Shuffle { dst, .. } => Some(dst),
+                    Self::VectorSelect { dst, .. } | Self::VectorHalves { dst, .. } | Self::Shuffle { dst, .. } => Some(dst),
                     Self::VectorLoadFrom { dst, .. } | Self::LoadFrom { dst, .. } => Some(dst),
                     $(Self::$vun { dst, .. })|* => Some(dst),
                     $(Self::$vbin { dst, .. })|* => Some(dst),

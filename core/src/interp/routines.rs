@@ -154,6 +154,7 @@ macro_rules! define_routines {
         computes! { VectorSelect { dst, cond, a, b } |regs| {
             set_vector(regs, dst, vector(regs, if get(regs, cond) != 0 { a } else { b }));
         } }
+        computes! { VectorHalves { dst, low, high } |regs| set_halves(regs, dst, [get(regs, low), get(regs, high)]) }
         computes! { VectorStore { addr, src, plus, offset } |regs, memory| {
             store(memory, wrapped(get(regs, addr), plus), offset, vector(regs, src))
         } }

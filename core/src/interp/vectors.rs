@@ -30,12 +30,40 @@ pub(super) fn set_halves(regs: Regs<'_>, reg: Reg, halves: [u64; 2]) {
 /// The bytes of the vector in `reg`.
 #[inline(always)]
 pub(super) fn vector(regs: Regs<'_>, reg: Reg) -> Bytes {
-    bytemuck::must_cast(halves(regs, reg))
+    join(halves(regs, reg))
 }
 
 #[inline(always)]
 pub(super) fn set_vector(regs: Regs<'_>, reg: Reg, bytes: Bytes) {
-    set_halves(regs, reg, bytemuck::must_cast(bytes));
+    set_halves(regs, reg, split(bytes));
+}
+
+/// Said in terms of a vector, it is one load: two numbers the compiler would take apart into lanes by shifts. The vector is one of
+/// floats because those are not put together by way of general registers.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn join(halves: [u64; 2]) -> Bytes {
+    bytemuck::must_cast(safe_arch::m128d::from_array(halves.map(f64::from_bits)))
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn join(halves: [u64; 2]) -> Bytes {
+    bytemuck::must_cast(halves)
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn split(bytes: Bytes) -> [u64; 2] {
+    let vector: safe_arch::m128i = bytemuck::must_cast(bytes);
+    let high = safe_arch::unpack_high_i64_m128i(vector, vector);
+    [vector, high].map(|half| safe_arch::get_i64_from_m128i_s(half) as u64)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+#[inline(always)]
+fn split(bytes: Bytes) -> [u64; 2] {
+    bytemuck::must_cast(bytes)
 }
 
 /// A vector of these bytes, and zeros above.

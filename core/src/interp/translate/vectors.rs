@@ -19,9 +19,13 @@ impl Translator<'_> {
     }
 
     pub(super) fn vector_shuffle(&mut self, lanes: [u8; 16]) {
-        let lanes = self.immediate(u128::from_le_bytes(lanes));
         let (b, a) = (self.pop_reg(), self.pop_reg());
         let dst = self.push_vector();
+        if let [Some(low), Some(high)] = [0, 8].map(|at| half(&lanes[at..at + 8], a, b)) {
+            self.emit(Inst::VectorHalves { dst, low, high });
+            return;
+        }
+        let lanes = self.immediate(u128::from_le_bytes(lanes));
         self.emit(Inst::Shuffle { dst, a, b, lanes });
     }
 
@@ -142,6 +146,14 @@ impl Translator<'_> {
         self.preserve(dst);
         self.copy_to(dst, entry);
     }
+}
+
+/// The slot that these eight lanes of a shuffle are, if they are all of one, in their order.
+fn half(lanes: &[u8], a: Reg, b: Reg) -> Option<Reg> {
+    let first = lanes[0];
+    let whole = first.is_multiple_of(8) && lanes.iter().zip(first..).all(|(&lane, wanted)| lane == wanted);
+    let vector = if first < 16 { a } else { b };
+    whole.then(|| vector.wrapping_add(u16::from(first / 8 % 2)))
 }
 
 /// A memory's number; there are at most a hundred.
