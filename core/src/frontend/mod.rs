@@ -1,6 +1,7 @@
 //! The front end: reads a function body once, validates it, and tells a tier what it means.
 //!
-//! There is exactly one `VisitOperator` in the tree, [`Visitor`]. For each operator it first asks the validator, then,
+//! There is exactly one `VisitOperator` in the tree, [`Visitor`]. What it visits comes from the decoder, but for the operators that
+//! most code consists of, which `common` reads itself. For each operator it first asks the validator, then,
 //! if the code can be reached, hands the operator to the [`Sink`] by class. What it owns itself is the control stack:
 //! which constructs are open, whether the current point can be reached, and whether anything branches to a label. Code
 //! that cannot be reached is validated and then forgotten.
@@ -9,6 +10,7 @@
 //! entry of a `br_table`, may carry a thousand values, which the validator checks one by one; and a few bytes may declare
 //! fifty thousand locals.
 
+mod common;
 mod scan;
 mod sink;
 mod visitor;
@@ -21,7 +23,7 @@ use crate::error::ModuleError;
 use crate::index_spaces::IndexSpaces;
 use crate::types::ValType;
 use visitor::Visitor;
-use wasmparser::{FuncValidator, FunctionBody, ValidatorResources};
+use wasmparser::{BinaryReader, FuncValidator, FunctionBody, ValidatorResources};
 
 /// Reads, validates and translates one function body.
 ///
@@ -40,20 +42,42 @@ pub(crate) fn translate<S: Sink>(
     validator.read_locals(&mut reader).map_err(ModuleError::invalid)?;
     let ty = types.func_type(validator.index());
     let results = u32::try_from(ty.results().len()).expect("the validator bounds the number of results");
-    let mut visitor = Visitor::new(types, validator, sink, locals, results, body_label);
-    visitor.look_ahead(scan, body);
-    while !reader.eof() {
-        visitor.offset = reader.original_position();
-        match reader.visit_operator(&mut visitor) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => return Err(*error),
-            Err(error) => return Err(ModuleError::invalid(error)),
-        }
-        if visitor.is_exhausted()? {
-            return Ok(());
+    let mut visitor = Visitor::new(types, validator, sink, locals, results, body_label, body);
+    visitor.look_ahead(scan);
+    let (bytes, start) = (body.as_bytes(), body.range().start);
+    // The reader itself stays behind the last operator that was not a common one.
+    let mut at = reader.current_position();
+    debug_assert_eq!(start + at as u64, reader.original_position());
+    while at < bytes.len() {
+        visitor.offset = start + at as u64;
+        let outcome = if visitor.is_open()
+            && let Some((length, outcome)) = common::visit(&mut visitor, &bytes[at..])
+        {
+            at += length;
+            outcome
+        } else {
+            visitor.length = 0;
+            skip_to(&mut reader, at)?;
+            let outcome = reader
+                .visit_operator(&mut visitor)
+                .map_err(ModuleError::invalid)?;
+            at = reader.current_position();
+            outcome
+        };
+        outcome.map_err(|error| *error)?;
+        if visitor.is_exhausted() {
+            return visitor.excess();
         }
     }
+    skip_to(&mut reader, at)?;
     reader.finish_expression(&visitor).map_err(ModuleError::invalid)
+}
+
+/// Lets a body's reader go on at a place that it has not passed yet.
+fn skip_to(reader: &mut BinaryReader<'_>, at: usize) -> Result<(), ModuleError> {
+    let skipped = at - reader.current_position();
+    reader.read_bytes(skipped).map_err(ModuleError::invalid)?;
+    Ok(())
 }
 
 /// The types of a function's locals, parameters first.

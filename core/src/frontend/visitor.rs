@@ -47,6 +47,8 @@ pub(super) struct Visitor<'a, S: Sink> {
     targets: Vec<u32>,
     /// Where the operator that is being visited begins.
     pub(super) offset: u64,
+    /// How many bytes it has, if that is known already; 0 where it is not.
+    pub(super) length: usize,
 }
 
 /// More operands than any compiler leaves on the stack.
@@ -56,10 +58,10 @@ const MAX_OPERANDS: u32 = 1 << 20;
 const MAX_OPEN: usize = 1 << 17;
 
 /// Few functions have more constructs in each other.
-const USUAL_OPEN: usize = 16;
+const USUAL_OPEN: usize = 8;
 
 /// The error is boxed, so that what each operator answers fits registers.
-type Outcome = Result<(), Box<ModuleError>>;
+pub(super) type Outcome = Result<(), Box<ModuleError>>;
 
 impl<'a, S: Sink> Visitor<'a, S> {
     pub(super) fn new(
@@ -69,6 +71,7 @@ impl<'a, S: Sink> Visitor<'a, S> {
         locals: &'a [ValType],
         results: u32,
         label: S::Label,
+        body: &FunctionBody<'a>,
     ) -> Self {
         let (mut controls, mut branched) = (Vec::with_capacity(USUAL_OPEN), Vec::with_capacity(USUAL_OPEN));
         controls.push(Control {
@@ -91,30 +94,55 @@ impl<'a, S: Sink> Visitor<'a, S> {
             scanned: None,
             loops: 0,
             scan_end: 0,
-            body: (&[], 0),
+            body: (body.as_bytes(), body.range().start),
             targets: Vec::new(),
             offset: 0,
+            length: 0,
         }
     }
 
     /// Gives what a sink that looks ahead is told.
-    pub(super) fn look_ahead(&mut self, scan: &'a mut Scan, body: &FunctionBody<'a>) {
+    pub(super) fn look_ahead(&mut self, scan: &'a mut Scan) {
         if S::LOOKS_AHEAD {
             self.scan = Some(scan);
-            self.body = (body.as_bytes(), body.range().start);
         }
+    }
+
+    /// Whether the function has not ended yet.
+    #[inline(always)]
+    pub(super) fn is_open(&self) -> bool {
+        !self.controls.is_empty()
     }
 
     /// Announces an operator to a sink that looks ahead.
     #[inline(always)]
     fn begin(&mut self, immediates: Option<Immediates>) {
         if S::LOOKS_AHEAD {
-            let next = match immediates {
-                Some(immediates) => next_after(self.operators_from_here(), immediates),
-                None => Next::Other,
-            };
-            self.sink.begin(self.offset, next);
+            match immediates {
+                Some(immediates) => self.begin_with_result(immediates),
+                None => self.sink.begin(self.offset, Next::Other),
+            }
         }
+    }
+
+    /// One function for all of them: operators that give a value are many.
+    #[inline(never)]
+    fn begin_with_result(&mut self, immediates: Immediates) {
+        let operators = self.operators_from_here();
+        let next = match operators.get(self.length..) {
+            Some(&[0x21, local, ..]) if local < 0x80 && self.length > 0 => Next::LocalSet(u32::from(local)),
+            Some(&[0x22, local, ..]) if local < 0x80 && self.length > 0 => Next::LocalTee(u32::from(local)),
+            Some(&[next, ..]) if !matches!(next, 0x21 | 0x22) && self.length > 0 => Next::Other,
+            _ => return self.begin_with_far_result(immediates),
+        };
+        self.sink.begin(self.offset, next);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin_with_far_result(&mut self, immediates: Immediates) {
+        let next = next_after(self.operators_from_here(), immediates);
+        self.sink.begin(self.offset, next);
     }
 
     /// The body's bytes from the operator that is being visited on.
@@ -125,12 +153,21 @@ impl<'a, S: Sink> Visitor<'a, S> {
         bytes.get(at..).unwrap_or_default()
     }
 
-    /// Whether translation has to stop here, because the tier cannot go on.
+    /// Whether translation has to stop here: because the tier cannot go on, or for [`Visitor::excess`].
+    #[inline(always)]
+    pub(super) fn is_exhausted(&self) -> bool {
+        self.validator.operand_stack_height() > MAX_OPERANDS
+            || self.controls.len() > MAX_OPEN
+            || self.sink.is_exhausted()
+    }
+
+    /// What there is too much of.
     ///
     /// # Errors
     /// [`ModuleError::TooLarge`] where even the validator's own stack grows out of proportion, as it can in dead code, or too
     /// many constructs are open.
-    pub(super) fn is_exhausted(&self) -> Result<bool, ModuleError> {
+    #[cold]
+    pub(super) fn excess(&self) -> Result<(), ModuleError> {
         let height = self.validator.operand_stack_height();
         if height > MAX_OPERANDS {
             return Err(ModuleError::TooLarge {
@@ -146,7 +183,7 @@ impl<'a, S: Sink> Visitor<'a, S> {
                 limit: MAX_OPEN as u64,
             });
         }
-        Ok(self.sink.is_exhausted())
+        Ok(())
     }
 
     /// What a construct takes and leaves.
