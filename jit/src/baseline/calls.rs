@@ -4,13 +4,14 @@
 //! are stored, and afterwards everything is in the frame; it comes back to registers when it is used.
 
 use super::function::Function;
-use super::moves::{AbiPlace, AbiPlaces, Move, parallel};
-use super::place::{Holder, Operand, Place, width, words};
+use super::moves::{AbiPlace, AbiPlaces, Move, Signature, parallel};
+use super::place::{Operand, Place, RegSet, width, words};
 use crate::masm::{Mem, Reg, SCRATCH, SCRATCH2, VSCRATCH};
 use luge_core::compiler::abi;
 use luge_core::operator::Libcall;
 use luge_core::vmctx::offsets;
 use luge_core::{FuncType, ValType};
+use std::rc::Rc;
 
 /// Where values lie that find no register.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,56 +32,38 @@ impl StackPart {
 }
 
 impl Function<'_> {
-    /// Puts the operands from position `first` on to where the calling convention wants them; the stack stays as it is. Keeps
-    /// [`SCRATCH2`].
-    pub(super) fn marshal(&mut self, first: usize, part: StackPart) {
-        let mut places = std::mem::take(&mut self.places);
-        places.clear();
-        let mut given = AbiPlaces::default();
-        let mut on_stack = false;
-        for operand in &self.stack[first..] {
-            let place = given.next(operand.ty);
-            on_stack |= matches!(place, AbiPlace::Stack(_));
-            places.push(place);
-        }
-        if on_stack && part == StackPart::Incoming {
-            self.marshal_in_place(first, &places);
+    /// Puts the operands on top of the stack to where the calling convention wants them, as many as there are places; the stack
+    /// stays as it is. Keeps [`SCRATCH2`].
+    pub(super) fn marshal(&mut self, places: &[AbiPlace], part: StackPart) {
+        let first = self.stack.len() - places.len();
+        if part == StackPart::Incoming && places.iter().any(|place| matches!(place, AbiPlace::Stack(_))) {
+            self.marshal_in_place(first, places);
         } else {
-            self.marshal_to(first, &places, part);
+            self.marshal_to(first, places, part);
         }
-        self.places = places;
     }
 
     fn marshal_to(&mut self, first: usize, places: &[AbiPlace], part: StackPart) {
         let mut moves = std::mem::take(&mut self.moves);
-        let mut elsewhere = false;
-        for (i, place) in places.iter().enumerate() {
+        let mut elsewhere = std::mem::take(&mut self.elsewhere);
+        for (i, &place) in places.iter().enumerate() {
             let operand = self.stack[first + i];
-            match *place {
-                AbiPlace::Stack(at) => self.copy_to_memory(part.mem(at), &operand, SCRATCH),
-                AbiPlace::Reg(dst) => match self.register_of(&operand) {
-                    Some(src) => moves.push(Move {
-                        dst,
-                        src,
-                        ty: operand.ty,
-                    }),
-                    None => elsewhere = true,
-                },
+            match (place, self.register_of(operand)) {
+                (AbiPlace::Stack(at), _) => self.copy_to_memory(part.mem(at), operand, SCRATCH),
+                (AbiPlace::Reg(dst), None) => elsewhere.push((dst, operand)),
+                (AbiPlace::Reg(dst), Some(src)) if dst == src => {}
+                (AbiPlace::Reg(dst), Some(src)) => {
+                    let ty = operand.ty();
+                    moves.push(Move { dst, src, ty });
+                }
             }
         }
         parallel(&mut self.masm, &mut moves, SCRATCH, VSCRATCH);
         self.moves = moves;
-        if !elsewhere {
-            return;
+        for (dst, operand) in elsewhere.drain(..) {
+            self.copy_to(dst, operand);
         }
-        for (i, place) in places.iter().enumerate() {
-            let operand = self.stack[first + i];
-            if let AbiPlace::Reg(dst) = *place
-                && self.register_of(&operand).is_none()
-            {
-                self.copy_to(dst, &operand);
-            }
-        }
+        self.elsewhere = elsewhere;
     }
 
     /// As [`Function::marshal_to`] where values go to the caller's frame, in which sources may still lie: everything is
@@ -88,33 +71,33 @@ impl Function<'_> {
     fn marshal_in_place(&mut self, first: usize, places: &[AbiPlace]) {
         for position in first..self.stack.len() {
             let operand = self.stack[position];
-            if operand.place != Place::Slot {
-                let slot = self.slot(&operand);
-                self.copy_to_memory(slot, &operand, SCRATCH);
+            if operand.place() != Place::Slot {
+                let slot = self.slot(operand);
+                self.copy_to_memory(slot, operand, SCRATCH);
             }
         }
         for (i, place) in places.iter().enumerate() {
             let operand = self.stack[first + i];
-            let slot = self.slot(&operand);
+            let slot = self.slot(operand);
             match *place {
-                AbiPlace::Reg(dst) => self.masm.spill_load(dst, slot, width(operand.ty)),
+                AbiPlace::Reg(dst) => self.masm.spill_load(dst, slot, width(operand.ty())),
                 AbiPlace::Stack(at) => {
-                    let scratch = if operand.ty == ValType::V128 {
+                    let scratch = if operand.ty() == ValType::V128 {
                         VSCRATCH
                     } else {
                         SCRATCH
                     };
-                    self.masm.spill_load(scratch, slot, width(operand.ty));
+                    self.masm.spill_load(scratch, slot, width(operand.ty()));
                     self.masm
-                        .spill_store(StackPart::Incoming.mem(at), scratch, width(operand.ty));
+                        .spill_store(StackPart::Incoming.mem(at), scratch, width(operand.ty()));
                 }
             }
         }
     }
 
     /// The register that an operand is in.
-    fn register_of(&self, operand: &Operand) -> Option<Reg> {
-        match operand.place {
+    fn register_of(&self, operand: Operand) -> Option<Reg> {
+        match operand.place() {
             Place::Reg(reg) => Some(reg),
             Place::Local { local, .. } => self.locals[local as usize].reg,
             _ => None,
@@ -124,40 +107,44 @@ impl Function<'_> {
     /// Before a call that takes the top `count` operands: whatever else is in registers goes to the frame. Changes no register.
     pub(super) fn save_for_call(&mut self, count: usize) {
         let first = (self.stack.len() - count) as u32;
-        for reg in self.occupied.iter() {
-            match self.holders[reg.index()] {
-                Holder::Operand(position) if position < first => self.vacate(reg),
-                Holder::Local(local) => self.write_back(reg, local),
-                _ => {}
+        for reg in self.holding.with(self.cached.dirty).iter() {
+            if self.cached.used.contains(reg) {
+                self.write_back(reg, self.cached.holds(reg));
+            } else if self.positions_held[reg.index()] < first {
+                self.vacate(reg);
             }
         }
     }
 
     /// After a call: its operands are gone, and nothing is in a register.
     pub(super) fn after_call(&mut self, count: usize) {
-        for _ in 0..count {
-            self.pop();
+        let first = self.stack.len() - count;
+        if let Some(operand) = self.stack.get(first) {
+            self.height_words = operand.words();
         }
-        for reg in self.occupied.iter() {
-            if let Holder::Local(local) = self.holders[reg.index()] {
-                self.uncache(local);
+        for position in (first..self.stack.len()).rev() {
+            if let Place::Local { local, previous } = self.stack[position].place() {
+                self.locals[local as usize].newest = previous;
             }
         }
+        self.stack.truncate(first);
+        self.flushed = self.flushed.min(first);
+        self.holding = RegSet::default();
+        self.forget_cached();
         self.done();
     }
 
     /// Pushes the results of a call.
-    fn push_call_results(&mut self, types: &[ValType]) {
-        let mut places = AbiPlaces::default();
-        for &ty in types {
-            match places.next(ty) {
-                AbiPlace::Reg(reg) => self.push(ty, Place::Reg(reg)),
+    fn push_call_results(&mut self, ty: &FuncType, places: &[AbiPlace]) {
+        for (&ty, &place) in ty.results().iter().zip(places) {
+            match place {
+                AbiPlace::Reg(reg) => self.push_settled(ty, Place::Reg(reg)),
                 AbiPlace::Stack(at) => {
                     let scratch = Self::scratch_for(ty);
                     self.masm
                         .spill_load(scratch, StackPart::Outgoing.mem(at), width(ty));
-                    self.push(ty, Place::Slot);
-                    let slot = self.slot(&self.stack[self.stack.len() - 1]);
+                    self.push_settled(ty, Place::Slot);
+                    let slot = self.slot(self.stack[self.stack.len() - 1]);
                     self.masm.spill_store(slot, scratch, width(ty));
                 }
             }
@@ -165,28 +152,31 @@ impl Function<'_> {
         self.done();
     }
 
+    /// Where the values of calls of a type lie.
+    fn signature(&self, type_index: u32) -> Rc<Signature> {
+        Rc::clone(&self.signatures[type_index as usize])
+    }
+
     /// Moves the arguments of a call to their places and provides the stack's part.
-    fn pass_arguments(&mut self, ty: &FuncType) {
-        let count = ty.params().len();
-        self.save_for_call(count);
-        let bytes = AbiPlaces::stack_bytes(ty.params()).max(AbiPlaces::stack_bytes(ty.results()));
-        self.needs_outgoing(bytes.max(abi::LEAST_STACK_BYTES));
-        self.marshal(self.stack.len() - count, StackPart::Outgoing);
+    fn pass_arguments(&mut self, signature: &Signature) {
+        self.save_for_call(signature.params.len());
+        self.needs_outgoing(signature.stack_bytes.max(abi::LEAST_STACK_BYTES));
+        self.marshal(&signature.params, StackPart::Outgoing);
     }
 
     pub(super) fn direct_call(&mut self, func: u32, ty: &FuncType) {
         self.settle_flags();
+        let signature = self.signature(self.module.funcs()[func as usize]);
+        self.pass_arguments(&signature);
         if func < self.module.imported_funcs() {
-            self.pass_arguments(ty);
             self.load_import(func);
             self.masm.call_func_ref();
         } else {
-            self.pass_arguments(ty);
             let at = self.masm.call_unknown();
             self.link_to(at, func);
         }
-        self.after_call(ty.params().len());
-        self.push_call_results(ty.results());
+        self.after_call(signature.params.len());
+        self.push_call_results(ty, &signature.results);
     }
 
     /// Lets a displacement lead to a function of the module, now or when it is compiled.
@@ -215,24 +205,21 @@ impl Function<'_> {
 
     pub(super) fn table_call(&mut self, table: u32, type_index: u32, ty: &FuncType) {
         self.pop_func_ref(table, type_index);
-        self.pass_arguments(ty);
+        let signature = self.signature(type_index);
+        self.pass_arguments(&signature);
         self.masm.call_func_ref();
-        self.after_call(ty.params().len());
-        self.push_call_results(ty.results());
-    }
-
-    /// Whether a callee's arguments and results find room where this function's own lie.
-    fn fits_incoming(&self, ty: &FuncType) -> bool {
-        AbiPlaces::stack_bytes(ty.params()).max(AbiPlaces::stack_bytes(ty.results())) <= self.incoming
+        self.after_call(signature.params.len());
+        self.push_call_results(ty, &signature.results);
     }
 
     pub(super) fn direct_tail_call(&mut self, func: u32, ty: &FuncType) {
         self.settle_flags();
+        let signature = self.signature(self.module.funcs()[func as usize]);
         if func < self.module.imported_funcs() {
             self.load_import(func);
-            self.foreign_tail_call(ty);
-        } else if self.fits_incoming(ty) {
-            self.marshal(self.stack.len() - ty.params().len(), StackPart::Incoming);
+            self.foreign_tail_call(ty, &signature);
+        } else if signature.stack_bytes <= self.incoming {
+            self.marshal(&signature.params, StackPart::Incoming);
             self.masm.close_frame();
             let at = self.masm.jump_unknown();
             self.link_to(at, func);
@@ -244,38 +231,37 @@ impl Function<'_> {
 
     pub(super) fn table_tail_call(&mut self, table: u32, type_index: u32, ty: &FuncType) {
         self.pop_func_ref(table, type_index);
-        if self.fits_incoming(ty) {
+        let signature = self.signature(type_index);
+        if signature.stack_bytes <= self.incoming {
             let foreign = self.masm.compare_instance();
             let elsewhere = self.masm.label();
             self.masm.jump_if(foreign, elsewhere);
-            self.marshal(self.stack.len() - ty.params().len(), StackPart::Incoming);
+            self.marshal(&signature.params, StackPart::Incoming);
             self.masm.close_frame();
             self.masm.jump_func_ref();
             self.masm.bind(elsewhere);
         }
-        self.foreign_tail_call(ty);
+        self.foreign_tail_call(ty, &signature);
     }
 
     /// Calls the `FuncRef` in [`SCRATCH2`], which may be of another instance or a host's, in the place of a return.
     ///
     /// A host's function comes back before long and needs its caller's frame to find the caller. What is passed on the
     /// stack needs the frame as well: only then can tail calls between instances use up the stack.
-    fn foreign_tail_call(&mut self, ty: &FuncType) {
-        let in_registers =
-            AbiPlaces::stack_bytes(ty.params()) == 0 && AbiPlaces::stack_bytes(ty.results()) == 0;
-        if in_registers {
+    fn foreign_tail_call(&mut self, ty: &FuncType, signature: &Signature) {
+        if signature.stack_bytes == 0 {
             let host = self.masm.compare_host();
             let plain = self.masm.label();
             self.masm.jump_if(host, plain);
-            self.marshal(self.stack.len() - ty.params().len(), StackPart::Incoming);
+            self.marshal(&signature.params, StackPart::Incoming);
             self.masm.close_frame();
             self.masm.jump_tail_call();
             self.masm.bind(plain);
         }
-        self.pass_arguments(ty);
+        self.pass_arguments(signature);
         self.outside_of_handlers(|this| this.masm.call_func_ref());
-        self.after_call(ty.params().len());
-        self.push_call_results(ty.results());
+        self.after_call(signature.params.len());
+        self.push_call_results(ty, &signature.results);
         self.emit_return();
     }
 
@@ -289,8 +275,8 @@ impl Function<'_> {
         for i in 0..count {
             let operand = self.stack[first + i];
             let mem = Mem::new(Reg::RSP, i as i32 * 8);
-            self.copy_to_memory(mem, &operand, SCRATCH);
-            if width(operand.ty) == 4 {
+            self.copy_to_memory(mem, operand, SCRATCH);
+            if width(operand.ty()) == 4 {
                 self.masm.store_imm(Mem::new(Reg::RSP, i as i32 * 8 + 4), 0, 4);
             }
         }

@@ -7,8 +7,8 @@
 
 use super::function::Function;
 use super::moves::{Move, parallel};
-use super::place::{Holder, Locations, Place, RegSet, registers_for, width, words};
-use crate::masm::{self, Reg, SCRATCH, SCRATCH2, VSCRATCH, VSCRATCH2};
+use super::place::{Locations, Place, RegSet, registers_for, width, words};
+use crate::masm::{self, Mem, Reg, SCRATCH, SCRATCH2, VSCRATCH, VSCRATCH2};
 use luge_core::{BlockSignature, Control, ControlKind, LoopHints, ValType};
 use std::rc::Rc;
 
@@ -85,7 +85,7 @@ impl Function<'_> {
         let words = self
             .stack
             .get(height)
-            .map_or(self.height_words, |first| first.words);
+            .map_or(self.height_words, |first| first.words());
         // Branches to the end reach as high as the results do.
         let results: u32 = ty.results.iter().map(|&ty| self::words(ty)).sum();
         self.most_words = self.most_words.max(words + results);
@@ -121,10 +121,10 @@ impl Function<'_> {
     pub(super) fn settle_params(&mut self, count: usize) {
         for position in self.stack.len() - count..self.stack.len() {
             let operand = self.stack[position];
-            if let Place::Const(_) = operand.place {
-                let slot = self.slot(&operand);
-                self.copy_to_memory(slot, &operand, SCRATCH2);
-                self.stack[position].place = Place::Slot;
+            if let Place::Const(_) = operand.place() {
+                let slot = self.slot(operand);
+                self.copy_to_memory(slot, operand, SCRATCH2);
+                self.replace(position, Place::Slot);
             }
         }
     }
@@ -215,7 +215,7 @@ impl Function<'_> {
                 self.set_home(local, reg);
             }
         }
-        for reg in self.occupied.without(self.homes).iter() {
+        for reg in self.occupied().without(self.homes).iter() {
             self.vacate(reg);
         }
         for &(local, written) in &wanted {
@@ -241,7 +241,7 @@ impl Function<'_> {
     /// Loads a local into a register that becomes its home, `preferred` if that is free.
     fn load_home(&mut self, local: u32, preferred: Option<Reg>) {
         let ty = self.locals[local as usize].ty;
-        let free = registers_for(ty).without(self.occupied);
+        let free = registers_for(ty).without(self.occupied());
         let reg = preferred
             .filter(|&reg| free.contains(reg))
             .or_else(|| free.first())
@@ -256,7 +256,7 @@ impl Function<'_> {
     fn loop_state(&mut self, hints: &LoopHints<'_>) -> Box<Locations> {
         for used in hints.locals.iter().filter(|used| used.written) {
             if let Some(reg) = self.locals[used.local as usize].reg {
-                self.dirty.insert(reg);
+                self.cached.dirty.insert(reg);
             }
         }
         self.locations()
@@ -282,82 +282,86 @@ impl Function<'_> {
 
     /// Where locals are now.
     pub(super) fn locations(&mut self) -> Box<Locations> {
-        let mut locations = self.spare.pop().unwrap_or_else(|| Box::new(Locations::empty()));
-        *locations = Locations::empty();
-        for reg in self.occupied.iter() {
-            if let Holder::Local(local) = self.holders[reg.index()] {
-                locations.insert(reg, local, self.dirty.contains(reg));
+        Self::copied(&mut self.spare, &self.cached)
+    }
+
+    /// A copy of where locals are at a label.
+    fn kept(&mut self, locations: &Locations) -> Box<Locations> {
+        Self::copied(&mut self.spare, locations)
+    }
+
+    fn copied(spare: &mut Vec<Box<Locations>>, from: &Locations) -> Box<Locations> {
+        match spare.pop() {
+            Some(mut locations) => {
+                (*locations).clone_from(from);
+                locations
             }
+            None => Box::new(from.clone()),
         }
-        locations
+    }
+
+    /// Forgets that locals are cached.
+    pub(super) fn forget_cached(&mut self) {
+        for reg in self.cached.used.iter() {
+            self.locals[self.cached.holds(reg) as usize].reg = None;
+        }
+        self.cached.used = RegSet::default();
+        self.cached.dirty = RegSet::default();
     }
 
     /// Takes it that locals are there. All operands are in their slots.
     pub(super) fn adopt(&mut self, locations: &Locations) {
-        for reg in self.occupied.iter() {
-            match self.holders[reg.index()] {
-                Holder::Local(local) => self.uncache(local),
-                _ => self.release(reg),
-            }
-        }
+        self.forget_cached();
+        self.holding = RegSet::default();
         for reg in locations.used.iter() {
-            let local = locations.local_in(reg).expect("a used register holds a local");
-            self.cache(reg, local, locations.dirty.contains(reg));
+            self.locals[locations.holds(reg) as usize].reg = Some(reg);
         }
+        self.cached.clone_from(locations);
     }
 
     /// Whether locals are where `to` wants them.
     fn is_conforming(&self, to: &Locations) -> bool {
-        let cached_is_right = self.occupied.iter().all(|reg| match self.holders[reg.index()] {
-            Holder::Local(local) => {
-                !self.dirty.contains(reg) || (to.local_in(reg) == Some(local) && to.dirty.contains(reg))
-            }
-            _ => true,
-        });
-        cached_is_right
-            && to.used.iter().all(|reg| {
-                to.local_in(reg)
-                    .is_some_and(|local| self.locals[local as usize].reg == Some(reg))
-            })
+        let (dirty, used) = (self.cached.dirty, to.used);
+        dirty.without(to.dirty).is_empty()
+            && used.without(self.cached.used).is_empty()
+            && used.iter().all(|reg| self.cached.holds(reg) == to.holds(reg))
     }
 
     /// Moves locals to where `to` wants them. Changes no flags, not the registers that carry a result, and nothing that is
     /// known of the way on which this is not run.
     fn conform(&mut self, to: &Locations) {
+        if self.is_conforming(to) {
+            return;
+        }
         let mut moves = std::mem::take(&mut self.moves);
         let mut loads = RegSet::default();
         let mut stays = RegSet::default();
         for reg in to.used.iter() {
-            let local = to.local_in(reg).expect("a used register holds a local");
-            let ty = self.locals[local as usize].ty;
-            match self.locals[local as usize].reg {
+            let of = &self.locals[to.holds(reg) as usize];
+            match of.reg {
                 Some(src) => {
                     if to.dirty.contains(reg) {
                         stays.insert(src);
                     }
                     if reg != src {
+                        let ty = of.ty;
                         moves.push(Move { dst: reg, src, ty });
                     }
                 }
                 None => loads.insert(reg),
             }
         }
-        for reg in self.occupied.without(stays).iter() {
-            if let Holder::Local(local) = self.holders[reg.index()]
-                && self.dirty.contains(reg)
-            {
-                let mem = self.local_mem(local);
-                self.masm
-                    .spill_store(mem, reg, width(self.locals[local as usize].ty));
-            }
+        for reg in self.cached.dirty.without(stays).iter() {
+            let of = &self.locals[self.cached.holds(reg) as usize];
+            self.masm
+                .spill_store(Mem::new(Reg::RBP, of.disp), reg, width(of.ty));
         }
         parallel(&mut self.masm, &mut moves, SCRATCH2, VSCRATCH2);
         self.moves = moves;
         for reg in loads.iter() {
-            let local = to.local_in(reg).expect("a used register holds a local");
-            let mem = self.local_mem(local);
+            let of = &self.locals[to.holds(reg) as usize];
             self.masm
-                .spill_load(reg, mem, width(self.locals[local as usize].ty));
+                .spill_load(reg, Mem::new(Reg::RBP, of.disp), width(of.ty));
         }
     }
 
@@ -378,17 +382,17 @@ impl Function<'_> {
             Carried::Nothing => {}
             Carried::One(ty) => {
                 let top = *self.stack.last().expect("validated: a branch has its value");
-                self.copy_to(Self::scratch_for(*ty), &top);
+                self.copy_to(Self::scratch_for(*ty), top);
             }
             Carried::Slots(types) => {
                 let first = self.stack.len() - types.len();
                 let mut below = height_words;
                 for (i, &ty) in types.iter().enumerate() {
                     let operand = self.stack[first + i];
-                    let in_place = operand.place == Place::Slot && operand.words == below;
+                    let in_place = operand.place() == Place::Slot && operand.words() == below;
                     if !in_place {
                         let slot = self.slot_at(below, ty);
-                        self.copy_to_memory(slot, &operand, SCRATCH);
+                        self.copy_to_memory(slot, operand, SCRATCH);
                     }
                     below += words(ty);
                     if self.is_too_large() {
@@ -543,6 +547,7 @@ impl Function<'_> {
             ControlKind::Loop => {
                 let looping = label.looping.take().expect("a loop knows what is outside");
                 self.leave_loop(&looping);
+                self.spare.extend(label.state.take());
                 if !reachable {
                     self.truncate(label.height);
                     self.push_slots(label.results.types());
@@ -563,10 +568,11 @@ impl Function<'_> {
     /// The end of a construct to which more than one way leads.
     fn join(&mut self, label: &mut Label, reachable: bool) {
         let otherwise = label.otherwise.take();
-        if let (None, Some((_, state))) = (&label.state, &otherwise) {
-            label.state = Some(state.clone());
-        }
-        let state = label.state.take().expect("decided by now");
+        let state = match (label.state.take(), &otherwise) {
+            (Some(state), _) => state,
+            (None, Some((_, state))) => self.kept(state),
+            (None, None) => unreachable!("decided by now"),
+        };
         if reachable {
             let results = label.results.clone();
             self.carry(&results, label.words);
@@ -607,9 +613,8 @@ impl Function<'_> {
 
     /// Returns, with the results on top of the stack, which stays as it is.
     pub(super) fn emit_return(&mut self) {
-        let types = self.results;
-        let first = self.stack.len() - types.len();
-        self.marshal(first, super::calls::StackPart::Incoming);
+        let signature = Rc::clone(&self.signature);
+        self.marshal(&signature.results, super::calls::StackPart::Incoming);
         self.masm.return_();
     }
 }

@@ -39,7 +39,7 @@ impl Function<'_> {
         let mut handlers = Vec::with_capacity(catches.len());
         for catch in catches {
             self.truncate(height);
-            self.adopt(&Locations::empty());
+            self.adopt(&Locations::EMPTY);
             let landing = self.masm.label();
             self.masm.bind(landing);
             handlers.push(Handler {
@@ -84,7 +84,7 @@ impl Function<'_> {
             if !self.is_too_large() {
                 let scratch = Self::scratch_for(ty);
                 self.masm.spill_load(scratch, from, width(ty));
-                let to = self.slot(&self.stack[self.stack.len() - 1]);
+                let to = self.slot(self.stack[self.stack.len() - 1]);
                 self.masm.spill_store(to, scratch, width(ty));
             }
         }
@@ -107,9 +107,9 @@ impl Function<'_> {
         for position in self.stack.len() - count..self.stack.len() {
             let operand = self.stack[position];
             let to = Mem::new(Reg::RSP, slot * 8);
-            slot += words(operand.ty) as i32;
-            self.copy_to_memory(to, &operand, SCRATCH);
-            if width(operand.ty) == 4 {
+            slot += words(operand.ty()) as i32;
+            self.copy_to_memory(to, operand, SCRATCH);
+            if width(operand.ty()) == 4 {
                 self.masm.store_imm(Mem::new(Reg::RSP, to.disp + 4), 0, 4);
             }
         }

@@ -2,7 +2,9 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `function` | what each operator becomes |
+//! | `function` | what is known while a function is translated, and its frame |
+//! | `operators` | what each operator becomes |
+//! | `address` | accesses to memory, and sums by `lea` |
 //! | `registers` | which register is given out next, and what has to leave it |
 //! | `control` | labels, loops, and what is in registers where ways meet |
 //! | `calls` | calls and trampolines |
@@ -14,11 +16,13 @@
 //! looked ahead and says which. And a result that goes straight to a local is computed in the local's register, because
 //! the front end also says what comes next.
 
+mod address;
 mod calls;
 mod control;
 mod exceptions;
 mod function;
 mod moves;
+mod operators;
 mod place;
 mod registers;
 
@@ -72,8 +76,11 @@ impl CodeGenerator for Baseline {
         let mut funcs = Vec::with_capacity(module.remaining());
         while let Some(translation) = module.next_function()? {
             let index = translation.index() as usize;
-            let ty = &view.types()[view.funcs()[index] as usize];
-            function.open(ty, translation.locals(), translation.body_bytes());
+            function.open(
+                view.funcs()[index],
+                translation.locals(),
+                translation.body_bytes(),
+            );
             let label = function.body_label();
             translation.translate(&mut function, label)?;
             if let Some(what) = function.unsupported {

@@ -1,8 +1,8 @@
 //! Several moves at once: arguments to where a callee wants them, locals to where a label does.
 
-use super::place::width;
+use super::place::{RegSet, width};
 use crate::masm::{Masm, Reg};
-use luge_core::ValType;
+use luge_core::{FuncType, ValType};
 
 /// A move between two registers of one class.
 #[derive(Debug, Clone, Copy)]
@@ -12,20 +12,30 @@ pub(super) struct Move {
     pub(super) ty: ValType,
 }
 
-/// Carries out `moves` as if at once. No register is the destination of two of them. `general` and `vector` are used where
-/// they form a circle, and are no part of them.
+/// Carries out `moves`, each between two registers, as if at once. No register is the destination of two of them. `general` and
+/// `vector` are used where they form a circle, and are no part of them.
+#[inline]
 pub(super) fn parallel(masm: &mut Masm, moves: &mut Vec<Move>, general: Reg, vector: Reg) {
-    moves.retain(|step| step.dst != step.src);
-    if let [step] = moves[..] {
-        masm.mov(step.dst, step.src, width(step.ty));
-        moves.clear();
-        return;
+    match moves[..] {
+        [] => {}
+        [step] => {
+            masm.mov(step.dst, step.src, width(step.ty));
+            moves.clear();
+        }
+        _ => several(masm, moves, general, vector),
     }
+}
+
+#[inline(never)]
+fn several(masm: &mut Masm, moves: &mut Vec<Move>, general: Reg, vector: Reg) {
     while !moves.is_empty() {
+        let mut sources = RegSet::default();
+        for step in &*moves {
+            debug_assert_ne!(step.dst, step.src);
+            sources.insert(step.src);
+        }
         // A destination that is nobody's source can be written.
-        let ready = moves
-            .iter()
-            .position(|step| moves.iter().all(|other| other.src != step.dst));
+        let ready = moves.iter().position(|step| !sources.contains(step.dst));
         if let Some(at) = ready {
             let step = moves.swap_remove(at);
             masm.mov(step.dst, step.src, width(step.ty));
@@ -88,5 +98,28 @@ impl AbiPlaces {
             places.next(ty);
         }
         places.stack
+    }
+}
+
+/// Where the values of a type's calls lie.
+#[derive(Debug)]
+pub(super) struct Signature {
+    pub(super) params: Box<[AbiPlace]>,
+    pub(super) results: Box<[AbiPlace]>,
+    /// Bytes on the stack that arguments or results take, whichever are more.
+    pub(super) stack_bytes: u32,
+}
+
+impl Signature {
+    pub(super) fn of(ty: &FuncType) -> Self {
+        let places = |types: &[ValType]| {
+            let mut places = AbiPlaces::default();
+            types.iter().map(|&ty| places.next(ty)).collect()
+        };
+        Self {
+            params: places(ty.params()),
+            results: places(ty.results()),
+            stack_bytes: AbiPlaces::stack_bytes(ty.params()).max(AbiPlaces::stack_bytes(ty.results())),
+        }
     }
 }

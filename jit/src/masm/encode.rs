@@ -150,10 +150,11 @@ impl Masm {
     /// As [`Vec::remove`] near the end of the code, without a call.
     #[inline]
     fn remove(&mut self, at: usize) {
-        for i in at + 1..self.code.len() {
+        let len = self.code.len();
+        for i in at + 1..len {
             self.code[i - 1] = self.code[i];
         }
-        self.code.pop();
+        self.code.truncate(len - 1);
     }
 }
 

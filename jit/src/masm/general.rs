@@ -50,6 +50,12 @@ impl Opcode {
         Self(u16::from(number << 3 | 3))
     }
 
+    /// How many bits it has.
+    #[inline(always)]
+    fn bits(self) -> u32 {
+        if self.0 > 0xff { 16 } else { 8 }
+    }
+
     /// A conditional move.
     pub(super) fn cmov(condition: u8) -> Self {
         Self(0x400f | u16::from(condition) << 8)
@@ -83,22 +89,29 @@ impl Imm {
 /// REX, opcode and ModRM, and how many bits they are. `reg` and the rest are numbers of registers.
 #[inline(always)]
 fn head(opcode: Opcode, rex: u8, keep_rex: bool, modrm: u8) -> (u64, u32) {
-    let prefixed = rex != 0 || keep_rex;
-    let mut word = if prefixed { u64::from(0x40 | rex) } else { 0 };
-    let mut bits = u32::from(prefixed) * 8;
-    word |= u64::from(opcode.0) << bits;
-    bits += if opcode.0 > 0xff { 16 } else { 8 };
-    word |= u64::from(modrm) << bits;
-    (word, bits + 8)
+    prefixed(
+        rex,
+        keep_rex,
+        u64::from(opcode.0) | u64::from(modrm) << opcode.bits(),
+        opcode.bits() + 8,
+    )
+}
+
+/// An instruction and how many bits it has, with a REX prefix if it needs one.
+#[inline(always)]
+fn prefixed(rex: u8, keep_rex: bool, word: u64, bits: u32) -> (u64, u32) {
+    if rex != 0 || keep_rex {
+        (word << 8 | u64::from(0x40 | rex), bits + 8)
+    } else {
+        (word, bits)
+    }
 }
 
 impl Masm {
     /// Appends up to eight bytes.
     #[inline(always)]
     pub(super) fn put_short(&mut self, word: u64, bytes: u32) {
-        let end = self.code.len() + bytes as usize;
-        self.code.extend_from_slice(&word.to_le_bytes());
-        self.code.truncate(end);
+        self.code.put(word, bytes);
     }
 
     /// The prefix by which the next instruction is one of 16 bits.
@@ -137,7 +150,29 @@ impl Masm {
     /// An instruction of a general register, or a group's number, and memory; a constant is the caller's to append.
     #[inline]
     pub(super) fn of_memory(&mut self, opcode: Opcode, reg: u8, mem: Mem, wide: bool) {
-        self.of_memory_scaled(opcode, reg, mem, 0, wide, false);
+        if mem.index.is_none() && mem.base == Reg::RBP {
+            self.of_frame(opcode, reg, mem.disp, wide);
+        } else {
+            self.of_memory_scaled(opcode, reg, mem, 0, wide, false);
+        }
+    }
+
+    /// [`Masm::of_memory`] of `[rbp + disp]`, as half of all accesses are: no SIB byte, and always a displacement.
+    #[inline(always)]
+    pub(super) fn of_frame(&mut self, opcode: Opcode, reg: u8, disp: i32, wide: bool) {
+        debug_assert!(reg < 16);
+        let rex = u8::from(wide) << 3 | reg >> 3 << 2;
+        let modrm = 5 | (reg & 7) << 3;
+        let (mode, displacement, bits) = match i8::try_from(disp) {
+            Ok(short) => (0x40, u64::from(short as u8), 8),
+            Err(_) => (0x80, u64::from(disp as u32), 32),
+        };
+        let word = u64::from(opcode.0)
+            | u64::from(mode | modrm) << opcode.bits()
+            | displacement << (opcode.bits() + 8);
+        // At most eight bytes.
+        let (word, bits) = prefixed(rex, false, word, opcode.bits() + 8 + bits);
+        self.put_short(word, bits / 8);
     }
 
     /// [`Masm::of_memory`], the index shifted to the left by `scale`, and with a REX prefix even if it is empty where
@@ -154,27 +189,64 @@ impl Masm {
         let Mem { base, index, disp } = mem;
         // As an index, `rsp` would silently mean none.
         debug_assert!(index != Some(Reg::RSP) && !base.is_xmm() && reg < 16);
+        if let (Reg::MEMORY, Some(index)) = (base, index) {
+            return self.of_linear_memory(opcode, reg, index, scale, disp, wide);
+        }
         let base = base.number();
         // No index is encoded as `rsp`.
         let index_number = index.map_or(4, Reg::number);
         let rex = u8::from(wide) << 3 | reg >> 3 << 2 | index_number >> 3 << 1 | base >> 3;
-        // A base of 4 means that a SIB byte follows.
-        let with_sib = index.is_some() || base & 7 == 4;
-        let rm = if with_sib { 4 } else { base & 7 };
+        let (reg, low_base) = ((reg & 7) << 3, base & 7);
         // With a base of 5 and no displacement the encoding has other meanings.
-        let with_disp = disp != 0 || base & 7 == 5;
-        let short = i32::from(disp as i8) == disp;
-        let mode = if short { u8::from(with_disp) << 6 } else { 0x80 };
-        let (mut word, mut bits) = head(opcode, rex, keep_rex, mode | (reg & 7) << 3 | rm);
-        let sib = scale << 6 | (index_number & 7) << 3 | base & 7;
-        word |= (u64::from(sib) * u64::from(with_sib)) << bits;
-        bits += u32::from(with_sib) * 8;
-        // At most five bytes so far.
-        if short {
-            word |= u64::from(disp as u8) << bits;
-            self.put_short(word, bits / 8 + u32::from(with_disp));
+        let (mode, disp_bytes) = match (i8::try_from(disp), disp != 0 || low_base == 5) {
+            (Ok(_), false) => (0, 0),
+            (Ok(_), true) => (0x40, 1),
+            (Err(_), _) => (0x80, 4),
+        };
+        let displacement = if disp_bytes == 4 {
+            disp as u32
         } else {
-            self.put_short(word, bits / 8);
+            u32::from(disp as u8)
+        };
+        // A base of 4 means that a SIB byte follows.
+        let (word, bits) = if index.is_some() || low_base == 4 {
+            let sib = scale << 6 | (index_number & 7) << 3 | low_base;
+            let (word, bits) = head(opcode, rex, keep_rex, mode | reg | 4);
+            (word | u64::from(sib) << bits, bits + 8)
+        } else {
+            head(opcode, rex, keep_rex, mode | reg | low_base)
+        };
+        // At most five bytes so far.
+        self.put_short(
+            word | u64::from(displacement) << bits,
+            bits / 8 + disp_bytes.min(3),
+        );
+        if disp_bytes == 4 {
+            self.put_short(u64::from(displacement >> 24), 1);
+        }
+    }
+
+    /// [`Masm::of_memory_scaled`] of `[r14 + index + disp]`, as nearly all other accesses are: a REX prefix and a SIB byte in any
+    /// case, and a displacement unless it is 0.
+    #[inline(always)]
+    fn of_linear_memory(&mut self, opcode: Opcode, reg: u8, index: Reg, scale: u8, disp: i32, wide: bool) {
+        let (base, index) = (Reg::MEMORY.number(), index.number());
+        let rex = 0x40 | u8::from(wide) << 3 | reg >> 3 << 2 | index >> 3 << 1 | base >> 3;
+        let (mode, bytes) = match i8::try_from(disp) {
+            Ok(0) => (0, 0),
+            Ok(_) => (0x40, 1),
+            Err(_) => (0x80, 4),
+        };
+        let modrm = mode | (reg & 7) << 3 | 4;
+        let sib = scale << 6 | (index & 7) << 3 | base & 7;
+        let operand = u64::from(modrm) | u64::from(sib) << 8 | u64::from(disp as u32) << 16;
+        // Its own eight bytes reach to the end of a displacement of three; what is behind those counts only if there is a fourth.
+        let word = u64::from(rex) | u64::from(opcode.0) << 8 | operand << (8 + opcode.bits());
+        let head = opcode.bits() / 8 + 3;
+        if bytes < 4 {
+            self.put_short(word, head + bytes);
+        } else {
+            self.put_short(word, head);
             self.put_short(u64::from(disp as u32), 4);
         }
     }

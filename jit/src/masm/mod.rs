@@ -7,6 +7,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `reg` | registers, places, conditions |
+//! | `code` | the bytes so far |
 //! | `label` | labels and jumps |
 //! | `general` | the common instructions of general registers |
 //! | `encode` | the shortest encoding of all others, which `dynasm` writes |
@@ -18,6 +19,7 @@
 //! but its destination as it was. Its destination may be one of its sources. It may change the flags.
 
 mod call;
+mod code;
 mod encode;
 mod general;
 mod label;
@@ -33,6 +35,7 @@ pub(crate) use reg::{Condition, Mem, Reg, Rhs, SCRATCH, SCRATCH2, VSCRATCH, VSCR
 pub(crate) use vector::ShiftCount;
 
 use crate::cpu::CpuFeatures;
+use code::Code;
 use dynasmrt::DynasmApi;
 use label::Labels;
 use luge_core::Trap;
@@ -41,7 +44,7 @@ use luge_core::compiler::TrapSite;
 /// An instruction stream under construction.
 #[derive(Debug)]
 pub(crate) struct Masm {
-    code: Vec<u8>,
+    code: Code,
     cpu: CpuFeatures,
     labels: Labels,
     traps: Vec<TrapSite>,
@@ -58,7 +61,7 @@ impl Masm {
     /// An empty stream for a processor with these features.
     pub(crate) fn new(cpu: CpuFeatures) -> Self {
         Self {
-            code: Vec::new(),
+            code: Code::default(),
             cpu,
             labels: Labels::default(),
             traps: Vec::new(),
@@ -83,7 +86,7 @@ impl Masm {
 
     /// The code and its trap sites.
     pub(crate) fn into_parts(self) -> (Vec<u8>, Vec<TrapSite>) {
-        (self.code, self.traps)
+        (self.code.into_bytes(), self.traps)
     }
 
     /// Says that what was emitted from `start` on is data.
@@ -141,10 +144,13 @@ impl Masm {
     /// Emits the trap instructions that this function's jumps lead to, and its constants. Called once, behind the
     /// function's last instruction. Constants are aligned to 16 bytes, and so must be the function.
     pub(crate) fn finish_function(&mut self) {
-        for (trap, label) in std::mem::take(&mut self.stubs) {
+        // Kept to be used again.
+        let mut stubs = std::mem::take(&mut self.stubs);
+        for (trap, label) in stubs.drain(..) {
             self.bind(label);
             self.trap(trap);
         }
+        self.stubs = stubs;
         self.finish_constants();
     }
 
@@ -174,13 +180,14 @@ impl Masm {
 /// `dynasm!` writes through these.
 impl Extend<u8> for Masm {
     fn extend<T: IntoIterator<Item = u8>>(&mut self, bytes: T) {
-        self.code.extend(bytes);
+        bytes.into_iter().for_each(|byte| self.push(byte));
     }
 }
 
 impl<'a> Extend<&'a u8> for Masm {
+    #[inline]
     fn extend<T: IntoIterator<Item = &'a u8>>(&mut self, bytes: T) {
-        self.code.extend(bytes);
+        bytes.into_iter().for_each(|&byte| self.push(byte));
     }
 }
 
@@ -191,18 +198,17 @@ impl DynasmApi for Masm {
 
     #[inline]
     fn push(&mut self, byte: u8) {
-        self.code.push(byte);
+        self.code.put(u64::from(byte), 1);
     }
 
     fn align(&mut self, alignment: usize, with: u8) {
-        let misaligned = self.code.len() % alignment;
-        if misaligned != 0 {
-            self.code.resize(self.code.len() + alignment - misaligned, with);
+        while !self.code.len().is_multiple_of(alignment) {
+            self.push(with);
         }
     }
 
     #[inline]
     fn push_i32(&mut self, value: i32) {
-        self.code.extend_from_slice(&value.to_le_bytes());
+        self.code.put(u64::from(value as u32), 4);
     }
 }

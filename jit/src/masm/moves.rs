@@ -18,13 +18,18 @@ impl Masm {
             return;
         }
         if dst.is_xmm() {
-            if self.cpu.avx {
-                emit!(self; vmovaps Rx(dst), Rx(src));
-            } else {
-                emit!(self; movaps Rx(dst), Rx(src));
-            }
+            self.mov_vector(dst, src);
         } else {
             self.of_registers(Opcode::MOV_STORE, src.number(), dst, width != 4, Imm::None);
+        }
+    }
+
+    #[inline(never)]
+    fn mov_vector(&mut self, dst: Reg, src: Reg) {
+        if self.cpu.avx {
+            emit!(self; vmovaps Rx(dst), Rx(src));
+        } else {
+            emit!(self; movaps Rx(dst), Rx(src));
         }
     }
 
@@ -129,27 +134,47 @@ impl Masm {
     /// Loads `width` bytes: 4 (zero-extended) or 8 into a general register; 4, 8 or 16 into a vector register. Memory
     /// needs no alignment.
     pub(crate) fn spill_load(&mut self, dst: Reg, mem: Mem, width: u32) {
-        match (dst.is_xmm(), width, self.cpu.avx) {
-            (false, _, _) => self.of_memory(Opcode::MOV_LOAD, dst.number(), mem, width == 8),
-            (true, 4, false) => emit_mem!(self, mem; movss [Rx(dst),] DWORD []),
-            (true, 4, true) => emit_mem!(self, mem; vmovss [Rx(dst),] DWORD []),
-            (true, 8, false) => emit_mem!(self, mem; movsd [Rx(dst),] QWORD []),
-            (true, 8, true) => emit_mem!(self, mem; vmovsd [Rx(dst),] QWORD []),
-            (true, _, false) => emit_mem!(self, mem; movups [Rx(dst),] OWORD []),
-            (true, _, true) => emit_mem!(self, mem; vmovups [Rx(dst),] OWORD []),
+        if dst.is_xmm() {
+            self.load_vector(dst, mem, width);
+        } else if mem.index.is_none() && mem.base == Reg::RBP {
+            self.of_frame(Opcode::MOV_LOAD, dst.number(), mem.disp, width == 8);
+        } else {
+            self.of_memory_scaled(Opcode::MOV_LOAD, dst.number(), mem, 0, width == 8, false);
+        }
+    }
+
+    #[inline(never)]
+    fn load_vector(&mut self, dst: Reg, mem: Mem, width: u32) {
+        match (width, self.cpu.avx) {
+            (4, false) => emit_mem!(self, mem; movss [Rx(dst),] DWORD []),
+            (4, true) => emit_mem!(self, mem; vmovss [Rx(dst),] DWORD []),
+            (8, false) => emit_mem!(self, mem; movsd [Rx(dst),] QWORD []),
+            (8, true) => emit_mem!(self, mem; vmovsd [Rx(dst),] QWORD []),
+            (_, false) => emit_mem!(self, mem; movups [Rx(dst),] OWORD []),
+            (_, true) => emit_mem!(self, mem; vmovups [Rx(dst),] OWORD []),
         }
     }
 
     /// Stores `width` bytes: 4 or 8 of a general register; 4, 8 or 16 of a vector register.
     pub(crate) fn spill_store(&mut self, mem: Mem, src: Reg, width: u32) {
-        match (src.is_xmm(), width, self.cpu.avx) {
-            (false, _, _) => self.of_memory(Opcode::MOV_STORE, src.number(), mem, width == 8),
-            (true, 4, false) => emit_mem!(self, mem; movss [] DWORD [, Rx(src)]),
-            (true, 4, true) => emit_mem!(self, mem; vmovss [] DWORD [, Rx(src)]),
-            (true, 8, false) => emit_mem!(self, mem; movsd [] QWORD [, Rx(src)]),
-            (true, 8, true) => emit_mem!(self, mem; vmovsd [] QWORD [, Rx(src)]),
-            (true, _, false) => emit_mem!(self, mem; movups [] OWORD [, Rx(src)]),
-            (true, _, true) => emit_mem!(self, mem; vmovups [] OWORD [, Rx(src)]),
+        if src.is_xmm() {
+            self.store_vector(mem, src, width);
+        } else if mem.index.is_none() && mem.base == Reg::RBP {
+            self.of_frame(Opcode::MOV_STORE, src.number(), mem.disp, width == 8);
+        } else {
+            self.of_memory_scaled(Opcode::MOV_STORE, src.number(), mem, 0, width == 8, false);
+        }
+    }
+
+    #[inline(never)]
+    fn store_vector(&mut self, mem: Mem, src: Reg, width: u32) {
+        match (width, self.cpu.avx) {
+            (4, false) => emit_mem!(self, mem; movss [] DWORD [, Rx(src)]),
+            (4, true) => emit_mem!(self, mem; vmovss [] DWORD [, Rx(src)]),
+            (8, false) => emit_mem!(self, mem; movsd [] QWORD [, Rx(src)]),
+            (8, true) => emit_mem!(self, mem; vmovsd [] QWORD [, Rx(src)]),
+            (_, false) => emit_mem!(self, mem; movups [] OWORD [, Rx(src)]),
+            (_, true) => emit_mem!(self, mem; vmovups [] OWORD [, Rx(src)]),
         }
     }
 

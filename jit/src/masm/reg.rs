@@ -213,6 +213,25 @@ impl Condition {
         }
     }
 
+    /// All of it as a number.
+    #[inline]
+    pub(crate) fn to_bits(self) -> u16 {
+        u16::from(self.code) | (self.parity as u16) << 8
+    }
+
+    /// The condition of [`to_bits`](Self::to_bits).
+    #[inline]
+    pub(crate) fn from_bits(bits: u16) -> Self {
+        Self {
+            code: bits as u8,
+            parity: match bits >> 8 {
+                0 => Parity::Ignored,
+                1 => Parity::AndOrdered,
+                _ => Parity::OrUnordered,
+            },
+        }
+    }
+
     /// The condition code, as `jcc`, `setcc` and `cmovcc` encode it.
     pub(crate) fn code(self) -> u8 {
         self.code

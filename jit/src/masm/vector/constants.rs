@@ -59,7 +59,7 @@ impl Masm {
         let start = self.here();
         for (bits, label) in constants {
             self.bind(label);
-            self.code.extend_from_slice(&bits.to_le_bytes());
+            self.code.put_bytes(&bits.to_le_bytes());
         }
         self.data_since(start);
     }

@@ -225,7 +225,7 @@ impl Masm {
         let start = self.code.len();
         let (reg, rm) = (dst.number(), src.number());
         let extensions = (!reg & 8) << 4 | 0x40 | (!rm & 8) << 2;
-        self.code.extend([
+        self.code.put_bytes(&[
             0xc4,
             extensions | 1,
             0x78 | prefix,
