@@ -196,6 +196,7 @@ impl Function {
     }
 
     /// Whether its machine code came from the code cache; `None` where there is no cache or no machine code.
+    #[must_use]
     pub fn from_cache(&self) -> Option<bool> {
         let outcome = self.linked.module().cache_outcome()?;
         Some(matches!(outcome, luge_core::cache::CacheOutcome::Hit))
