@@ -282,16 +282,16 @@ impl Function<'_> {
 
     /// Where locals are now.
     pub(super) fn locations(&mut self) -> Box<Locations> {
-        Self::copied(&mut self.spare, &self.cached)
+        Self::copied(self.spare.pop(), &self.cached)
     }
 
     /// A copy of where locals are at a label.
     fn kept(&mut self, locations: &Locations) -> Box<Locations> {
-        Self::copied(&mut self.spare, locations)
+        Self::copied(self.spare.pop(), locations)
     }
 
-    fn copied(spare: &mut Vec<Box<Locations>>, from: &Locations) -> Box<Locations> {
-        match spare.pop() {
+    fn copied(spare: Option<Box<Locations>>, from: &Locations) -> Box<Locations> {
+        match spare {
             Some(mut locations) => {
                 (*locations).clone_from(from);
                 locations
