@@ -149,6 +149,10 @@ fn kinds() -> Vec<Kind> {
 }
 
 /// Three kinds of arithmetic, memory, calls of the host, output.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list of guests, most of it WebAssembly text"
+)]
 fn honest() -> Vec<Kind> {
     vec![
         kind(
@@ -405,6 +409,10 @@ fn greedy() -> Vec<Kind> {
 }
 
 /// Guests that do what they may not.
+#[expect(
+    clippy::too_many_lines,
+    reason = "a list of guests, most of it WebAssembly text"
+)]
 fn faulty() -> Vec<Kind> {
     let run = |name, trap, body: &str| {
         kind(

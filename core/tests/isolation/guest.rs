@@ -46,6 +46,7 @@ pub(crate) struct Kind {
 }
 
 /// A module that looks, leaves and ends.
+#[expect(clippy::too_many_lines, reason = "most of them are one WebAssembly text")]
 pub(crate) fn module(kind: Kind) -> String {
     let memories: &[&str] = if kind.two { &["a", "b"] } else { &["a"] };
     let mut text = String::from(HEAD);
