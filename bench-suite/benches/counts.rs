@@ -32,7 +32,7 @@ use luge_core::compiler::CodeArtifact;
 use luge_http::h1::guard::Guard;
 use luge_polybench::contender::Build::{Scalar, Simd};
 use operations::engine::Tier::{Baseline, Interp};
-use operations::engine::{Call, Source, caller, deployed, guest, kernel, source};
+use operations::engine::{Call, Pooled, Source, caller, deployed, guest, kernel, pooled, source};
 use operations::http::{
     Answer, BROWSER, Conversation, SMALL as SMALL_REQUEST, chunked_upload, conversation, upload,
 };
@@ -64,6 +64,15 @@ fn compile(source: Source) -> (Module, Source) {
 #[bench::baseline_png2bmp(deployed(Baseline, PNG2BMP))]
 fn instantiate_and_drop(deployed: Deployed) -> Deployed {
     engine::instantiate_and_drop(deployed)
+}
+
+#[library_benchmark]
+#[bench::interp_empty(pooled(Interp, 0))]
+#[bench::interp_one_page(pooled(Interp, 1))]
+#[bench::baseline_empty(pooled(Baseline, 0))]
+#[bench::baseline_one_page(pooled(Baseline, 1))]
+fn recycle(pooled: Pooled) -> Pooled {
+    engine::recycle(pooled)
 }
 
 #[library_benchmark]
@@ -147,6 +156,7 @@ fn cancel(queue: Queue) -> Queue {
 }
 
 library_benchmark_group!(name = module; benchmarks = validate, compile, instantiate_and_drop);
+library_benchmark_group!(name = pool; benchmarks = recycle);
 library_benchmark_group!(name = code; benchmarks = interp, baseline);
 library_benchmark_group!(name = wasi; benchmarks = call);
 library_benchmark_group!(name = h1; benchmarks = scan_heads, connection);
@@ -155,5 +165,5 @@ main!(
     config = LibraryBenchmarkConfig::default()
         .valgrind_args(["--smc-check=all-non-file"])
         .tool(Callgrind::with_args(["--cache-sim=no"]));
-    library_benchmark_groups = module, code, wasi, h1, shard
+    library_benchmark_groups = module, pool, code, wasi, h1, shard
 );

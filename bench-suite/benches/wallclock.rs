@@ -58,6 +58,24 @@ fn instantiate_and_drop_png2bmp(bencher: Bencher<'_, '_>, tier: Tier) {
 }
 
 #[divan::bench(args = TIERS)]
+fn recycle_empty(bencher: Bencher<'_, '_>, tier: Tier) {
+    recycle(bencher, tier, 0);
+}
+
+#[divan::bench(args = TIERS)]
+fn recycle_one_page(bencher: Bencher<'_, '_>, tier: Tier) {
+    recycle(bencher, tier, 1);
+}
+
+/// Of a pool, which belongs to this thread.
+fn recycle(bencher: Bencher<'_, '_>, tier: Tier, pages: u32) {
+    bencher
+        .counter(TIMES)
+        .with_inputs(|| engine::pooled(tier, pages))
+        .bench_local_values(engine::recycle);
+}
+
+#[divan::bench(args = TIERS)]
 fn fibonacci_20(bencher: Bencher<'_, '_>, tier: Tier) {
     bencher
         .with_inputs(|| engine::guest(tier, FIBONACCI, 20, 6_765))

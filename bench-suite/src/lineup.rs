@@ -1,12 +1,13 @@
 //! Who takes part in a run: the tiers and peers that the command line names and this machine has.
 
-use crate::contender::TIERS;
+use crate::contender::{TIERS, Tiers};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use luge_polybench::contender::{Contender, ContenderError};
 use luge_polybench::peers::PEERS;
+use std::time::Duration;
 
-/// The engine whose figures the others are divided by.
+/// The engine whose figures the others are divided by, if nothing else is said.
 pub const REFERENCE: &str = "liftoff";
 
 /// Options that choose engines.
@@ -21,18 +22,27 @@ pub struct Lineup {
 }
 
 impl Lineup {
-    /// Starts our tiers, then the peers that can be had.
+    /// Starts our tiers, then the peers that can be had. Those tiers that are preempted take part where there is a period for it.
     ///
     /// # Errors
     /// Where a name is unknown, a peer misbehaves, or nobody is left.
-    pub fn start(&self) -> Result<Vec<Box<dyn Contender>>> {
-        let tier_names: Vec<_> = TIERS.iter().map(|tier| tier.name).collect();
+    pub fn start(&self, backstop: Option<Duration>) -> Result<Vec<Box<dyn Contender>>> {
+        let ours = || {
+            TIERS
+                .iter()
+                .filter(|tier| backstop.is_some() || tier.preempts.is_none())
+        };
+        let tier_names: Vec<_> = ours().map(|tier| tier.name).collect();
         let peer_names: Vec<_> = PEERS.iter().map(|peer| peer.name).collect();
         let tiers = chosen("tier", self.tiers.as_deref(), &tier_names)?;
         let peers = chosen("peer", self.peers.as_deref(), &peer_names)?;
         let mut engines: Vec<Box<dyn Contender>> = Vec::new();
-        for tier in TIERS.iter().filter(|tier| tiers.contains(&tier.name)) {
-            engines.push(Box::new(tier.contender()));
+        let mut started = Tiers::new(backstop.unwrap_or_default());
+        for tier in ours().filter(|tier| tiers.contains(&tier.name)) {
+            match started.start(*tier) {
+                Ok(tier) => engines.push(Box::new(tier)),
+                Err(error) => eprintln!("notice: no {}: {error}", tier.name),
+            }
         }
         for peer in PEERS.iter().filter(|peer| peers.contains(&peer.name)) {
             match peer.start() {
@@ -65,8 +75,8 @@ pub fn chosen<'a>(what: &str, asked: Option<&[String]>, known: &[&'a str]) -> Re
 }
 
 /// Where the reference stands among the engines, if it takes part.
-pub fn reference(engines: &[Box<dyn Contender>]) -> Option<usize> {
-    engines.iter().position(|engine| engine.name() == REFERENCE)
+pub fn reference(engines: &[Box<dyn Contender>], name: &str) -> Option<usize> {
+    engines.iter().position(|engine| engine.name() == name)
 }
 
 #[cfg(test)]

@@ -4,11 +4,13 @@ use super::TIMES;
 use luge_bench_suite::kernel::Kernel;
 use luge_bench_suite::{Deployed, Guest};
 use luge_core::compiler::{self, BoundsStrategy, CodeArtifact, CodeGenerator, ModuleTranslation};
-use luge_core::{Engine, EngineConfig, Module, ModuleError, WasmLevel};
+use luge_core::pool::{Pool, PoolConfig, Template};
+use luge_core::{Engine, EngineConfig, Limits, Linker, Module, ModuleError, Step, WasmLevel};
 use luge_jit::{Baseline, BaselineOptions, CpuFeatures};
 use luge_polybench::contender::Build;
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The processor that machine code is made for, whichever runs it: the extensions of x86-64-v3 (2013), which is also the
 /// most that valgrind executes. With those of the machine at hand the counts would be the machine's.
@@ -118,6 +120,53 @@ pub(crate) fn instantiate_and_drop(deployed: Deployed) -> Deployed {
         drop(black_box(deployed.instantiate()));
     }
     deployed
+}
+
+/// A pool that has run a function before, and that function.
+pub(crate) struct Pooled {
+    pool: Pool<()>,
+    template: Template<()>,
+}
+
+/// A function that writes to so many pages of its memory and returns, in a pool of one place.
+pub(crate) fn pooled(tier: Tier, pages: u32) -> Pooled {
+    let engine = tier.engine();
+    let stores: String = (0..pages)
+        .map(|page| format!("(i32.store (i32.const {}) (i32.const 1))", page << 12))
+        .collect();
+    let text = format!(r#"(module (memory 16) (data (i32.const 8) "data") (func (export "run") {stores}))"#);
+    let module = Module::new(&engine, &wat::parse_str(text).expect("a well-formed module"));
+    let linked = Linker::new(&engine).link(&module.expect("a valid module"));
+    let template = linked
+        .expect("nothing is imported")
+        .template(&Limits::default(), "run", Duration::ZERO)
+        .expect("a small module");
+    let config = PoolConfig {
+        sandboxes: 1,
+        memories: 1,
+        ..PoolConfig::default()
+    };
+    let pooled = Pooled {
+        pool: Pool::new(config).expect("8 GiB of addresses"),
+        template,
+    };
+    // The first one makes the slot and the stack, and finds its pages missing.
+    acquire_run_release(&pooled);
+    pooled
+}
+
+/// Acquires a sandbox, runs it and gives it back, [`TIMES`] times.
+pub(crate) fn recycle(pooled: Pooled) -> Pooled {
+    for _ in 0..TIMES {
+        acquire_run_release(black_box(&pooled));
+    }
+    pooled
+}
+
+fn acquire_run_release(pooled: &Pooled) {
+    let sandbox = pooled.pool.acquire(&pooled.template, (), &[]);
+    let step = sandbox.expect("the pool is empty").resume(u64::MAX);
+    assert_eq!(step.expect("a stack"), Step::Finished);
 }
 
 /// A guest that is ready, with its argument and what it must answer.

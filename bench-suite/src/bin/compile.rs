@@ -76,7 +76,7 @@ fn compare(options: &Options) -> Result<()> {
         eprintln!("notice: no modules: run bench-suite/compile/fetch.sh or name files");
         return Ok(());
     }
-    let mut engines = options.lineup.start()?;
+    let mut engines = options.lineup.start(None)?;
     let mut rows = Vec::new();
     for path in paths {
         let path = path.canonicalize().with_context(|| path.display().to_string())?;
@@ -154,7 +154,7 @@ fn print_table(engines: &[Box<dyn Contender>], rows: &[Row]) {
         print!("{:>18}", engine.name());
     }
     println!();
-    let reference = reference(engines);
+    let reference = reference(engines, REFERENCE);
     for row in rows {
         print!("{:<16}{:>10.2}", row.name(), row.bytes as f64 / 1e6);
         for index in 0..engines.len() {

@@ -1,14 +1,15 @@
 //! `kernels`: runs every loop kernel on each engine, in one run, and compares.
 //!
 //! In a round each kernel runs once on each engine, and another engine begins each round: whatever else the machine does
-//! meets all of them alike. Reported are medians over the rounds and their ratios to Liftoff. A wrong checksum from any
-//! engine ends the run.
+//! meets all of them alike. Reported are medians over the rounds, and of the ratios of each round to one engine, Liftoff if
+//! nothing else is said. A wrong checksum from any engine ends the run.
 #![forbid(unsafe_code)]
 
 use anyhow::{Context, Result, ensure};
 use clap::{Parser, ValueEnum};
 use luge_bench_suite::kernel::Kernel;
 use luge_bench_suite::lineup::{Lineup, REFERENCE, chosen, reference};
+use luge_bench_suite::load::parse_duration;
 use luge_polybench::contender::{Build, Checksum, Contender, ContenderError};
 use luge_polybench::{Samples, geometric_mean};
 use serde_json::json;
@@ -28,6 +29,12 @@ struct Options {
     simd: Builds,
     #[command(flatten)]
     lineup: Lineup,
+    /// The engine that the others are compared with.
+    #[arg(long, default_value = REFERENCE)]
+    reference: String,
+    /// CPU time after which preemptible tiers are preempted, each time.
+    #[arg(long, default_value = "4ms", value_parser = period)]
+    backstop: Duration,
     /// How often everything runs.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
     rounds: u32,
@@ -73,8 +80,19 @@ fn main() -> ExitCode {
     }
 }
 
+fn period(text: &str) -> Result<Duration, String> {
+    let period = parse_duration(text).filter(|period| !period.is_zero());
+    period.ok_or_else(|| "write a number of more than 0 and ns, us, ms, s or min".to_owned())
+}
+
 fn compare(options: &Options) -> Result<()> {
-    let mut engines = options.lineup.start()?;
+    let mut engines = options.lineup.start(Some(options.backstop))?;
+    let named = reference(&engines, &options.reference);
+    ensure!(
+        named.is_some() || options.reference == REFERENCE,
+        "`{}`, which the others are to be compared with, does not take part",
+        options.reference
+    );
     let mut rows = rows(options, engines.len())?;
     load(&mut engines, &mut rows)?;
     for round in 0..options.rounds as usize {
@@ -82,7 +100,7 @@ fn compare(options: &Options) -> Result<()> {
             run_once(&mut engines, row, round)?;
         }
     }
-    print_table(&engines, &rows);
+    print_table(options, &engines, &rows);
     if let Some(path) = &options.json {
         let text = serde_json::to_string_pretty(&report(options, &engines, &rows))?;
         std::fs::write(path, text + "\n").with_context(|| format!("cannot write {}", path.display()))?;
@@ -157,23 +175,26 @@ fn checked_run(engine: &mut dyn Contender, name: &str, n: i32, expected: Checksu
     Ok(run.time.cpu)
 }
 
-fn print_table(engines: &[Box<dyn Contender>], rows: &[Row]) {
+fn print_table(options: &Options, engines: &[Box<dyn Contender>], rows: &[Row]) {
     for engine in engines {
-        println!("{:<10} {}", engine.name(), engine.description());
+        println!("{:<20} {}", engine.name(), engine.description());
     }
-    println!("\nmedian CPU time of run(n), and its ratio to that of {REFERENCE}\n");
+    println!(
+        "\nCPU time of run(n), and its ratio to that of {} in the same round: medians\n",
+        options.reference
+    );
     print!("{:<18}{:>9}", "kernel", "n");
     for engine in engines {
-        print!("{:>20}", engine.name());
+        print!("{:>22}", engine.name());
     }
     println!();
-    let reference = reference(engines);
+    let reference = reference(engines, &options.reference);
     for row in rows {
         print!("{:<18}{:>9}", row.kernel.module_name(row.build), row.kernel.n);
         for index in 0..engines.len() {
             let time = median(&row.samples[index]);
             let time = time.map_or("-".to_owned(), |time| format!("{:.1} ms", time * 1e3));
-            print!("{time:>12}{:>8}", show_ratio(ratio(row, index, reference)));
+            print!("{time:>14}{:>8}", show_ratio(ratio(row, index, reference)));
         }
         println!();
     }
@@ -184,17 +205,19 @@ fn print_table(engines: &[Box<dyn Contender>], rows: &[Row]) {
         print!("{:<27}", format!("geometric mean, {}", build.name()));
         for index in 0..engines.len() {
             let (mean, count) = mean_ratio(rows, build, index, reference);
-            print!("{:>12}{:>8}", format!("of {count}"), show_ratio(mean));
+            print!("{:>14}{:>8}", format!("of {count}"), show_ratio(mean));
         }
         println!();
     }
 }
 
-/// Time of an engine relative to the reference's, where both ran the kernel.
+/// Time of an engine relative to the reference's in the same round, where both ran the kernel: the middle of all rounds.
 fn ratio(row: &Row, engine: usize, reference: Option<usize>) -> Option<f64> {
-    let own = median(&row.samples[engine])?;
-    let other = median(&row.samples[reference?])?;
-    Some(own / other)
+    let rounds = row.samples[engine].iter().zip(&row.samples[reference?]);
+    let ratios: Vec<_> = rounds
+        .map(|(own, other)| own.as_secs_f64() / other.as_secs_f64())
+        .collect();
+    Samples::new(&ratios).ok().map(|samples| samples.median())
 }
 
 /// The middle CPU time in seconds.
@@ -214,11 +237,11 @@ fn mean_ratio(rows: &[Row], build: Build, engine: usize, reference: Option<usize
 }
 
 fn show_ratio(ratio: Option<f64>) -> String {
-    ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.2}"))
+    ratio.map_or("-".to_owned(), |ratio| format!("{ratio:.3}"))
 }
 
 fn report(options: &Options, engines: &[Box<dyn Contender>], rows: &[Row]) -> serde_json::Value {
-    let reference = reference(engines);
+    let reference = reference(engines, &options.reference);
     let described = engines
         .iter()
         .map(|engine| json!({"name": engine.name(), "description": engine.description()}));
@@ -245,7 +268,7 @@ fn report(options: &Options, engines: &[Box<dyn Contender>], rows: &[Row]) -> se
     });
     json!({
         "rounds": options.rounds,
-        "reference": reference.map(|_| REFERENCE),
+        "reference": reference.map(|_| &options.reference),
         "engines": described.collect::<Vec<_>>(),
         "results": results.collect::<Vec<_>>(),
         "geometric_means": means.collect::<Vec<_>>(),
@@ -271,7 +294,7 @@ mod tests {
     #[test]
     fn means_are_over_what_both_engines_ran_in_that_build() {
         let rows = [
-            row(Build::Scalar, [&[10, 30, 20], &[40]]),
+            row(Build::Scalar, [&[10, 30, 20], &[40, 60, 20]]),
             row(Build::Scalar, [&[10], &[5]]),
             row(Build::Scalar, [&[10], &[]]),
             row(Build::Simd, [&[10], &[70]]),
