@@ -49,7 +49,7 @@
 //!
 //! # Where things are
 //!
-//! - `scheduler`, `policy`, `task`: the state machine `(Event, now) -> Actions`, without a clock and without I/O.
+//! - `scheduler`, `state`, `policy`, `task`: the state machine `(Event, now) -> Actions`, without a clock and without I/O.
 //! - `driver`: threads, executor, network, the runner that carries out actions. Only here is the clock read.
 //! - `probe`, `cores`, `listen`, `config`, `stats`: what is around a start, and what is counted.
 
@@ -62,6 +62,7 @@ mod listen;
 mod policy;
 mod probe;
 mod scheduler;
+mod state;
 mod stats;
 mod task;
 

@@ -45,6 +45,10 @@ pub struct Capabilities {
     /// Files and sockets that the process may have open, after raising the soft limit to the hard one; `None` without a
     /// limit. A shard that has used them up accepts no further connection until one closes.
     pub descriptors: Option<u64>,
+    /// Bytes of addresses that the process may still map (`ulimit -v`); `None` without a limit.
+    pub address_space: Option<u64>,
+    /// Mappings that the process may still make (`vm.max_map_count`); `None` where the kernel does not tell.
+    pub mappings: Option<u64>,
     /// CPUs that the process may use.
     pub cores: Vec<usize>,
     /// Whether the kernel has multishot accept and receive with provided buffers, by its version (6.0).
@@ -147,6 +151,8 @@ pub fn probe_for(shards: usize) -> Result<Capabilities, ProbeError> {
         kernel,
         memlock,
         descriptors: raise_descriptors(),
+        address_space: free_addresses(),
+        mappings: free_mappings(),
         cores: available_cores()?,
         multishot: kernel >= KernelVersion { major: 6, minor: 0 },
     })
@@ -245,6 +251,22 @@ fn raise_descriptors() -> Option<u64> {
     }
 }
 
+fn free_addresses() -> Option<u64> {
+    let limit = getrlimit(Resource::As).current?;
+    let used = std::fs::read_to_string("/proc/self/statm").ok();
+    let pages: u64 = used
+        .and_then(|text| text.split(' ').next()?.parse().ok())
+        .unwrap_or(0);
+    Some(limit.saturating_sub(pages.saturating_mul(rustix::param::page_size() as u64)))
+}
+
+fn free_mappings() -> Option<u64> {
+    let read = |path| std::fs::read_to_string(path).ok();
+    let most: u64 = read("/proc/sys/vm/max_map_count")?.trim().parse().ok()?;
+    let used = read("/proc/self/maps").map_or(0, |maps| maps.lines().count());
+    Some(most.saturating_sub(used as u64))
+}
+
 /// The executor insists on 512 KiB whatever the kernel; older kernels charge each ring to the user's limit.
 fn memlock_needed(kernel: KernelVersion, shards: usize) -> u64 {
     let charged = if kernel < RINGS_OUTSIDE_MEMLOCK {
@@ -293,6 +315,11 @@ mod tests {
         let capabilities = probe().expect("these tests need a machine on which the server runs");
         assert!(capabilities.kernel >= MINIMUM_KERNEL);
         assert!(!capabilities.cores.is_empty());
+        assert!(capabilities.mappings.is_some_and(|mappings| mappings > 0));
+        assert_eq!(
+            capabilities.address_space.is_some(),
+            getrlimit(Resource::As).current.is_some()
+        );
         let limit = getrlimit(Resource::Nofile);
         assert_eq!(
             (capabilities.descriptors, limit.current),

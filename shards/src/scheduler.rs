@@ -11,17 +11,21 @@
 //!                      | Admitted        |             ^
 //!                      v                 v             |
 //!                  +-------+         +-------+         |
-//!                  | Ready |-------->|Running|         |
+//!                  |Queued |-------->|Running|         |
 //!                  +-------+         +-------+         |
-//!                   ^   ^  Sliced{Preempted}|          |
-//!       alarm: woken|   +-------------------+          |
-//!                   |                       |          |
-//!               +-------+ Sliced{Blocked}   |          |
-//!               |Blocked|<------------------+          |
-//!               +-------+                   |          |
-//!                                           v Sliced{Done | Panicked}
+//!              +---------+  ^ Sliced{Preempted}|       |
+//!              |Preempted|<-|------------------+       |
+//!              +---------+--+                  |       |
+//!       alarm: +-----+      |                  |       |
+//!         +--->|Ready|------+  Sliced{Blocked} |       |
+//!         |    +-----+    +-------+            |       |
+//!         +---------------|Blocked|<-----------+       |
+//!                         +-------+            |       |
+//!                                              v Sliced{Done | Panicked}
 //!      from every state:  End{ending}   Cancel, deadline, CPU budget, end of the drain's grace
 //! ```
+//!
+//! What may follow what, and where a task's time goes, stands in `state`.
 //!
 //! Invariants, which the property test checks from outside: each admitted task ends exactly once; at most one task
 //! runs; at most `queue_bound` tasks wait unstarted and at most `started_bound` are under way; nothing runs after its
@@ -37,6 +41,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::policy::{Candidate, Policy};
+use crate::state::{Life, State};
 use crate::task::{Account, Ending, RejectReason, Step, TaskId, TaskMeta};
 
 /// Bounds and times of a [`Scheduler`].
@@ -60,12 +65,10 @@ pub enum Event {
     /// The core has nothing to do. Answered by [`Action::Run`] or [`Action::Idle`], after the ends of tasks whose time
     /// has passed.
     CoreFree,
-    /// The slice of the running task is over.
+    /// The slice of the running task is over, which began when [`Action::Run`] was answered.
     Sliced {
         /// How it ended.
         outcome: SliceOutcome,
-        /// How long it occupied the core.
-        ran: Duration,
     },
     /// Nobody waits for this task any more. Ignored when it has ended.
     Cancel(TaskId),
@@ -117,10 +120,28 @@ pub enum Action {
 pub struct Load {
     /// Admitted and never run.
     pub queued: usize,
-    /// Run at least once and not ended: running, preempted or blocked.
+    /// Run at least once and not ended: running, preempted, blocked, or ready to go on.
     pub started: usize,
     /// Those of the started that sleep.
     pub blocked: usize,
+}
+
+impl Load {
+    /// A task has changed its state.
+    fn moved(&mut self, from: State, to: State) {
+        match from {
+            State::Queued => self.queued -= 1,
+            State::Blocked { .. } => self.blocked -= 1,
+            _ => {}
+        }
+        match (from, to) {
+            (State::Queued, State::Running) => self.started += 1,
+            (State::Queued, _) => {}
+            (_, State::Ended) => self.started -= 1,
+            (_, State::Blocked { .. }) => self.blocked += 1,
+            _ => {}
+        }
+    }
 }
 
 /// The scheduler of one shard: a state machine that is told [`Event`]s and answers with [`Action`]s.
@@ -135,44 +156,18 @@ pub struct Scheduler<P> {
     /// End of the grace period, once draining.
     drain_at: Option<Instant>,
     load: Load,
+    /// Where the time of all tasks went, those that live included.
+    total: Account,
     arrivals: u64,
 }
 
 #[derive(Debug)]
 struct Entry {
     candidate: Candidate,
-    state: State,
-    /// Up to when the account is written.
-    since: Instant,
+    life: Life,
+    /// Nobody waits for it any more; it is to end with its slice.
+    cancelled: bool,
     alarm: Instant,
-    account: Account,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// In the policy's hands.
-    Ready,
-    Running {
-        cancelled: bool,
-    },
-    Blocked {
-        until: Instant,
-    },
-}
-
-impl Entry {
-    /// Accounts for the time since the last change as time spent waiting for the core.
-    fn waited_until(&mut self, at: Instant) {
-        self.account.queued += at.saturating_duration_since(self.since);
-        self.since = at;
-    }
-
-    /// Accounts for the time since the last change as sleep. What comes after `at` is waiting for the core again, even
-    /// when the scheduler hears of it later.
-    fn slept_until(&mut self, at: Instant) {
-        self.account.blocked += at.saturating_duration_since(self.since);
-        self.since = at;
-    }
 }
 
 impl<P: Policy> Scheduler<P> {
@@ -187,6 +182,7 @@ impl<P: Policy> Scheduler<P> {
             draining: false,
             drain_at: None,
             load: Load::default(),
+            total: Account::default(),
             arrivals: 0,
         }
     }
@@ -198,7 +194,7 @@ impl<P: Policy> Scheduler<P> {
         match event {
             Event::Submit(meta) => actions.push(self.submit(meta, now)),
             Event::CoreFree => self.core_free(now, actions),
-            Event::Sliced { outcome, ran } => self.sliced(outcome, ran, now, actions),
+            Event::Sliced { outcome } => self.sliced(outcome, now, actions),
             Event::Cancel(id) => self.cancel(id, now, actions),
             Event::Drain if self.draining => {}
             Event::Drain => {
@@ -211,6 +207,11 @@ impl<P: Policy> Scheduler<P> {
     /// How many tasks there are.
     pub fn load(&self) -> Load {
         self.load
+    }
+
+    /// Where the time of all tasks went that were ever admitted, up to the last change of each one's state.
+    pub fn total(&self) -> Account {
+        self.total
     }
 
     /// Whether [`Event::Drain`] was seen.
@@ -247,10 +248,9 @@ impl<P: Policy> Scheduler<P> {
         self.arrivals += 1;
         vacant.insert(Entry {
             candidate,
-            state: State::Ready,
-            since: now,
+            life: Life::new(now),
+            cancelled: false,
             alarm: meta.deadline,
-            account: Account::default(),
         });
         self.alarms.insert((meta.deadline, id));
         self.load.queued += 1;
@@ -285,34 +285,23 @@ impl<P: Policy> Scheduler<P> {
                 self.end(id, Ending::DeadlineExceeded, now, actions);
                 continue;
             }
-            let State::Blocked { until } = entry.state else {
+            let State::Blocked { until } = entry.life.state() else {
                 unreachable!("an alarm before the deadline belongs to a sleeper");
             };
-            entry.slept_until(until);
-            entry.state = State::Ready;
-            let (candidate, deadline) = (entry.candidate, entry.candidate.meta.deadline);
-            self.load.blocked -= 1;
-            self.set_alarm(id, deadline);
+            let candidate = entry.candidate;
+            // What comes after that is waiting for the core, even when it is heard of later.
+            self.transition(id, State::Ready, until);
+            self.set_alarm(id, candidate.meta.deadline);
             self.policy.enqueue(candidate);
         }
     }
 
     fn run(&mut self, id: TaskId, now: Instant) -> Action {
+        self.transition(id, State::Running, now);
         let entry = &mut self.tasks[id.slot()];
-        assert_eq!(
-            entry.state,
-            State::Ready,
-            "the policy picked a task that is not ready"
-        );
-        entry.waited_until(now);
-        entry.state = State::Running { cancelled: false };
-        if !entry.candidate.started {
-            entry.candidate.started = true;
-            self.load.queued -= 1;
-            self.load.started += 1;
-        }
+        entry.candidate.started = true;
         let meta = entry.candidate.meta;
-        let budget = meta.cpu_budget.saturating_sub(entry.account.ran);
+        let budget = meta.cpu_budget.saturating_sub(entry.life.ran_by(now));
         let until = [later(now, self.config.quantum), later(now, budget), self.drain_at]
             .into_iter()
             .flatten()
@@ -321,43 +310,35 @@ impl<P: Policy> Scheduler<P> {
         Action::Run { id, until }
     }
 
-    fn sliced(&mut self, outcome: SliceOutcome, ran: Duration, now: Instant, actions: &mut Vec<Action>) {
+    fn sliced(&mut self, outcome: SliceOutcome, now: Instant, actions: &mut Vec<Action>) {
         let id = self
             .running
             .take()
             .expect("a slice is reported only after it was ordered");
         let drained = self.drain_at.is_some_and(|at| at <= now);
         let entry = &mut self.tasks[id.slot()];
-        let State::Running { cancelled } = entry.state else {
-            unreachable!("the running task is in the running state");
-        };
-        entry.account.ran += ran;
-        entry.account.slices = entry.account.slices.saturating_add(1);
-        entry.since = now;
-        let meta = entry.candidate.meta;
+        let (candidate, meta) = (entry.candidate, entry.candidate.meta);
         let ending = match outcome {
             SliceOutcome::Panicked => Some(Ending::Panicked),
             SliceOutcome::Returned(Step::Done) => Some(Ending::Done),
-            _ if cancelled => Some(Ending::Cancelled),
+            _ if entry.cancelled => Some(Ending::Cancelled),
             _ if meta.deadline <= now => Some(Ending::DeadlineExceeded),
-            _ if meta.cpu_budget <= entry.account.ran => Some(Ending::CpuBudgetExceeded),
+            _ if meta.cpu_budget <= entry.life.ran_by(now) => Some(Ending::CpuBudgetExceeded),
             _ if drained => Some(Ending::Drained),
             _ => None,
         };
         if let Some(ending) = ending {
             return self.end(id, ending, now, actions);
         }
-        match outcome {
-            SliceOutcome::Returned(Step::Blocked { until }) if until > now => {
-                entry.state = State::Blocked { until };
-                self.load.blocked += 1;
-                self.set_alarm(id, until.min(meta.deadline));
-            }
-            _ => {
-                entry.state = State::Ready;
-                let candidate = entry.candidate;
-                self.policy.enqueue(candidate);
-            }
+        let next = match outcome {
+            SliceOutcome::Returned(Step::Blocked { until }) if until > now => State::Blocked { until },
+            SliceOutcome::Returned(Step::Blocked { .. }) => State::Ready,
+            _ => State::Preempted,
+        };
+        self.transition(id, next, now);
+        match next {
+            State::Blocked { until } => self.set_alarm(id, until.min(meta.deadline)),
+            _ => self.policy.enqueue(candidate),
         }
     }
 
@@ -369,8 +350,8 @@ impl<P: Policy> Scheduler<P> {
         else {
             return;
         };
-        if let State::Running { cancelled } = &mut entry.state {
-            *cancelled = true;
+        if entry.life.state() == State::Running {
+            entry.cancelled = true;
         } else {
             self.end(id, Ending::Cancelled, now, actions);
         }
@@ -385,29 +366,28 @@ impl<P: Policy> Scheduler<P> {
     }
 
     fn end(&mut self, id: TaskId, ending: Ending, now: Instant, actions: &mut Vec<Action>) {
-        let mut entry = self.tasks.remove(id.slot());
+        let entry = &self.tasks[id.slot()];
         assert_eq!(entry.candidate.id, id, "a task ends once");
+        match entry.life.state() {
+            state if state.waits_for_core() => self.policy.remove(&entry.candidate),
+            State::Blocked { until } if until <= now => self.transition(id, State::Ready, until),
+            _ => {}
+        }
+        self.transition(id, State::Ended, now);
+        let entry = self.tasks.remove(id.slot());
         self.alarms.remove(&(entry.alarm, id));
-        match entry.state {
-            State::Ready => self.policy.remove(&entry.candidate),
-            State::Blocked { until } => {
-                self.load.blocked -= 1;
-                entry.slept_until(until.min(now));
-            }
-            // Its slice is accounted for.
-            State::Running { .. } => entry.since = now,
-        }
-        entry.waited_until(now);
-        if entry.candidate.started {
-            self.load.started -= 1;
-        } else {
-            self.load.queued -= 1;
-        }
         actions.push(Action::End {
             id,
             ending,
-            account: entry.account,
+            account: entry.life.account(),
         });
+    }
+
+    /// Changes a task's state, and with it the accounts and the load.
+    fn transition(&mut self, id: TaskId, next: State, at: Instant) {
+        let life = &mut self.tasks[id.slot()].life;
+        let before = life.transition(next, at, &mut self.total);
+        self.load.moved(before, next);
     }
 
     fn set_alarm(&mut self, id: TaskId, at: Instant) {

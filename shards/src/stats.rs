@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::scheduler::Load;
-use crate::task::Ending;
+use crate::task::{Account, Ending};
 
 /// Live counters of one shard; see [`ShardStats::snapshot`].
 #[derive(Debug, Default)]
@@ -26,7 +26,12 @@ pub struct ShardStats {
     drained: AtomicU64,
     panicked: AtomicU64,
     slices: AtomicU64,
+    preemptions: AtomicU64,
+    queued_ns: AtomicU64,
     busy_ns: AtomicU64,
+    preempted_ns: AtomicU64,
+    blocked_ns: AtomicU64,
+    ready_ns: AtomicU64,
     reactor_polls: AtomicU64,
     accepted: AtomicU64,
     open_connections: AtomicU64,
@@ -60,8 +65,19 @@ pub struct StatsSnapshot {
     pub panicked: u64,
     /// Slices that were run.
     pub slices: u64,
+    /// Slices that were too short for their task.
+    pub preemptions: u64,
+    /// Nanoseconds that tasks spent before their first slice. This and the following count a task's time when it leaves
+    /// the state.
+    pub queued_ns: u64,
     /// Nanoseconds that slices occupied the core.
     pub busy_ns: u64,
+    /// Nanoseconds that tasks waited to go on after a slice that was too short.
+    pub preempted_ns: u64,
+    /// Nanoseconds that tasks waited on their own wish.
+    pub blocked_ns: u64,
+    /// Nanoseconds that tasks waited to go on after that.
+    pub ready_ns: u64,
     /// How often the runner stepped aside so that I/O was polled.
     pub reactor_polls: u64,
     /// Connections that were accepted.
@@ -89,7 +105,12 @@ impl ShardStats {
             drained: read(&self.drained),
             panicked: read(&self.panicked),
             slices: read(&self.slices),
+            preemptions: read(&self.preemptions),
+            queued_ns: read(&self.queued_ns),
             busy_ns: read(&self.busy_ns),
+            preempted_ns: read(&self.preempted_ns),
+            blocked_ns: read(&self.blocked_ns),
+            ready_ns: read(&self.ready_ns),
             reactor_polls: read(&self.reactor_polls),
             accepted: read(&self.accepted),
             open_connections: read(&self.open_connections),
@@ -111,9 +132,19 @@ impl ShardStats {
         add(&self.rejected, 1);
     }
 
-    pub(crate) fn sliced(&self, ran: Duration) {
-        add(&self.slices, 1);
-        add(&self.busy_ns, nanoseconds(ran));
+    /// Takes over where the time of all tasks went.
+    pub(crate) fn set_total(&self, total: &Account) {
+        self.slices.store(total.slices, Ordering::Relaxed);
+        self.preemptions.store(total.preemptions, Ordering::Relaxed);
+        for (counter, spent) in [
+            (&self.queued_ns, total.queued),
+            (&self.busy_ns, total.ran),
+            (&self.preempted_ns, total.preempted),
+            (&self.blocked_ns, total.blocked),
+            (&self.ready_ns, total.ready),
+        ] {
+            counter.store(nanoseconds(spent), Ordering::Relaxed);
+        }
     }
 
     pub(crate) fn ended(&self, ending: Ending) {
@@ -180,12 +211,18 @@ mod tests {
     #[test]
     fn each_ending_has_its_counter() {
         let stats = ShardStats::default();
-        stats.sliced(Duration::from_micros(7));
+        stats.set_total(&Account {
+            ran: Duration::from_micros(7),
+            ready: Duration::from_micros(2),
+            slices: 1,
+            ..Account::default()
+        });
         stats.ended(Ending::Drained);
         stats.ended(Ending::Panicked);
         let expected = StatsSnapshot {
             slices: 1,
             busy_ns: 7_000,
+            ready_ns: 2_000,
             drained: 1,
             panicked: 1,
             ..StatsSnapshot::default()

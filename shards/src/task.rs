@@ -3,13 +3,14 @@
 //! A task is work that occupies the core until it gives it back. It is run in *slices*:
 //!
 //! ```text
-//!   submit        slice        slice              slice
-//!   |---queued---|####|-ready-|####|---blocked---|##| Done
-//!                 ran  queued  ran   blocked      ran        => Account
+//!   submit        slice            slice                     slice
+//!   |---queued---|####|-preempted-|####|---blocked---|-ready-|##| Done
+//!                 ran              ran                        ran      => Account
 //! ```
 //!
 //! The scheduler never interrupts a slice; the task promises to return at about the instant that it was given. What
-//! bounds a task that does not finish is checked between slices: its deadline and its budget of CPU time.
+//! bounds a task that does not finish is checked between slices: its deadline and its budget of CPU time. A task that is
+//! ended there is told so ([`Task::stop`]) before anything else runs.
 
 use std::time::{Duration, Instant};
 
@@ -17,10 +18,14 @@ use std::time::{Duration, Instant};
 pub trait Task: 'static {
     /// Runs until the task is done, has to wait, or `until` has passed, whichever comes first.
     ///
-    /// Returning late delays everything else on the core, so look at the clock (or count fuel) at least every hundred
-    /// microseconds. `until` may already have passed: then do a little and return. A panic ends this task alone, with
-    /// [`Ending::Panicked`].
+    /// Returning late delays everything else on the core, so look at the clock at short intervals, or be interrupted. `until`
+    /// may already have passed: then do a little and return. A panic ends this task alone, with [`Ending::Panicked`].
     fn run(&mut self, until: Instant) -> Step;
+
+    /// The task was ended from outside ([`Ending::DeadlineExceeded`], [`Ending::CpuBudgetExceeded`], [`Ending::Drained`] or
+    /// [`Ending::Cancelled`]), at rest between two slices. To be used to let go of what it holds: no other task runs before
+    /// this has returned, but before its ticket gets it back others may.
+    fn stop(&mut self, _ending: Ending) {}
 }
 
 /// How one slice of a [`Task`] ended.
@@ -83,18 +88,32 @@ pub enum Ending {
     Panicked,
 }
 
-/// Where a task's time went. The three durations sum to the time from submission to the end.
+/// Where a task's time went. The five durations sum to the time from submission to the end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Account {
-    /// Time for which the task could have run but the core was doing something else.
+    /// Time before the first slice.
     pub queued: Duration,
     /// Time on the core. Measured around each slice with the monotonic clock: on a pinned thread this equals CPU time
     /// unless other processes share the core, and costs a tenth of reading the thread's CPU clock.
     pub ran: Duration,
+    /// Time for which the task waited to go on after a slice that was too short for it.
+    pub preempted: Duration,
     /// Time for which the task waited on its own wish ([`Step::Blocked`]).
     pub blocked: Duration,
+    /// Time for which the task waited to go on after that.
+    pub ready: Duration,
     /// Number of slices.
-    pub slices: u32,
+    pub slices: u64,
+    /// How many of them were too short for it.
+    pub preemptions: u64,
+}
+
+impl Account {
+    /// Time for which the task could have run but the core was doing something else.
+    #[must_use]
+    pub fn waited(&self) -> Duration {
+        self.queued + self.preempted + self.ready
+    }
 }
 
 /// Why a task was not accepted. Nobody's fault: load, or the end of the day.

@@ -42,12 +42,11 @@ impl<P: Policy> Script<P> {
         self.start + milliseconds(word)
     }
 
-    /// `submit deadline [budget [class]]`, `free`, `done ran`, `preempted ran`, `blocked until ran`, `panicked ran`,
-    /// `cancel task`, `drain`.
+    /// `submit deadline [budget [class]]`, `free`, `done`, `preempted`, `blocked until`, `panicked`, `cancel task`,
+    /// `drain`.
     fn event(&self, words: &[&str]) -> Event {
-        let sliced = |step: Step, ran: &str| Event::Sliced {
+        let sliced = |step: Step| Event::Sliced {
             outcome: SliceOutcome::Returned(step),
-            ran: milliseconds(ran),
         };
         match words {
             ["submit", deadline, rest @ ..] => Event::Submit(TaskMeta {
@@ -56,17 +55,13 @@ impl<P: Policy> Script<P> {
                 class: rest.get(1).map_or(0, |word| word.parse().unwrap()),
             }),
             ["free"] => Event::CoreFree,
-            ["done", ran] => sliced(Step::Done, ran),
-            ["preempted", ran] => sliced(Step::Preempted, ran),
-            ["blocked", until, ran] => sliced(
-                Step::Blocked {
-                    until: self.instant(until),
-                },
-                ran,
-            ),
-            ["panicked", ran] => Event::Sliced {
+            ["done"] => sliced(Step::Done),
+            ["preempted"] => sliced(Step::Preempted),
+            ["blocked", until] => sliced(Step::Blocked {
+                until: self.instant(until),
+            }),
+            ["panicked"] => Event::Sliced {
                 outcome: SliceOutcome::Panicked,
-                ran: milliseconds(ran),
             },
             ["cancel", task] => Event::Cancel(self.ids[task.parse::<usize>().unwrap()]),
             ["drain"] => Event::Drain,
@@ -101,7 +96,7 @@ impl<P: Policy> Script<P> {
             Action::Run { id, until } => write!(text, "run {} until {}", number(id), at(until)).unwrap(),
             Action::End { id, ending, account } => {
                 let (queued, ran, blocked) = (
-                    account.queued.as_millis(),
+                    account.waited().as_millis(),
                     account.ran.as_millis(),
                     account.blocked.as_millis(),
                 );
@@ -149,83 +144,83 @@ fn nothing_to_do() {
 #[test]
 fn one_task_runs_to_its_end() {
     check(
-        "0 submit 100  => admit 0
-         5 free        => run 0 until 15
-         8 done 3      => end 0 Done 5+3+0 in 1
-         8 free        => idle",
+        "0 submit 100 => admit 0
+         5 free       => run 0 until 15
+         8 done       => end 0 Done 5+3+0 in 1
+         8 free       => idle",
     );
 }
 
 #[test]
 fn a_preempted_task_keeps_its_place_at_the_front() {
     check(
-        "0 submit 100    => admit 0
-         0 submit 100    => admit 1
-         0 free          => run 0 until 10
-         10 preempted 10 =>
-         12 free         => run 0 until 22
-         20 done 8       => end 0 Done 2+18+0 in 2
-         20 free         => run 1 until 30
-         21 done 1       => end 1 Done 20+1+0 in 1",
+        "0 submit 100 => admit 0
+         0 submit 100 => admit 1
+         0 free       => run 0 until 10
+         10 preempted =>
+         12 free      => run 0 until 22
+         20 done      => end 0 Done 2+18+0 in 2
+         20 free      => run 1 until 30
+         21 done      => end 1 Done 20+1+0 in 1",
     );
 }
 
 #[test]
 fn a_sleeper_lets_the_next_run_and_goes_ahead_of_later_ones_when_it_wakes() {
     check(
-        "0 submit 100      => admit 0
-         0 submit 100      => admit 1
-         0 submit 100      => admit 2
-         0 free            => run 0 until 10
-         2 blocked 5 2     =>
-         2 free            => run 1 until 12
-         12 preempted 10   =>
-         12 free           => run 0 until 22
-         13 done 1         => end 0 Done 7+3+3 in 2
-         13 free           => run 1 until 23
-         14 done 1         => end 1 Done 3+11+0 in 2
-         14 free           => run 2 until 24",
+        "0 submit 100 => admit 0
+         0 submit 100 => admit 1
+         0 submit 100 => admit 2
+         0 free       => run 0 until 10
+         2 blocked 5  =>
+         2 free       => run 1 until 12
+         12 preempted =>
+         12 free      => run 0 until 22
+         13 done      => end 0 Done 7+3+3 in 2
+         13 free      => run 1 until 23
+         14 done      => end 1 Done 3+11+0 in 2
+         14 free      => run 2 until 24",
     );
 }
 
 #[test]
 fn what_comes_after_a_sleep_is_waiting_for_the_core() {
     check(
-        "0 submit 100  => admit 0
-         0 free        => run 0 until 10
-         1 blocked 5 1 =>
-         1 free        => idle until 5
-         7 free        => run 0 until 17
-         8 done 1      => end 0 Done 2+2+4 in 2",
+        "0 submit 100 => admit 0
+         0 free       => run 0 until 10
+         1 blocked 5  =>
+         1 free       => idle until 5
+         7 free       => run 0 until 17
+         8 done       => end 0 Done 2+2+4 in 2",
     );
 }
 
 #[test]
 fn a_sleep_that_is_over_already_is_no_sleep() {
     check(
-        "0 submit 100  => admit 0
-         0 free        => run 0 until 10
-         4 blocked 3 4 =>
-         4 free        => run 0 until 14",
+        "0 submit 100 => admit 0
+         0 free       => run 0 until 10
+         4 blocked 3  =>
+         4 free       => run 0 until 14",
     );
 }
 
 #[test]
 fn the_deadline_ends_a_task_in_every_state() {
     check(
-        "0 submit 20      => admit 0
-         0 submit 15      => admit 1
-         0 submit 5       => admit 2
-         0 free           => run 0 until 10
-         10 preempted 10  =>
-         10 free          => end 2 DeadlineExceeded 10+0+0 in 0; run 0 until 20
-         20 preempted 10  => end 0 DeadlineExceeded 0+20+0 in 2
-         20 free          => end 1 DeadlineExceeded 20+0+0 in 0; idle
-         20 submit 40     => admit 3
-         20 free          => run 3 until 30
-         21 blocked 90 1  =>
-         21 free          => idle until 40
-         40 free          => end 3 DeadlineExceeded 0+1+19 in 1; idle",
+        "0 submit 20   => admit 0
+         0 submit 15   => admit 1
+         0 submit 5    => admit 2
+         0 free        => run 0 until 10
+         10 preempted  =>
+         10 free       => end 2 DeadlineExceeded 10+0+0 in 0; run 0 until 20
+         20 preempted  => end 0 DeadlineExceeded 0+20+0 in 2
+         20 free       => end 1 DeadlineExceeded 20+0+0 in 0; idle
+         20 submit 40  => admit 3
+         20 free       => run 3 until 30
+         21 blocked 90 =>
+         21 free       => idle until 40
+         40 free       => end 3 DeadlineExceeded 0+1+19 in 1; idle",
     );
 }
 
@@ -234,18 +229,18 @@ fn finished_work_counts_even_when_late() {
     check(
         "0 submit 5 => admit 0
          0 free     => run 0 until 5
-         9 done 9   => end 0 Done 0+9+0 in 1",
+         9 done     => end 0 Done 0+9+0 in 1",
     );
 }
 
 #[test]
 fn the_cpu_budget_shortens_the_last_slice_and_ends_the_task() {
     check(
-        "0 submit 100 12  => admit 0
-         0 free           => run 0 until 10
-         10 preempted 10  =>
-         50 free          => run 0 until 52
-         52 preempted 2   => end 0 CpuBudgetExceeded 40+12+0 in 2",
+        "0 submit 100 12 => admit 0
+         0 free          => run 0 until 10
+         10 preempted    =>
+         50 free         => run 0 until 52
+         52 preempted    => end 0 CpuBudgetExceeded 40+12+0 in 2",
     );
 }
 
@@ -254,9 +249,9 @@ fn waiting_uses_no_cpu_budget() {
     check(
         "0 submit 1000 10 => admit 0
          0 free           => run 0 until 10
-         3 blocked 500 3  =>
+         3 blocked 500    =>
          500 free         => run 0 until 507
-         501 done 1       => end 0 Done 0+4+497 in 2",
+         501 done         => end 0 Done 0+4+497 in 2",
     );
 }
 
@@ -278,35 +273,35 @@ fn the_queue_is_bounded() {
 #[test]
 fn no_task_starts_while_as_many_are_under_way_as_may_be() {
     check(
-        "0 submit 100    => admit 0
-         0 submit 100    => admit 1
-         0 submit 100    => admit 2
-         0 free          => run 0 until 10
-         1 blocked 50 1  =>
-         1 free          => run 1 until 11
-         2 blocked 60 1  =>
-         2 free          => idle until 50
-         3 cancel 1      => end 1 Cancelled 1+1+1 in 1
-         3 free          => run 2 until 13",
+        "0 submit 100 => admit 0
+         0 submit 100 => admit 1
+         0 submit 100 => admit 2
+         0 free       => run 0 until 10
+         1 blocked 50 =>
+         1 free       => run 1 until 11
+         2 blocked 60 =>
+         2 free       => idle until 50
+         3 cancel 1   => end 1 Cancelled 1+1+1 in 1
+         3 free       => run 2 until 13",
     );
 }
 
 #[test]
 fn a_task_is_cancelled_in_every_state_and_once() {
     check(
-        "0 submit 100    => admit 0
-         0 submit 100    => admit 1
-         1 cancel 1      => end 1 Cancelled 1+0+0 in 0
-         1 cancel 1      =>
-         1 free          => run 0 until 11
-         2 cancel 0      =>
-         3 preempted 2   => end 0 Cancelled 1+2+0 in 1
-         3 cancel 0      =>
-         3 submit 100    => admit 2
-         3 cancel 0      =>
-         3 free          => run 2 until 13
-         4 cancel 2      =>
-         5 done 2        => end 2 Done 0+2+0 in 1",
+        "0 submit 100 => admit 0
+         0 submit 100 => admit 1
+         1 cancel 1   => end 1 Cancelled 1+0+0 in 0
+         1 cancel 1   =>
+         1 free       => run 0 until 11
+         2 cancel 0   =>
+         3 preempted  => end 0 Cancelled 1+2+0 in 1
+         3 cancel 0   =>
+         3 submit 100 => admit 2
+         3 cancel 0   =>
+         3 free       => run 2 until 13
+         4 cancel 2   =>
+         5 done       => end 2 Done 0+2+0 in 1",
     );
 }
 
@@ -316,7 +311,7 @@ fn a_panic_ends_its_task() {
         "0 submit 100 => admit 0
          0 submit 100 => admit 1
          0 free       => run 0 until 10
-         1 panicked 1 => end 0 Panicked 0+1+0 in 1
+         1 panicked   => end 0 Panicked 0+1+0 in 1
          1 free       => run 1 until 11",
     );
 }
@@ -324,43 +319,43 @@ fn a_panic_ends_its_task() {
 #[test]
 fn a_drain_lets_tasks_finish_until_the_grace_is_over() {
     check(
-        "0 submit 1000    => admit 0
-         0 submit 1000    => admit 1
-         0 submit 1000    => admit 2
-         0 free           => run 0 until 10
-         5 drain          =>
-         5 submit 1000    => reject Draining
-         6 done 6         => end 0 Done 0+6+0 in 1
-         6 free           => run 1 until 16
-         9 drain          =>
-         10 blocked 500 4 =>
-         10 free          => run 2 until 20
-         20 preempted 10  =>
-         100 free         => run 2 until 105
-         104 preempted 4  =>
-         105 free         => end 1 Drained 6+4+95 in 1; end 2 Drained 91+14+0 in 2; idle",
+        "0 submit 1000  => admit 0
+         0 submit 1000  => admit 1
+         0 submit 1000  => admit 2
+         0 free         => run 0 until 10
+         5 drain        =>
+         5 submit 1000  => reject Draining
+         6 done         => end 0 Done 0+6+0 in 1
+         6 free         => run 1 until 16
+         9 drain        =>
+         10 blocked 500 =>
+         10 free        => run 2 until 20
+         20 preempted   =>
+         100 free       => run 2 until 105
+         104 preempted  =>
+         105 free       => end 1 Drained 6+4+95 in 1; end 2 Drained 91+14+0 in 2; idle",
     );
 }
 
 #[test]
 fn the_grace_also_ends_the_running_task_and_wakes_an_idle_shard() {
     check(
-        "0 submit 1000   => admit 0
-         0 submit 1000   => admit 1
-         0 free          => run 0 until 10
-         1 blocked 900 1 =>
-         1 drain         =>
-         1 free          => run 1 until 11
-         1 blocked 900 0 =>
-         1 free          => idle until 101
-         95 cancel 1     => end 1 Cancelled 1+0+94 in 1
-         101 free        => end 0 Drained 0+1+100 in 1; idle",
+        "0 submit 1000 => admit 0
+         0 submit 1000 => admit 1
+         0 free        => run 0 until 10
+         1 blocked 900 =>
+         1 drain       =>
+         1 free        => run 1 until 11
+         1 blocked 900 =>
+         1 free        => idle until 101
+         95 cancel 1   => end 1 Cancelled 1+0+94 in 1
+         101 free      => end 0 Drained 0+1+100 in 1; idle",
     );
     check(
-        "0 submit 1000    => admit 0
-         0 free           => run 0 until 10
-         0 drain          =>
-         120 preempted 120 => end 0 Drained 0+120+0 in 1",
+        "0 submit 1000 => admit 0
+         0 free        => run 0 until 10
+         0 drain       =>
+         120 preempted => end 0 Drained 0+120+0 in 1",
     );
 }
 
@@ -415,13 +410,13 @@ impl Policy for Edf {
 fn another_policy_preempts_and_refuses() {
     check_with(
         Edf::default(),
-        "0 submit 500 1000 50  => admit 0
-         0 free                => run 0 until 10
-         10 preempted 10       =>
-         10 submit 30 1000 15  => admit 1
-         10 submit 31 1000 15  => reject DeadlineInfeasible
-         10 free               => run 1 until 20
-         20 done 10            => end 1 Done 0+10+0 in 1
-         20 free               => run 0 until 30",
+        "0 submit 500 1000 50 => admit 0
+         0 free               => run 0 until 10
+         10 preempted         =>
+         10 submit 30 1000 15 => admit 1
+         10 submit 31 1000 15 => reject DeadlineInfeasible
+         10 free              => run 1 until 20
+         20 done              => end 1 Done 0+10+0 in 1
+         20 free              => run 0 until 30",
     );
 }

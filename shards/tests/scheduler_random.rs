@@ -30,7 +30,8 @@ struct Modelled {
     started: bool,
     cancelled: bool,
     ran: Duration,
-    slices: u32,
+    slices: u64,
+    preemptions: u64,
 }
 
 /// The world around a scheduler: what it was told, what it answered, what must be true.
@@ -117,6 +118,7 @@ impl World {
                     cancelled: false,
                     ran: Duration::ZERO,
                     slices: 0,
+                    preemptions: 0,
                 });
             }
             [Action::Reject(RejectReason::Draining)] => assert!(self.drained_at.is_some()),
@@ -137,6 +139,7 @@ impl World {
         let task = self.task(id);
         task.ran += ran;
         task.slices += 1;
+        task.preemptions += u64::from(outcome == SliceOutcome::Returned(Step::Preempted));
         task.state = match outcome {
             SliceOutcome::Returned(Step::Blocked { until }) if until > now => State::Blocked(until),
             _ => State::Ready,
@@ -145,7 +148,7 @@ impl World {
             SliceOutcome::Returned(Step::Done) | SliceOutcome::Panicked => true,
             _ => task.cancelled || task.meta.deadline <= now || task.ran >= task.meta.cpu_budget,
         } || self.grace_is_over();
-        let actions = self.handle(Event::Sliced { outcome, ran });
+        let actions = self.handle(Event::Sliced { outcome });
         assert_eq!(
             actions.len(),
             usize::from(must_end),
@@ -291,8 +294,10 @@ impl World {
         };
         assert!(holds, "{task:?} ended as {ending:?}");
         assert_eq!((account.ran, account.slices), (task.ran, task.slices));
+        // A slice whose end is also the task's is no preemption.
+        assert!(task.preemptions - account.preemptions <= 1);
         assert_eq!(
-            account.queued + account.ran + account.blocked,
+            account.waited() + account.ran + account.blocked,
             self.now - task.submitted
         );
     }

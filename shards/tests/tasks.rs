@@ -172,6 +172,67 @@ fn a_task_submitted_while_others_end_does_not_get_mixed_up_with_them() {
     });
 }
 
+/// Holds a place of which there are few from its first slice on, and sleeps.
+struct Holder {
+    places: Rc<Cell<u32>>,
+    holds: bool,
+    stopped_by: Rc<RefCell<Vec<Ending>>>,
+}
+
+impl luge_shards::Task for Holder {
+    fn run(&mut self, until: Instant) -> Step {
+        if !self.holds {
+            let left = self.places.get().checked_sub(1);
+            self.places
+                .set(left.expect("a task that has ended still holds its place"));
+            self.holds = true;
+        }
+        Step::Blocked {
+            until: until + Duration::from_secs(3600),
+        }
+    }
+
+    fn stop(&mut self, ending: Ending) {
+        self.stopped_by.borrow_mut().push(ending);
+        self.places.set(self.places.get() + 1);
+    }
+}
+
+#[test]
+fn a_task_that_is_ended_lets_go_before_the_next_one_runs() {
+    let config = ShardsConfig {
+        started_bound: 2,
+        ..one_shard()
+    };
+    on_one_shard(config, |shard| async move {
+        let places = Rc::new(Cell::new(2));
+        let stopped_by = Rc::new(RefCell::new(Vec::new()));
+        let holder = || Holder {
+            places: places.clone(),
+            holds: false,
+            stopped_by: stopped_by.clone(),
+        };
+        // Two at a time start, and both end in the event by which the next one runs.
+        let tickets: Vec<_> = (1..=8)
+            .map(|round| {
+                let deadline = within(Duration::from_millis(10 * (round / 2)));
+                shard.submit(holder(), deadline).unwrap()
+            })
+            .collect();
+        for ticket in tickets {
+            let ended = ticket.await;
+            assert_eq!(ended.ending, Ending::DeadlineExceeded);
+        }
+        let started = stopped_by.borrow().len();
+        assert!((2..=8).contains(&started) && places.get() >= 2);
+        stopped_by.borrow_mut().clear();
+        let cancelled = shard.submit(holder(), within(PATIENCE)).unwrap();
+        eventually_on(&shard, |stats| stats.blocked == 1).await;
+        drop(cancelled);
+        assert_eq!(*stopped_by.borrow(), [Ending::Cancelled]);
+    });
+}
+
 #[test]
 fn an_endless_task_ends_at_its_deadline_and_the_next_one_runs() {
     on_one_shard(one_shard(), |shard| async move {
@@ -182,6 +243,7 @@ fn an_endless_task_ends_at_its_deadline_and_the_next_one_runs() {
         let hog = hog.await;
         assert_eq!(hog.ending, Ending::DeadlineExceeded);
         assert!(hog.account.slices > 1);
+        assert_eq!(hog.account.preemptions, hog.account.slices - 1);
         assert_eq!(next.await.ending, Ending::Done);
         assert_eq!(shard.stats().snapshot().deadline_exceeded, 1);
     });
@@ -257,7 +319,11 @@ fn a_sleeping_task_lets_others_run_and_wakes_by_itself() {
         assert_eq!(slept.ending, Ending::Done);
         // The task reads the clock for its nap a little before its slice ends.
         assert!(slept.account.blocked > Duration::ZERO && slept.account.blocked <= nap);
-        assert_eq!(slept.account.slices, 2);
+        assert_eq!((slept.account.slices, slept.account.preemptions), (2, 0));
+        let stats = shard.stats().snapshot();
+        let blocked = u64::try_from(slept.account.blocked.as_nanos()).unwrap();
+        assert_eq!((stats.blocked_ns, stats.slices), (blocked, 3));
+        assert!(stats.queued_ns > 0 && stats.busy_ns > 0);
         assert_eq!(*log.borrow(), [("sleeper", 1), ("other", 1), ("sleeper", 2)]);
     });
 }

@@ -66,7 +66,7 @@ impl Queue {
         self.now += SLICE;
         self.actions.clear();
         let outcome = SliceOutcome::Returned(step);
-        let event = Event::Sliced { outcome, ran: SLICE };
+        let event = Event::Sliced { outcome };
         self.scheduler.handle(event, self.now, &mut self.actions);
     }
 

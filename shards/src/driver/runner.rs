@@ -110,7 +110,7 @@ impl Runner {
         loop {
             match self.next(now) {
                 Next::Run { id, until } => {
-                    let done = self.slice(id, now, until);
+                    let done = self.slice(id, until);
                     if done.saturating_duration_since(polled) >= self.quantum {
                         self.stats.reactor_polled();
                         yield_to_reactor(self.quantum.max(Duration::from_millis(1))).await;
@@ -173,15 +173,13 @@ impl Runner {
             .expect("a free core is given something to do, or nothing")
     }
 
-    fn slice(&self, id: TaskId, start: Instant, until: Instant) -> Instant {
+    fn slice(&self, id: TaskId, until: Instant) -> Instant {
         let job = self.jobs.borrow()[id.slot()]
             .clone()
             .expect("the scheduler runs live tasks");
         let outcome = job.run(until);
         let done = clock();
-        let ran = done.saturating_duration_since(start);
-        self.stats.sliced(ran);
-        self.handle(Event::Sliced { outcome, ran }, done);
+        self.handle(Event::Sliced { outcome }, done);
         let_go(job);
         done
     }
@@ -189,12 +187,12 @@ impl Runner {
     /// Hands an event to the scheduler and answers the tickets of tasks that ended by it.
     fn handle(&self, event: Event, now: Instant) -> (Option<Result<TaskId, RejectReason>>, Option<Next>) {
         let mut actions = self.actions.take();
-        let load = {
+        {
             let mut scheduler = self.scheduler.borrow_mut();
             scheduler.handle(event, now, &mut actions);
-            scheduler.load()
-        };
-        self.stats.set_load(load);
+            self.stats.set_load(scheduler.load());
+            self.stats.set_total(&scheduler.total());
+        }
         let (mut reply, mut next) = (None, None);
         let mut ended = self.ended.take();
         for action in actions.drain(..) {
@@ -356,6 +354,11 @@ impl<T: Task> AnyJob for Job<T> {
     }
 
     fn end(&self, ending: Ending, account: Account) {
+        let is_from_outside = !matches!(ending, Ending::Done | Ending::Panicked);
+        if is_from_outside && let Some(task) = self.task.borrow_mut().as_mut() {
+            // Whoever waits for it is told all the same.
+            let _ = catch_unwind(AssertUnwindSafe(|| task.stop(ending)));
+        }
         self.outcome.set(Some((ending, account)));
         if let Some(waiter) = self.waiter.take() {
             waiter.wake();
