@@ -391,3 +391,43 @@ fn two_memories_and_none() {
         assert!(pool.acquire(&two, 0, &[]).is_ok());
     }
 }
+
+#[test]
+fn a_slot_in_which_the_host_has_panicked_is_not_used_again() {
+    for (name, engine) in engines() {
+        let module = Module::new(&engine, &wat::parse_str(PANICS).expect("wat")).expect("module");
+        let mut linker = Linker::<u32>::new(&engine);
+        linker.func("host", "panic", FuncType::new([], []), |_, _| {
+            panic!("on purpose")
+        });
+        let linked = linker.link(&module).expect("linked");
+        let template = linked
+            .template(&Limits::default(), "run", Duration::ZERO)
+            .expect("template");
+        let pool = pool(1);
+        for round in 1..=3 {
+            let mut sandbox = pool.acquire(&template, 0, &[]).expect("room");
+            let ran = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+                let _ = sandbox.resume(10_000);
+            }));
+            assert!(ran.is_err());
+            let stats = pool.stats();
+            assert_eq!((stats.made, stats.live, stats.idle), (round, 0, 0), "{name}");
+        }
+    }
+}
+
+const PANICS: &str = r#"(module (import "host" "panic" (func $panic))
+    (memory 1) (func (export "run") (i32.store (i32.const 0) (i32.const 7)) (call $panic)))"#;
+
+#[test]
+fn what_a_pool_takes_of_the_process_is_told_beforehand() {
+    let config = PoolConfig {
+        sandboxes: 10,
+        memories: 20,
+        idle_bytes: 0,
+        further_ranges: 5,
+    };
+    assert_eq!(config.address_bytes(), 20 * ((8 << 30) + (64 << 10)));
+    assert_eq!(config.mappings(), 2 * (20 + 5 + 26) + 26);
+}

@@ -13,7 +13,7 @@ mod inst;
 mod libcall;
 pub(crate) mod machine;
 mod routines;
-mod stack;
+pub(crate) mod stack;
 mod translate;
 mod unwind;
 mod vectors;

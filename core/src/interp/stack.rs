@@ -4,18 +4,30 @@
 //! by the caller, locals are zeroed on entry, and validation proves that an operand is written before it is read. Making
 //! one afresh for each run would cost either a mapping from the system or clearing a megabyte.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::ops::{Deref, DerefMut};
 
 /// The slots that a register can name, and one behind the last for the high half of a vector there; also the spare room
 /// at the end of every stack.
 pub(super) const WINDOW: usize = (1 << 16) + 1;
 
-/// Spare stacks that a thread keeps, of whatever sizes its functions use.
-const SPARES_MAX: usize = 16;
+/// Spare stacks that a thread keeps, of whatever sizes its functions use, beside those that it is told to keep.
+const SPARES: usize = 16;
 
 thread_local! {
-    static SPARES: RefCell<Vec<Box<[u64]>>> = const { RefCell::new(Vec::new()) };
+    static KEPT: RefCell<Vec<Box<[u64]>>> = const { RefCell::new(Vec::new()) };
+    static MORE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Says how many more spare stacks this thread keeps than [`SPARES`].
+pub(crate) fn keep(more: usize) {
+    MORE.set(more);
+    // While the thread ends there may be no spares any more.
+    let _ = KEPT.try_with(|kept| {
+        let mut kept = kept.borrow_mut();
+        let beyond = kept.len().saturating_sub(SPARES + more);
+        drop(kept.drain(..beyond));
+    });
 }
 
 /// The slots of one run. Its frames end below [`ValueStack::limit`]; [`WINDOW`] more slots follow, so that a window over
@@ -28,7 +40,7 @@ impl ValueStack {
     pub(super) fn new(slots: usize) -> Self {
         let len = slots.saturating_add(WINDOW);
         // While the thread ends there may be no spares any more.
-        let spare = SPARES.try_with(|spares| {
+        let spare = KEPT.try_with(|spares| {
             let mut spares = spares.borrow_mut();
             let fits = spares.iter().rposition(|spare| spare.len() == len)?;
             Some(spares.swap_remove(fits))
@@ -52,9 +64,9 @@ impl Drop for ValueStack {
     fn drop(&mut self) {
         let slots = std::mem::take(&mut self.0);
         // As above; then the slots are freed like any others.
-        let _ = SPARES.try_with(|spares| {
+        let _ = KEPT.try_with(|spares| {
             let mut spares = spares.borrow_mut();
-            if spares.len() == SPARES_MAX {
+            if spares.len() >= SPARES + MORE.get() {
                 spares.swap_remove(0);
             }
             spares.push(slots);
@@ -92,8 +104,14 @@ mod tests {
 
     #[test]
     fn spares_are_bounded() {
-        let stacks: Vec<_> = (0..2 * SPARES_MAX).map(ValueStack::new).collect();
-        drop(stacks);
-        assert_eq!(SPARES.with_borrow(Vec::len), SPARES_MAX);
+        let churn = || {
+            drop((0..2 * SPARES).map(ValueStack::new).collect::<Vec<_>>());
+            KEPT.with_borrow(Vec::len)
+        };
+        assert_eq!(churn(), SPARES);
+        keep(5);
+        assert_eq!(churn(), SPARES + 5);
+        keep(0);
+        assert_eq!(KEPT.with_borrow(Vec::len), SPARES);
     }
 }

@@ -13,7 +13,7 @@
 //! is idle, which has been made as new before it was put there: nothing is allocated, mapped or linked, and no page is touched. To
 //! drop it, wherever its run stands, is to write back what it could have changed (see [`template`] and
 //! `vm::region`). Only when no slot of the template is idle is one made, and when all are made, the one that has been
-//! idle for longest, of whatever template, gives its place up.
+//! idle for longest, of whatever template, gives its place up. Stacks are kept likewise, as many as can be in use at once.
 //!
 //! **Isolation** rests on two things. What a guest can change is written back whole: each page that was accessible to it, each
 //! table that was written, each global that is mutable, and all the store's counts. And stacks, which are not cleared, cannot be read
@@ -29,8 +29,9 @@ use crate::instance::allocate;
 use crate::store::{Func, Instance, MemorySource, Store};
 use crate::value::Value;
 use crate::vm::linear::LinearMemory;
-use crate::vm::region::{Region, SlotMemory};
-use std::cell::RefCell;
+use crate::vm::region::{Region, STRIDE, SlotMemory};
+use crate::{interp, vm};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
 use std::io;
@@ -63,6 +64,25 @@ impl Default for PoolConfig {
             idle_bytes: 64 << 20,
             further_ranges: 512,
         }
+    }
+}
+
+impl PoolConfig {
+    /// Bytes of addresses that the pool's memories reserve.
+    #[must_use]
+    pub fn address_bytes(&self) -> u64 {
+        (self.memories as u64).saturating_mul(STRIDE as u64)
+    }
+
+    /// The process's mappings that the pool takes at most, its sandboxes' stacks included: two for each memory, each further
+    /// range of one, and each stack of machine code, and one for each stack of the interpreter. The thread keeps stacks of
+    /// either kind where it runs both.
+    #[must_use]
+    pub fn mappings(&self) -> usize {
+        let stacks = self.sandboxes.saturating_add(vm::stack::SPARES);
+        let pairs = self.memories.saturating_add(self.further_ranges);
+        let pairs = pairs.saturating_add(stacks);
+        pairs.saturating_mul(2).saturating_add(stacks)
     }
 }
 
@@ -116,6 +136,35 @@ struct Inner<T> {
     /// Counts uses, for the order in which slots became idle.
     clock: u64,
     stats: PoolStats,
+    _stacks: KeptStacks,
+}
+
+thread_local! {
+    /// Sandboxes that the pools of this thread have room for.
+    static SANDBOXES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Stacks that the thread keeps for a pool's sandboxes.
+#[derive(Debug)]
+struct KeptStacks(usize);
+
+impl KeptStacks {
+    fn new(sandboxes: usize) -> Self {
+        Self::keep(SANDBOXES.get().saturating_add(sandboxes));
+        Self(sandboxes)
+    }
+
+    fn keep(sandboxes: usize) {
+        SANDBOXES.set(sandboxes);
+        vm::stack::keep(sandboxes);
+        interp::stack::keep(sandboxes);
+    }
+}
+
+impl Drop for KeptStacks {
+    fn drop(&mut self) {
+        Self::keep(SANDBOXES.get().saturating_sub(self.0));
+    }
 }
 
 /// A store with an instance of a template.
@@ -153,6 +202,7 @@ impl<T> Pool<T> {
                 idle: HashMap::new(),
                 clock: 0,
                 stats: PoolStats::default(),
+                _stacks: KeptStacks::new(config.sandboxes),
             })),
         })
     }
@@ -433,6 +483,11 @@ impl<T> Drop for Sandbox<T> {
         let Some(mut slot) = self.slot.take() else { return };
         // Before the pool is borrowed: to drop data may be anything.
         drop(slot.store.data.take());
+        if std::thread::panicking() {
+            // Nobody knows what the engine has left half-done: this slot is not given to anybody again.
+            self.pool.borrow_mut().stats.live -= 1;
+            return;
+        }
         self.pool.borrow_mut().put(slot);
     }
 }

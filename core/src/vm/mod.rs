@@ -34,7 +34,7 @@ pub(crate) mod preempt;
 pub(crate) mod region;
 mod run;
 mod signals;
-mod stack;
+pub(crate) mod stack;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 mod switch;
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]

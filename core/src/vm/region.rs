@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Bytes from one slot to the next: what any 32-bit address plus any 32-bit offset can reach, and the widest access behind it.
-pub(super) const STRIDE: usize = (8 << 30) + (64 << 10);
+pub(crate) const STRIDE: usize = (8 << 30) + (64 << 10);
 
 /// Extents that a slot may have. Each is a mapping of its own, and so is the gap behind it.
 const EXTENTS: usize = 6;

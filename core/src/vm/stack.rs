@@ -15,7 +15,7 @@
 
 use super::run::RunRecord;
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::ptr::NonNull;
 
@@ -34,13 +34,25 @@ pub(super) const ENTRY_SLOTS: usize = 2048;
 /// Room for the record at the top.
 const RECORD: usize = 256;
 
-/// Spare stacks that a thread keeps, of whatever sizes its functions use.
-const SPARES_MAX: usize = 16;
+/// Spare stacks that a thread keeps, of whatever sizes its functions use, beside those that it is told to keep.
+pub(crate) const SPARES: usize = 16;
 
 const _: () = assert!(size_of::<RunRecord>() <= RECORD && RECORD.is_multiple_of(16));
 
 thread_local! {
-    static SPARES: RefCell<Vec<Mapping>> = const { RefCell::new(Vec::new()) };
+    static KEPT: RefCell<Vec<Mapping>> = const { RefCell::new(Vec::new()) };
+    static MORE: Cell<usize> = const { Cell::new(0) };
+}
+
+/// Says how many more spare stacks this thread keeps than [`SPARES`].
+pub(crate) fn keep(more: usize) {
+    MORE.set(more);
+    // While the thread ends there may be no spares any more.
+    let _ = KEPT.try_with(|kept| {
+        let mut kept = kept.borrow_mut();
+        let beyond = kept.len().saturating_sub(SPARES + more);
+        drop(kept.drain(..beyond));
+    });
 }
 
 /// A stack of a run's own.
@@ -71,7 +83,7 @@ impl GuestStack {
             .ok_or(io::ErrorKind::OutOfMemory)?
             & !(GUARD - 1);
         // While the thread ends there may be no spares any more.
-        let spare = SPARES.try_with(|spares| {
+        let spare = KEPT.try_with(|spares| {
             let mut spares = spares.borrow_mut();
             let fits = spares.iter().rposition(|spare| spare.len == len)?;
             Some(spares.swap_remove(fits))
@@ -139,9 +151,9 @@ impl Drop for GuestStack {
     fn drop(&mut self) {
         let mapping = self.mapping.take();
         // As above; then the stack is unmapped.
-        let _ = SPARES.try_with(|spares| {
+        let _ = KEPT.try_with(|spares| {
             let mut spares = spares.borrow_mut();
-            if spares.len() == SPARES_MAX {
+            if spares.len() >= SPARES + MORE.get() {
                 spares.swap_remove(0);
             }
             spares.extend(mapping);
@@ -220,10 +232,15 @@ mod tests {
         let start = stack.start;
         drop(stack);
         assert_eq!(GuestStack::new(1 << 17).expect("a stack").start, start);
-        let stacks: Vec<_> = (0..2 * SPARES_MAX)
-            .map(|_| GuestStack::new(0).expect("a stack"))
-            .collect();
-        drop(stacks);
-        assert_eq!(SPARES.with_borrow(Vec::len), SPARES_MAX);
+        let churn = || {
+            let stack = |_| GuestStack::new(0).expect("a stack");
+            drop((0..2 * SPARES).map(stack).collect::<Vec<_>>());
+            KEPT.with_borrow(Vec::len)
+        };
+        assert_eq!(churn(), SPARES);
+        keep(5);
+        assert_eq!(churn(), SPARES + 5);
+        keep(0);
+        assert_eq!(KEPT.with_borrow(Vec::len), SPARES);
     }
 }
