@@ -20,6 +20,8 @@ use luge_core::wasi::{self, WasiCtx};
 use luge_core::{Engine, EngineConfig, Linker, Module, ModuleError};
 use luge_jit::{Baseline, BaselineOptions, CpuFeatures};
 
+use crate::preemption::PreemptionMode;
+
 /// How a module is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
@@ -172,15 +174,20 @@ pub struct Compiled {
 }
 
 impl Engines {
-    /// Engines of a server: their code counts fuel, so that the scheduler can take the core back from it.
+    /// Engines of a server, from whose code the scheduler can take the core back: by signals, or because the code counts
+    /// fuel.
     ///
     /// # Errors
     /// If guests could leave their memory.
-    pub fn for_server(choice: EngineChoice, attachments: Attachments) -> Result<Engines, Unbounded> {
+    pub fn for_server(
+        choice: EngineChoice,
+        preemption: PreemptionMode,
+        attachments: Attachments,
+    ) -> Result<Engines, Unbounded> {
         if choice.bounds == Bounds::None {
             return Err(Unbounded);
         }
-        let generator = baseline(choice.bounds, true, false);
+        let generator = baseline(choice.bounds, preemption.counts_fuel(), false);
         Ok(Self::new(choice, generator, attachments))
     }
 
@@ -429,17 +436,11 @@ pub(crate) mod tests {
     #[test]
     fn a_server_bounds_its_guests() {
         let choice = |bounds| EngineChoice { tier: None, bounds };
-        assert_eq!(
-            Engines::for_server(choice(Bounds::None), Attachments::default()).unwrap_err(),
-            Unbounded
-        );
+        let server =
+            |bounds| Engines::for_server(choice(bounds), PreemptionMode::Polls, Attachments::default());
+        assert_eq!(server(Bounds::None).unwrap_err(), Unbounded);
         for bounds in [Bounds::Guard, Bounds::Software] {
-            assert_eq!(
-                Engines::for_server(choice(bounds), Attachments::default())
-                    .unwrap()
-                    .bounds(),
-                bounds
-            );
+            assert_eq!(server(bounds).unwrap().bounds(), bounds);
         }
         let engines = Engines::for_command(choice(Bounds::None), Attachments::default());
         assert_eq!(engines.bounds(), Bounds::None);
@@ -447,18 +448,22 @@ pub(crate) mod tests {
 
     #[test]
     fn a_server_gets_the_core_back_in_every_tier() {
-        let engines = Engines::for_server(EngineChoice::default(), Attachments::default()).unwrap();
-        for tier in [Tier::Interp, engines.tier()] {
-            let Compiled { module, .. } = engines.compile(Some(tier), &spin()).unwrap();
-            let linked = engines.linker(tier).link(&module).unwrap();
-            let context = WasiCtx::builder().build().unwrap();
-            let engine = engines.engine(tier);
-            let mut store = Store::new(engine, &engine.config().limits.clone(), context);
-            let instance = linked.instantiate(&mut store).unwrap();
-            let start = instance.func(&store, "_start").unwrap();
-            let mut execution = Execution::new(&mut store, start, &[]).unwrap();
-            for _ in 0..3 {
-                assert!(matches!(execution.resume(&mut store, 10_000), Step::Preempted));
+        for mode in [PreemptionMode::Polls, PreemptionMode::Signals.or_polls().0] {
+            let _guard = mode.begin().expect("a timer");
+            let engines = Engines::for_server(EngineChoice::default(), mode, Attachments::default()).unwrap();
+            let fuel = if mode.counts_fuel() { 10_000 } else { u64::MAX };
+            for tier in [Tier::Interp, engines.tier()] {
+                let Compiled { module, .. } = engines.compile(Some(tier), &spin()).unwrap();
+                let linked = engines.linker(tier).link(&module).unwrap();
+                let context = WasiCtx::builder().build().unwrap();
+                let engine = engines.engine(tier);
+                let mut store = Store::new(engine, &engine.config().limits.clone(), context);
+                let instance = linked.instantiate(&mut store).unwrap();
+                let start = instance.func(&store, "_start").unwrap();
+                let mut execution = Execution::new(&mut store, start, &[]).unwrap();
+                for _ in 0..3 {
+                    assert!(matches!(execution.resume(&mut store, fuel), Step::Preempted));
+                }
             }
         }
     }

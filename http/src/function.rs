@@ -1,8 +1,9 @@
 //! Functions as deployed: compiled, linked and granted what the manifest says, once, before the first request.
 //!
-//! A request then only makes a store, an instance and a WASI context, all from parts that are ready. Everything that can
-//! be wrong with a module shows here and not in a request: bytes that are no module, imports that nobody provides, no
-//! `_start`, a first memory beyond the limit, a folder that cannot be opened.
+//! What an instance is like at its beginning is found here too, once, and kept as a template of sandboxes; a request only
+//! takes one and makes a WASI context, from parts that are ready. Everything that can be wrong with a module shows here and
+//! not in a request: bytes that are no module, imports that nobody provides, no `_start`, a first memory beyond the limit, a
+//! segment that does not fit, a folder that cannot be opened.
 
 use std::borrow::Cow;
 use std::io;
@@ -10,8 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use luge_core::pool::{Template, TemplateError};
 use luge_core::wasi::{WasiConfigError, WasiCtx, WasiTemplate};
-use luge_core::{Engine, ExternType, Limits, LinkError, Linked, Module, ModuleError};
+use luge_core::{ExternType, Limits, LinkError, Module, ModuleError};
 
 use crate::config::{FunctionConfig, ModuleSource};
 use crate::engine::{CompileError, Compiled, Engines, Tier};
@@ -24,15 +26,15 @@ const CALL_DEPTH: usize = 20_000;
 const EXCEPTION_BYTES: usize = 1 << 20;
 /// Elements of a table: function pointers of a large program, and some to grow.
 const TABLE_ELEMENTS: u32 = 1 << 20;
+/// Time for a start function when it is deployed. One that needs longer runs in each sandbox.
+const START_TIME: Duration = Duration::from_millis(100);
 
 /// A deployed function, shared by all shards.
 #[derive(Debug)]
 pub struct Function {
     config: FunctionConfig,
-    engine: Engine,
-    limits: Limits,
-    linked: Linked<WasiCtx>,
-    template: WasiTemplate,
+    template: Template<WasiCtx>,
+    surroundings: WasiTemplate,
     tier: Tier,
     declined: Option<ModuleError>,
     compile_time: Duration,
@@ -84,6 +86,9 @@ pub enum DeployProblem {
         /// Pages that it may have.
         limit: u32,
     },
+    /// No instance can be made of it.
+    #[error("no instance of the module can be made: {0}; each of its runs would fail in this way")]
+    Instantiate(#[source] TemplateError),
     /// What the manifest grants cannot be granted.
     #[error(transparent)]
     Grant(#[from] WasiConfigError),
@@ -100,7 +105,7 @@ impl Function {
                 function: config.name.clone(),
                 problem: Box::new(problem),
             })
-            .map(|parts| parts.assemble(config, engines))
+            .map(|parts| parts.assemble(config))
     }
 
     fn prepare(engines: &Engines, config: &FunctionConfig) -> Result<Parts, DeployProblem> {
@@ -128,6 +133,10 @@ impl Function {
                 limit: config.memory_pages,
             });
         }
+        let template = linked
+            .template(&limits(config), "_start", START_TIME)
+            .map_err(DeployProblem::Instantiate)?;
+        log_template(&config.name, &template);
         let mut builder = WasiCtx::builder().arg(&config.name).args(&config.args);
         for (name, value) in &config.env {
             builder = builder.env(name, value);
@@ -136,8 +145,8 @@ impl Function {
             builder = builder.preopen_read_only(&dir.host, &dir.guest)?;
         }
         Ok(Parts {
-            linked,
-            template: builder.template()?,
+            template,
+            surroundings: builder.template()?,
             tier,
             declined,
             compile_time,
@@ -152,28 +161,16 @@ impl Function {
         &self.config
     }
 
-    /// The engine that it was compiled for.
+    /// What its sandboxes are made by: the module, linked, and what an instance of it begins with.
     #[must_use]
-    pub fn engine(&self) -> &Engine {
-        &self.engine
-    }
-
-    /// What one run may use.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    /// The module, its imports resolved.
-    #[must_use]
-    pub fn linked(&self) -> &Linked<WasiCtx> {
-        &self.linked
+    pub fn template(&self) -> &Template<WasiCtx> {
+        &self.template
     }
 
     /// Arguments, environment and folders, ready to be given to a run.
     #[must_use]
-    pub fn template(&self) -> &WasiTemplate {
-        &self.template
+    pub fn surroundings(&self) -> &WasiTemplate {
+        &self.surroundings
     }
 
     /// Whether the module can look at its environment at all: it imports `environ_get`. A run of one that does not
@@ -198,14 +195,14 @@ impl Function {
     /// Whether its machine code came from the code cache; `None` where there is no cache or no machine code.
     #[must_use]
     pub fn from_cache(&self) -> Option<bool> {
-        let outcome = self.linked.module().cache_outcome()?;
+        let outcome = self.template.module().cache_outcome()?;
         Some(matches!(outcome, luge_core::cache::CacheOutcome::Hit))
     }
 
     /// Size of its code, the machine's or the interpreter's.
     #[must_use]
     pub fn code_bytes(&self) -> usize {
-        self.linked.module().code_bytes()
+        self.template.module().code_bytes()
     }
 
     /// How long decoding, validating and compiling took.
@@ -230,9 +227,26 @@ fn log_cache(function: &str, module: &Module) {
     }
 }
 
+/// Says what a function's sandboxes begin with.
+fn log_template(function: &str, template: &Template<WasiCtx>) {
+    let (image_bytes, is_started) = (template.image_bytes(), template.is_started());
+    tracing::debug!(function, image_bytes, is_started, "template");
+}
+
+/// What one run of a function may use.
+fn limits(config: &FunctionConfig) -> Limits {
+    Limits {
+        memory_pages: config.memory_pages,
+        table_elements: TABLE_ELEMENTS,
+        stack_bytes: STACK_BYTES,
+        call_depth: CALL_DEPTH,
+        exception_bytes: EXCEPTION_BYTES,
+    }
+}
+
 struct Parts {
-    linked: Linked<WasiCtx>,
-    template: WasiTemplate,
+    template: Template<WasiCtx>,
+    surroundings: WasiTemplate,
     tier: Tier,
     declined: Option<ModuleError>,
     compile_time: Duration,
@@ -241,17 +255,10 @@ struct Parts {
 }
 
 impl Parts {
-    fn assemble(self, config: FunctionConfig, engines: &Engines) -> Function {
-        let limits = Limits {
-            memory_pages: config.memory_pages,
-            table_elements: TABLE_ELEMENTS,
-            stack_bytes: STACK_BYTES,
-            call_depth: CALL_DEPTH,
-            exception_bytes: EXCEPTION_BYTES,
-        };
+    fn assemble(self, config: FunctionConfig) -> Function {
         let Parts {
-            linked,
             template,
+            surroundings,
             tier,
             declined,
             compile_time,
@@ -260,10 +267,8 @@ impl Parts {
         } = self;
         Function {
             config,
-            engine: engines.engine(tier).clone(),
-            limits,
-            linked,
             template,
+            surroundings,
             tier,
             declined,
             compile_time,
@@ -354,6 +359,36 @@ mod tests {
         let function = &registry.functions()[0];
         assert_eq!(function.tier(), Tier::Interp);
         assert!(function.declined().is_some() && function.code_bytes() > 0);
+    }
+
+    #[test]
+    fn a_segment_that_does_not_fit_is_found_at_deployment() {
+        let wat = r#"(module (memory 1) (data (i32.const 65535) "ab") (func (export "_start")))"#;
+        let mut config = config(None);
+        config.module = ModuleSource::Embedded(wat::parse_str(wat).unwrap().leak());
+        let errors = Registry::deploy(&declining(), vec![config]).unwrap_err();
+        let text = errors[0].to_string();
+        assert!(
+            text.contains("no instance of the module can be made") && text.contains("out of bounds"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_start_function_runs_once_if_it_needs_nobody() {
+        let quick = r#"(module (memory 1) (func $s (i32.store8 (i32.const 9) (i32.const 7))) (start $s)
+            (func (export "_start")))"#;
+        let endless = r#"(module (func $s (loop (br 0))) (start $s) (func (export "_start")))"#;
+        for (wat, is_started, image_bytes) in [(quick, true, 4096), (endless, false, 0), (SPIN, true, 0)] {
+            let mut config = config(None);
+            config.module = ModuleSource::Embedded(wat::parse_str(wat).unwrap().leak());
+            let registry = Registry::deploy(&declining(), vec![config]).unwrap();
+            let template = registry.functions()[0].template();
+            assert_eq!(
+                (template.is_started(), template.image_bytes()),
+                (is_started, image_bytes)
+            );
+        }
     }
 
     #[test]

@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod admin;
+pub mod capacity;
 pub mod cgi;
 pub mod cli;
 pub mod config;
@@ -26,8 +27,10 @@ pub mod lifecycle;
 pub mod log;
 pub mod metrics;
 pub mod net;
+pub mod preemption;
 pub mod profile;
 pub mod routes;
 pub mod sandbox;
+pub mod sandboxes;
 pub mod server;
 pub mod service;

@@ -31,6 +31,14 @@ pub enum StartupError {
         /// The system's reason.
         reason: String,
     },
+    /// Its sandboxes cannot be had.
+    #[error("shard {shard} has no sandboxes: {reason}")]
+    Sandboxes {
+        /// The shard.
+        shard: usize,
+        /// The system's reason, and what to change.
+        reason: String,
+    },
     /// It ended before it was up.
     #[error("a shard ended while the server started")]
     Ended,

@@ -74,6 +74,7 @@ fn serve(args: ServeArgs) -> anyhow::Result<ExitCode> {
     config.admin = args.admin.unwrap_or(config.admin);
     config.cores = args.cores.or(config.cores);
     config.engine = config.engine.overridden_by(args.engine.tier, args.engine.bounds);
+    config.preemption = args.preemption.unwrap_or(config.preemption);
     config.code_cache = args.code_cache.or(config.code_cache);
     config.perf_map |= args.perf_map;
     let is_example = args.manifest.is_none();

@@ -1,33 +1,41 @@
 //! One run of a function, as a task of the scheduler: the one place where engine and scheduler meet.
 //!
 //! ```text
-//!            first slice                    later slices
-//!   Prepared ----------> Starting --------> Running ----------> Ended(outcome)
-//!   context, body        store, instance;   `_start`            store and memory are gone
-//!                        `start` function
+//!            first slice             later slices
+//!   Prepared ----------> Running ------------------> Ended(outcome)     its slot is in the pool again
+//!   context, body   |    a slot of the pool     \--> Stopped            the scheduler knows why; the same
+//!                   \--> Ended(failure)
 //! ```
-//! The scheduler gives a run a slice of time; the engine counts fuel. The sandbox turns one into the other: it runs
-//! fuel in small chunks, whose size follows what they take, and looks at the clock between them. Nothing is instantiated before the first slice, so a
+//! The scheduler gives a run a slice of time. Where signals preempt, the guest runs until the thread is asked for, and the
+//! sandbox then looks whether the slice is over. Where code polls, the engine counts fuel: the sandbox runs it in small chunks,
+//! whose size follows what they take, and looks at the clock between them. No slot is taken before the first slice, so a
 //! request that waits in the queue costs its body and no memory, and everything happens on the shard that runs it.
 //!
+//! The pool has a slot for each run that the scheduler starts. A run gives its slot back when it ends, before any other
+//! can begin: at its own end in the slice itself, and when it is stopped by [`Task::stop`]. So a run that begins finds one.
+//!
 //! Nothing here knows how the engine leaves a run and takes it up again. The interpreter keeps the run on the heap; machine
-//! code has a stack of its own, which stays as it is while the run waits, and which is freed as it is when the run is
+//! code has a stack of its own, which stays as it is while the run waits, and which is used again as it is when the run is
 //! stopped: no frame on it owns anything.
 //!
 //! Two lines of defence keep a guest's failure its own: every trap is a value, and should the engine itself panic, the
-//! scheduler ends this task alone; its store is dropped whole, and the server goes on.
+//! scheduler ends this task alone; its slot is thrown away, and the server goes on.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use luge_core::pool::{self, AcquireError};
 use luge_core::wasi::{Input, Output, WasiCtx};
-use luge_core::{Execution, Instance, InstantiateError, Store};
-use luge_shards::Task;
+use luge_core::{InstantiateError, preempt};
+use luge_shards::{Ending, Task};
 
 use crate::engine::Tier;
 use crate::error::Failure;
 use crate::function::{Function, Registry};
 use crate::inflight::RequestId;
+use crate::preemption::PreemptionMode;
+use crate::sandboxes::Sandboxes;
 
 /// Bytes of stderr that wait to be logged; more is not taken from the guest until it is.
 const STDERR_BUFFER: usize = 256 * 1024;
@@ -43,6 +51,7 @@ const STDERR_LINE_MAX: usize = 4096;
 
 /// One run of one function.
 pub struct Sandbox {
+    sandboxes: Rc<Sandboxes>,
     registry: Registry,
     function: usize,
     request: RequestId,
@@ -53,18 +62,18 @@ pub struct Sandbox {
 
 enum State {
     Prepared(Box<WasiCtx>),
-    Starting(Box<Run>),
     Running(Box<Run>),
     Ended(Result<Bytes, Failure>),
+    /// The scheduler has ended it, and knows why.
+    Stopped,
     /// The engine panicked, or the outcome was taken.
     Gone,
 }
 
-/// Fields are dropped in this order: what runs goes before what it runs in.
 struct Run {
-    execution: Execution,
-    instance: Instance,
-    store: Store<WasiCtx>,
+    sandbox: pool::Sandbox<WasiCtx>,
+    /// Page faults of its slot before it began.
+    faults: u64,
 }
 
 impl Sandbox {
@@ -73,6 +82,7 @@ impl Sandbox {
     /// # Errors
     /// When the environment is larger than a guest may have.
     pub fn new(
+        sandboxes: &Rc<Sandboxes>,
         registry: &Registry,
         function: usize,
         request: RequestId,
@@ -86,18 +96,19 @@ impl Sandbox {
         };
         let stderr = Output::Buffer { limit: STDERR_BUFFER };
         let mut context = deployed
-            .template()
+            .surroundings()
             .instantiate(Input::Bytes(body), stdout, stderr);
         if !variables.is_empty() {
             context.extend_env(variables).map_err(|_| Failure::HeadTooLong)?;
         }
         let state = State::Prepared(Box::new(context));
         Ok(Sandbox {
+            sandboxes: Rc::clone(sandboxes),
             registry: registry.clone(),
             function,
             request,
             state,
-            pace: Pace::new(deployed.tier()),
+            pace: Pace::new(sandboxes.mode(), deployed.tier()),
             allowance: LogAllowance::default(),
         })
     }
@@ -109,11 +120,7 @@ impl Sandbox {
         match std::mem::replace(&mut self.state, State::Gone) {
             State::Ended(outcome) => Some(outcome),
             State::Gone => Some(Err(Failure::Internal)),
-            State::Prepared(_) => None,
-            State::Starting(mut run) | State::Running(mut run) => {
-                self.log_stderr(&mut run);
-                None
-            }
+            State::Prepared(_) | State::Running(_) | State::Stopped => None,
         }
     }
 
@@ -121,97 +128,84 @@ impl Sandbox {
         &self.registry.functions()[self.function]
     }
 
-    /// Takes the state one step further, for at most one chunk of fuel.
+    /// Takes the state one step further, for at most one portion of fuel.
     fn advance(&mut self, state: State) -> (State, Progress) {
-        match state {
-            State::Prepared(context) => match self.instantiate(*context) {
-                Ok(state) => (state, Progress::More),
-                Err(failure) => (State::Ended(Err(failure)), Progress::Done),
-            },
-            State::Starting(mut run) => match run.execution.resume(&mut run.store, self.pace.chunk) {
-                luge_core::Step::Finished => match self.enter(run) {
-                    Ok(state) => (state, Progress::More),
-                    Err(failure) => (State::Ended(Err(failure)), Progress::Done),
-                },
-                step => self.after(step, run, State::Starting),
-            },
-            State::Running(mut run) => {
-                let step = run.execution.resume(&mut run.store, self.pace.chunk);
-                self.after(step, run, State::Running)
-            }
-            State::Ended(_) | State::Gone => (state, Progress::Done),
+        let run = match state {
+            State::Prepared(context) => self.begin(*context),
+            State::Running(run) => Ok(run),
+            State::Ended(_) | State::Stopped | State::Gone => return (state, Progress::Done),
+        };
+        let stepped = run.and_then(|mut run| {
+            let step = run
+                .sandbox
+                .resume(self.pace.fuel())
+                .map_err(|error| Failure::Instantiate(error.to_string()))?;
+            Ok((step, run))
+        });
+        match stepped {
+            Ok((step, run)) => self.after(step, run),
+            Err(failure) => (State::Ended(Err(failure)), Progress::Done),
         }
     }
 
-    fn instantiate(&self, context: WasiCtx) -> Result<State, Failure> {
-        let function = self.function();
-        let mut store = Store::new(function.engine(), function.limits(), context);
-        let instance = function
-            .linked()
-            .instantiate(&mut store)
-            .map_err(|error| match error {
-                InstantiateError::Trap(report) => Failure::Trap(report),
-                InstantiateError::Exit(code) => Failure::Exit(code),
-                other => Failure::Instantiate(other.to_string()),
-            })?;
-        let (start, is_start) = match instance.start(&store) {
-            Some(start) => (start, true),
-            None => (instance.func(&store, "_start").ok_or(Failure::Internal)?, false),
-        };
-        let execution = Execution::new(&mut store, start, &[]).map_err(|_| Failure::Internal)?;
-        let run = Box::new(Run {
-            execution,
-            instance,
-            store,
-        });
-        Ok(if is_start {
-            State::Starting(run)
-        } else {
-            State::Running(run)
-        })
+    /// Takes a slot.
+    fn begin(&self, context: WasiCtx) -> Result<Box<Run>, Failure> {
+        let pool = self.sandboxes.pool();
+        let sandbox =
+            pool.acquire(self.function().template(), context, &[])
+                .map_err(|error| match error {
+                    AcquireError::Instantiate(InstantiateError::Trap(report)) => Failure::Trap(report),
+                    AcquireError::Instantiate(InstantiateError::Exit(code)) => Failure::Exit(code),
+                    AcquireError::Full { .. } => {
+                        tracing::error!(%error, "the scheduler has started more runs than it may");
+                        Failure::Internal
+                    }
+                    other => Failure::Instantiate(other.to_string()),
+                })?;
+        self.sandboxes.publish();
+        let faults = sandbox.faults();
+        Ok(Box::new(Run { sandbox, faults }))
     }
 
-    /// From the module's start function, which has finished, to `_start`.
-    fn enter(&self, mut run: Box<Run>) -> Result<State, Failure> {
-        let main = run.instance.func(&run.store, "_start").ok_or(Failure::Internal)?;
-        run.execution = Execution::new(&mut run.store, main, &[]).map_err(|_| Failure::Internal)?;
-        Ok(State::Running(run))
-    }
-
-    fn after(
-        &mut self,
-        step: luge_core::Step,
-        mut run: Box<Run>,
-        same: fn(Box<Run>) -> State,
-    ) -> (State, Progress) {
+    fn after(&mut self, step: luge_core::Step, mut run: Box<Run>) -> (State, Progress) {
         let limit = self.function().config().response_bytes;
-        let context = run.store.data();
+        let context = run.sandbox.data();
         let outcome = match step {
             // Looked at first: a guest that finds its output full may exit with any code.
             _ if context.stdout().len() > limit => Err(Failure::OutputTooLong { limit }),
             luge_core::Step::Preempted | luge_core::Step::Blocked { .. } => {
                 if context.stderr().len() >= STDERR_FLUSH {
-                    self.log_stderr(&mut run);
+                    let text = run.sandbox.data_mut().take_stderr();
+                    self.log_stderr(&text);
                 }
                 let progress = match step {
                     luge_core::Step::Blocked { until } => Progress::Blocked(until),
                     _ => Progress::More,
                 };
-                return (same(run), progress);
+                return (State::Running(run), progress);
             }
             luge_core::Step::Finished | luge_core::Step::Exited(0) => {
-                Ok(Bytes::from(run.store.data_mut().take_stdout()))
+                Ok(Bytes::from(run.sandbox.data_mut().take_stdout()))
             }
             luge_core::Step::Exited(code) => Err(Failure::Exit(code)),
             luge_core::Step::Trapped(report) => Err(Failure::Trap(report)),
         };
-        self.log_stderr(&mut run);
+        self.end(*run);
         (State::Ended(outcome), Progress::Done)
     }
 
-    /// Moves what the guest wrote to stderr into the log, line by line.
-    fn log_stderr(&mut self, run: &mut Run) {
-        let text = run.store.data_mut().take_stderr();
+    /// Ends a run where it stands, and gives its slot back.
+    fn end(&mut self, run: Run) {
+        let Run { sandbox, faults } = run;
+        let page_faults = &self.sandboxes.metrics().page_faults;
+        page_faults.add(sandbox.faults().saturating_sub(faults));
+        let mut context = sandbox.finish();
+        self.sandboxes.publish();
+        self.log_stderr(&context.take_stderr());
+    }
+
+    /// Writes what the guest wrote to stderr into the log, line by line.
+    fn log_stderr(&mut self, text: &[u8]) {
         let function = self.registry.functions()[self.function].config().name.as_str();
         let request = self.request;
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
@@ -233,13 +227,17 @@ impl Sandbox {
 
 /// How much fuel a run gets between two looks at the clock.
 ///
-/// What a unit of fuel takes differs a thousandfold. The interpreter needs about two nanoseconds for an operator. Machine
-/// code does twenty in one where locals are in registers, and it pays in advance for branches that it then does not take;
-/// where each load misses the caches it needs twenty nanoseconds for one. So the size is found for each run, from how
-/// long its chunks take.
+/// Where code polls, what a unit of fuel takes differs a thousandfold. The interpreter needs about two nanoseconds for an
+/// operator. Machine code does twenty in one where locals are in registers, and it pays in advance for branches that it then
+/// does not take; where each load misses the caches it needs twenty nanoseconds for one. So the size is found for each run,
+/// from how long its chunks take.
 #[derive(Debug)]
-struct Pace {
-    chunk: u64,
+enum Pace {
+    /// A signal brings the run back. Machine code counts nothing then, but calls of the host still cost fuel, and so a run that
+    /// writes much comes back before its buffers are full.
+    Signals,
+    /// Nothing but fuel does.
+    Polls { chunk: u64 },
 }
 
 impl Pace {
@@ -249,22 +247,32 @@ impl Pace {
     const LEAST: u64 = 1024;
     /// Bounds the time by which a guest can be late that turns from the quickest code to the slowest.
     const MOST: u64 = 512 * 1024;
+    /// About a hundred microseconds of the interpreter, to which a look at the clock is nothing.
+    const OF_SIGNALS: u64 = 64 * 1024;
 
     /// The pace of a run that nothing is known of.
-    fn new(tier: Tier) -> Pace {
-        let chunk = match tier {
-            Tier::Interp => 16 * 1024,
-            Tier::Baseline => 64 * 1024,
-        };
-        Pace { chunk }
+    fn new(mode: PreemptionMode, tier: Tier) -> Pace {
+        match (mode, tier) {
+            (PreemptionMode::Signals, _) => Pace::Signals,
+            (PreemptionMode::Polls, Tier::Interp) => Pace::Polls { chunk: 16 * 1024 },
+            (PreemptionMode::Polls, Tier::Baseline) => Pace::Polls { chunk: 64 * 1024 },
+        }
+    }
+
+    fn fuel(&self) -> u64 {
+        match self {
+            Self::Signals => Self::OF_SIGNALS,
+            Self::Polls { chunk } => *chunk,
+        }
     }
 
     /// After a chunk that took so long.
     fn learn(&mut self, took: Duration) {
+        let Self::Polls { chunk } = self else { return };
         if took < Self::GOAL / 2 {
-            self.chunk = (self.chunk * 2).min(Self::MOST);
+            *chunk = (*chunk * 2).min(Self::MOST);
         } else if took > Self::GOAL * 2 {
-            self.chunk = (self.chunk / 4).max(Self::LEAST);
+            *chunk = (*chunk / 4).max(Self::LEAST);
         }
     }
 }
@@ -319,25 +327,39 @@ enum Progress {
 
 impl Task for Sandbox {
     fn run(&mut self, until: Instant) -> luge_shards::Step {
-        let mut before = Instant::now();
-        loop {
+        // What was asked before is answered: the scheduler has just looked, and decided for this run.
+        preempt::take_request();
+        let mut before = None;
+        if let Pace::Polls { .. } = self.pace {
+            before = Some(Instant::now());
+        }
+        let step = loop {
             // Moved out and in: after a panic of the engine the scheduler finds nothing half-done here.
             let state = std::mem::replace(&mut self.state, State::Gone);
             let (state, progress) = self.advance(state);
             self.state = state;
             match progress {
                 Progress::Done => return luge_shards::Step::Done,
-                Progress::Blocked(until) => return luge_shards::Step::Blocked { until },
+                Progress::Blocked(until) => break luge_shards::Step::Blocked { until },
                 Progress::More => {
                     let now = Instant::now();
-                    // Making the instance counts too, which costs a run the right size of its first chunk at most.
-                    self.pace.learn(now.saturating_duration_since(before));
-                    if now >= until {
-                        return luge_shards::Step::Preempted;
+                    if let Some(before) = before.replace(now) {
+                        // Taking the slot counts too, which costs a run the right size of its first chunk at most.
+                        self.pace.learn(now.saturating_duration_since(before));
                     }
-                    before = now;
+                    if now >= until {
+                        break luge_shards::Step::Preempted;
+                    }
                 }
             }
+        };
+        self.sandboxes.publish();
+        step
+    }
+
+    fn stop(&mut self, _ending: Ending) {
+        if let State::Running(run) = std::mem::replace(&mut self.state, State::Stopped) {
+            self.end(*run);
         }
     }
 }
@@ -350,8 +372,8 @@ mod tests {
     fn chunks_grow_and_shrink_to_what_they_should_take() {
         for tier in Tier::ALL {
             for unit_ns in [0.02, 0.5, 2.0, 20.0] {
-                let mut pace = Pace::new(tier);
-                let took = |pace: &Pace| Duration::from_secs_f64(pace.chunk as f64 * unit_ns / 1e9);
+                let mut pace = Pace::new(PreemptionMode::Polls, tier);
+                let took = |pace: &Pace| Duration::from_secs_f64(pace.fuel() as f64 * unit_ns / 1e9);
                 for _ in 0..8 {
                     pace.learn(took(&pace));
                 }
@@ -366,15 +388,15 @@ mod tests {
 
     #[test]
     fn chunks_have_bounds() {
-        let mut pace = Pace::new(Tier::Baseline);
+        let mut pace = Pace::new(PreemptionMode::Polls, Tier::Baseline);
         for _ in 0..100 {
             pace.learn(Duration::ZERO);
         }
-        assert_eq!(pace.chunk, Pace::MOST);
+        assert_eq!(pace.fuel(), Pace::MOST);
         for _ in 0..100 {
             pace.learn(Duration::from_secs(1));
         }
-        assert_eq!(pace.chunk, Pace::LEAST);
+        assert_eq!(pace.fuel(), Pace::LEAST);
     }
 
     #[test]

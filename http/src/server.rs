@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use luge_core::cache::CodeCache;
+use luge_core::pool::PoolConfig;
 use luge_shards::{
     Capabilities, CoreSelection, CoresError, ListenAddress, ProbeError, Shard, ShardFailed, Shards,
     ShardsConfig, StartError,
@@ -22,6 +23,7 @@ use luge_shards::{
 use signal_hook::consts::TERM_SIGNALS;
 
 use crate::admin::AdminService;
+use crate::capacity::{CapacityError, Demand, Room};
 use crate::config::{Config, ServerLimits};
 use crate::door::{Door, OpenConnections};
 use crate::engine::{Attachments, Engines, Unbounded};
@@ -32,8 +34,10 @@ use crate::inflight::InFlight;
 use crate::lifecycle::{Lifecycle, StartupError};
 use crate::metrics::{Deployed, Exposition, ShardMetrics, ShardSource};
 use crate::net::{ShardRuntime, unless};
+use crate::preemption::PreemptionMode;
 use crate::profile::{self, ProfileError};
 use crate::routes::RouteTable;
+use crate::sandboxes::Sandboxes;
 use crate::service::{BodyMemory, FunctionService};
 
 /// Connections of the admin address.
@@ -68,6 +72,9 @@ pub enum ServeError {
         "functions and admin service cannot both listen on {0}: give one of them another port (--listen, --admin)"
     )]
     SameAddress(SocketAddr),
+    /// There is no room for the sandboxes.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
     /// The executors cannot start.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -95,6 +102,7 @@ pub struct Addresses {
 struct Shared {
     addresses: Addresses,
     config: Config,
+    pool: PoolConfig,
     registry: Registry,
     routes: RouteTable,
     lifecycle: Arc<Lifecycle>,
@@ -108,7 +116,7 @@ struct Shared {
 /// # Errors
 /// Whatever keeps the server from starting, and shards that failed.
 pub fn serve(
-    config: Config,
+    mut config: Config,
     dropped_log_lines: impl Fn() -> u64 + Send + Sync + 'static,
     announce: impl FnOnce(Addresses),
 ) -> Result<(), ServeError> {
@@ -122,16 +130,28 @@ pub fn serve(
         code_cache: code_cache(&config),
         observer: profile::asked_for(config.perf_map)?,
     };
-    let engines = Engines::for_server(config.engine, attachments)?;
+    config.preemption = preemption(&config);
+    let engines = Engines::for_server(config.engine, config.preemption, attachments)?;
     let registry = Registry::deploy(&engines, config.functions.clone()).map_err(ServeError::Deploy)?;
     log_deployment(&engines, &registry);
+    let pool = Demand::new(cores, &config.limits, &registry).plan(&Room {
+        address_space: capabilities.address_space,
+        mappings: capabilities.mappings,
+    })?;
     let (functions, admin) = (reserve(config.listen)?, reserve(config.admin)?);
     let addresses = Addresses {
         listen: functions.addr(),
         admin: admin.addr(),
     };
     let signals = Signals::install()?;
-    let shared = Arc::new(Shared::new(config, registry, addresses, cores, dropped_log_lines));
+    let shared = Arc::new(Shared::new(
+        config,
+        pool,
+        registry,
+        addresses,
+        cores,
+        dropped_log_lines,
+    ));
     let limits = &shared.config.limits;
     let shards_config = ShardsConfig {
         cores: CoreSelection::Count(cores),
@@ -148,8 +168,8 @@ pub fn serve(
     if up.is_ok() {
         let functions = shared.registry.functions().len();
         let Addresses { listen, admin } = addresses;
-        let (tier, bounds) = (engines.tier(), engines.bounds());
-        tracing::info!(%listen, %admin, cores, functions, %tier, %bounds, system = ?capabilities, ?limits, "started");
+        let (tier, bounds, preemption) = (engines.tier(), engines.bounds(), shared.config.preemption);
+        tracing::info!(%listen, %admin, cores, functions, %tier, %bounds, %preemption, ?pool, system = ?capabilities, ?limits, "started");
         announce(addresses);
     } else {
         shards.drain();
@@ -206,6 +226,15 @@ fn code_cache(config: &Config) -> Option<Arc<CodeCache>> {
             None
         }
     }
+}
+
+/// How runs will be made to give their core back. Says so where that is not as it was asked for.
+fn preemption(config: &Config) -> PreemptionMode {
+    let (mode, reason) = config.preemption.or_polls();
+    if let Some(reason) = reason {
+        tracing::warn!(%reason, "code polls, because runs cannot be preempted by signals");
+    }
+    mode
 }
 
 /// Says of each function how it will be run, and why not as the server was asked to.
@@ -269,6 +298,7 @@ fn listen_error(address: SocketAddr, error: &io::Error) -> StartupError {
 impl Shared {
     fn new(
         config: Config,
+        pool: PoolConfig,
         registry: Registry,
         addresses: Addresses,
         cores: usize,
@@ -292,6 +322,7 @@ impl Shared {
             lifecycle: Arc::new(Lifecycle::new(cores)),
             exposition: Arc::new(exposition),
             config,
+            pool,
             registry,
             routes,
             sources,
@@ -364,6 +395,10 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
     let lifecycle = &shared.lifecycle;
     let down = Down(lifecycle);
     let Addresses { listen, admin } = shared.addresses;
+    let sandboxes = match sandboxes(&shard, &shared) {
+        Ok(sandboxes) => sandboxes,
+        Err(error) => return lifecycle.shard_failed(error),
+    };
     let functions = match shard.listen(listen) {
         Ok(listener) => listener,
         Err(error) => return lifecycle.shard_failed(listen_error(listen, &error)),
@@ -375,7 +410,7 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
         };
         shard.spawn_local(admin_door(&shard, &shared).accept(listener));
     }
-    let door = function_door(&shard, &shared);
+    let door = function_door(&shard, &shared, sandboxes);
     let open = Rc::clone(&door.open);
     lifecycle.shard_up();
     door.accept(functions).await;
@@ -397,7 +432,19 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
     }
 }
 
-fn function_door(shard: &Shard, shared: &Shared) -> Door<FunctionService> {
+/// The shard's sandboxes, made on its own thread.
+fn sandboxes(shard: &Shard, shared: &Shared) -> Result<Rc<Sandboxes>, StartupError> {
+    let shard = shard.id().0;
+    let sources = Arc::clone(&shared.sources);
+    Sandboxes::new(shared.pool, shared.config.preemption, sources, shard).map_err(|error| {
+        StartupError::Sandboxes {
+            shard,
+            reason: error.to_string(),
+        }
+    })
+}
+
+fn function_door(shard: &Shard, shared: &Shared, sandboxes: Rc<Sandboxes>) -> Door<FunctionService> {
     let id = shard.id().0;
     Door {
         runtime: ShardRuntime {
@@ -409,6 +456,7 @@ fn function_door(shard: &Shard, shared: &Shared) -> Door<FunctionService> {
             registry: shared.registry.clone(),
             routes: shared.routes.clone(),
             sources: Arc::clone(&shared.sources),
+            sandboxes,
             inflight: shared.inflight.writer(id),
             bodies: BodyMemory::new(shared.config.limits.bodies),
             local: shared.addresses.listen,
@@ -507,7 +555,7 @@ mod tests {
             listen: local,
             admin: local,
         };
-        let shared = Shared::new(config, registry, addresses, 1, || 0);
+        let shared = Shared::new(config, PoolConfig::default(), registry, addresses, 1, || 0);
         let metrics = shared.exposition.encode().expect("text");
         for line in [
             "luge_functions{tier=\"interp\"} 1",

@@ -27,6 +27,7 @@ use crate::inflight::{InFlightTicket, InFlightWriter, RequestId};
 use crate::metrics::{FunctionMetrics, ShardMetrics, ShardSource};
 use crate::routes::{RouteMatch, RouteTable, decode_path};
 use crate::sandbox::Sandbox;
+use crate::sandboxes::Sandboxes;
 
 /// The `Content-Type` of an answer in raw mode, unless the manifest says another.
 const DEFAULT_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
@@ -41,6 +42,8 @@ pub struct FunctionService {
     pub routes: RouteTable,
     /// Every shard's counters; this one writes only its own.
     pub sources: Arc<[ShardSource]>,
+    /// Where runs take place.
+    pub sandboxes: Rc<Sandboxes>,
     /// Its part of the table of requests in flight.
     pub inflight: InFlightWriter,
     /// The request bodies that the shard holds.
@@ -226,7 +229,14 @@ impl FunctionService {
             Err(failure) => return (Err(failure), Duration::ZERO),
         };
         let body = request.body.clone();
-        let sandbox = match Sandbox::new(&self.registry, index, ticket.request(), variables, body) {
+        let sandbox = match Sandbox::new(
+            &self.sandboxes,
+            &self.registry,
+            index,
+            ticket.request(),
+            variables,
+            body,
+        ) {
             Ok(sandbox) => sandbox,
             Err(failure) => return (Err(failure), Duration::ZERO),
         };

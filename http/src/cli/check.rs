@@ -14,7 +14,9 @@ use crate::function::Registry;
 pub fn check(args: &CheckArgs, out: &mut impl Write) -> Result<io::Result<()>, String> {
     let config = Config::from_file(&args.manifest).map_err(|errors| errors.to_string())?;
     let choice = config.engine.overridden_by(args.engine.tier, args.engine.bounds);
-    let engines = Engines::for_server(choice, Attachments::default()).map_err(|error| error.to_string())?;
+    let (preemption, _) = config.preemption.or_polls();
+    let engines =
+        Engines::for_server(choice, preemption, Attachments::default()).map_err(|error| error.to_string())?;
     let registry = Registry::deploy(&engines, config.functions).map_err(|errors| {
         let lines: Vec<_> = errors
             .iter()

@@ -71,7 +71,8 @@ pub fn compile(args: &CompileArgs, out: &mut impl Write) -> Result<io::Result<()
     if bounds == Bounds::None {
         return Err(Unbounded.into());
     }
-    let generator = baseline(bounds, true, false)?;
+    let (preemption, _) = args.preemption.unwrap_or_default().or_polls();
+    let generator = baseline(bounds, preemption.counts_fuel(), false)?;
     let invalid = |source| CompileProblem::Module {
         path: path.clone(),
         source,
@@ -211,6 +212,7 @@ mod tests {
 
     use super::*;
     use crate::engine::{Attachments, EngineChoice, Engines, Tier};
+    use crate::preemption::PreemptionMode;
 
     fn arguments(file: PathBuf) -> CompileArgs {
         CompileArgs {
@@ -218,6 +220,7 @@ mod tests {
             output: None,
             code_cache: None,
             bounds: None,
+            preemption: None,
         }
     }
 
@@ -246,7 +249,8 @@ mod tests {
         let code = std::fs::read(folder.path().join("m.lcode")).expect("a file");
         assert!(code.starts_with(b"LUGECODE"));
         // What it cached is what an engine of the server's looks for.
-        let generator = baseline(Bounds::Guard, true, false).expect("a processor");
+        let (preemption, _) = PreemptionMode::default().or_polls();
+        let generator = baseline(Bounds::Guard, preemption.counts_fuel(), false).expect("a processor");
         let cache = CodeCache::open(&folder.path().join("cache"), CodeCache::DEFAULT_BYTES).expect("a cache");
         let key = cache.key(&wasm, WasmLevel::default(), &*generator);
         assert!(cache.load(&key).is_ok());
@@ -262,7 +266,8 @@ mod tests {
                 code_cache: Some(Arc::new(cache)),
                 observer: None,
             };
-            let engines = Engines::for_server(EngineChoice::default(), attachments).expect("bounds");
+            let engines = Engines::for_server(EngineChoice::default(), PreemptionMode::Polls, attachments)
+                .expect("bounds");
             let module = engines.compile(Some(Tier::Baseline), &wasm).expect("code").module;
             let mut store = Store::new(
                 engines.engine(Tier::Baseline),

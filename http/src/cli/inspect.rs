@@ -11,6 +11,7 @@ use wasmparser::{Encoding, Parser, Payload};
 use super::{InspectArgs, disassembly};
 use crate::engine::{Attachments, Bounds, CompileError, Compiled, EngineChoice, Engines, Tier, baseline};
 use crate::function::is_command;
+use crate::preemption::PreemptionMode;
 
 /// Why a file cannot be inspected.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +68,9 @@ pub fn inspect(args: &InspectArgs, out: &mut impl Write) -> Result<io::Result<()
 
 /// Writes the module's machine code, as the server runs it.
 fn machine_code(wasm: &[u8], wanted: Option<&str>, out: &mut impl Write) -> Result<io::Result<()>, String> {
-    let generator = baseline(Bounds::default(), true, true).map_err(|error| error.to_string())?;
+    let (preemption, _) = PreemptionMode::default().or_polls();
+    let generator =
+        baseline(Bounds::default(), preemption.counts_fuel(), true).map_err(|error| error.to_string())?;
     let artifact = compile(WasmLevel::default(), &*generator, wasm).map_err(|error| error.to_string())?;
     disassembly::write(wasm, &artifact, wanted, out)
 }

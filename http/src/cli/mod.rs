@@ -21,6 +21,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::config::{Preopen, parse_duration};
 use crate::engine::{Bounds, Tier};
 use crate::log::LogFormat;
+use crate::preemption::PreemptionMode;
 
 /// Serve WebAssembly functions over HTTP, on every core, each request in a sandbox of its own.
 #[derive(Debug, Parser)]
@@ -83,6 +84,9 @@ pub struct ServeArgs {
     /// Which engine runs functions that do not say it themselves.
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// How a run is made to give its core back [default: signals where they can]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub preemption: Option<PreemptionMode>,
     /// Keep machine code in this folder, and take it from there at the next start
     #[arg(long, value_name = "DIR")]
     pub code_cache: Option<PathBuf>,
@@ -189,6 +193,9 @@ pub struct CompileArgs {
     /// How the code stays inside its memory [default: guard]
     #[arg(long, value_enum, value_name = "BOUNDS")]
     pub bounds: Option<Bounds>,
+    /// How the server will preempt the code [default: signals where they can]
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub preemption: Option<PreemptionMode>,
 }
 
 /// Writes a line to stderr; a closed stderr is nobody's error.

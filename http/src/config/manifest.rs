@@ -21,6 +21,7 @@ use super::{
 };
 use crate::cgi;
 use crate::engine::{Bounds, EngineChoice, Tier, Unbounded};
+use crate::preemption::PreemptionMode;
 use crate::routes::{RouteError, RouteTable};
 
 /// Largest manifest and largest module, so that a wrong path (a disk image, a log) ends in words and not in swap.
@@ -91,6 +92,7 @@ struct Manifest {
 struct EngineTable {
     tier: Option<Tier>,
     bounds: Option<Spanned<Bounds>>,
+    preemption: Option<PreemptionMode>,
     code_cache: Option<PathBuf>,
 }
 
@@ -100,6 +102,7 @@ struct LimitsTable {
     connections: Option<Spanned<u64>>,
     queue: Option<Spanned<u64>>,
     started: Option<Spanned<u64>>,
+    idle_memory: Option<Spanned<String>>,
     bodies: Option<Spanned<String>>,
     head: Option<Spanned<String>>,
     header_count: Option<Spanned<u64>>,
@@ -150,6 +153,7 @@ impl Check<'_> {
         self.address(&mut config.listen, "listen", manifest.listen);
         self.address(&mut config.admin, "admin", manifest.admin);
         config.cores = manifest.cores.map(Spanned::into_inner);
+        config.preemption = manifest.engine.preemption.unwrap_or_default();
         let code_cache = manifest.engine.code_cache.as_ref();
         config.code_cache = code_cache.map(|path| self.folder.join(path));
         self.engine(&mut config.engine, manifest.engine);
@@ -218,6 +222,13 @@ impl Check<'_> {
             table.header_count,
             1,
             4096,
+        );
+        self.bytes(
+            &mut limits.idle_memory,
+            "limits.idle_memory",
+            table.idle_memory,
+            0,
+            1 << 40,
         );
         self.bytes(&mut limits.bodies, "limits.bodies", table.bodies, 1024, 1 << 40);
         self.bytes(&mut limits.head_bytes, "limits.head", table.head, 1024, 1 << 20);

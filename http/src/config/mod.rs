@@ -21,6 +21,7 @@ use hyper::Method;
 use hyper::header::HeaderValue;
 
 use crate::engine::{EngineChoice, Tier};
+use crate::preemption::PreemptionMode;
 
 pub use error::{ConfigError, ConfigErrors, Place, Problem};
 pub use units::{DURATION_MAX, parse_duration, parse_size};
@@ -39,6 +40,8 @@ pub struct Config {
     pub cores: Option<NonZeroUsize>,
     /// The tier of the functions, and how machine code stays inside its memory.
     pub engine: EngineChoice,
+    /// How runs are made to give their core back.
+    pub preemption: PreemptionMode,
     /// The folder in which machine code is kept from one start to the next, if any.
     pub code_cache: Option<PathBuf>,
     /// Whether `perf` is told the names of generated code.
@@ -66,6 +69,7 @@ impl Config {
             admin: SocketAddr::from((Ipv4Addr::LOCALHOST, 9090)),
             cores: None,
             engine: EngineChoice::default(),
+            preemption: PreemptionMode::default(),
             code_cache: None,
             perf_map: false,
             limits: ServerLimits::default(),
@@ -84,6 +88,8 @@ pub struct ServerLimits {
     /// Runs per core that have begun and not ended. Further ones wait in the queue until one ends, so that guests that
     /// sleep cannot pile up: this times a function's memory is the most that its runs can hold.
     pub started: usize,
+    /// Bytes of memory that the sandboxes of a core keep between runs; what exceeds this is given back to the system.
+    pub idle_memory: usize,
     /// Bytes of request bodies that a core holds at a time, those that are coming in and those of requests that run or
     /// wait. A body that finds no room is answered 503 with `Retry-After`.
     pub bodies: usize,
@@ -111,6 +117,7 @@ impl Default for ServerLimits {
             connections: 4096,
             queue: 1024,
             started: 256,
+            idle_memory: 64 << 20,
             bodies: 256 << 20,
             head_bytes: 64 * 1024,
             header_count: 100,

@@ -62,7 +62,7 @@ impl Exposition {
 }
 
 /// Labels in the order in which they are written.
-type Labels<'a, const N: usize> = [(&'static str, &'a str); N];
+type Labels<'a, const N: usize> = [(&'a str, &'a str); N];
 
 /// Writes metric families whose members differ in `N` labels.
 fn family<'a, const N: usize>(
@@ -92,7 +92,7 @@ struct ServerCollector {
 /// Name, help, type, and how to read it from a shard.
 type ShardFamily = (&'static str, &'static str, MetricType, fn(&ShardSource) -> f64);
 
-const SHARD_FAMILIES: [ShardFamily; 15] = [
+const SHARD_FAMILIES: [ShardFamily; 21] = [
     (
         "connections_open",
         "Connections open now",
@@ -148,26 +148,10 @@ const SHARD_FAMILIES: [ShardFamily; 15] = [
         |shard| scheduler(shard, |stats| count(stats.completed)),
     ),
     (
-        "stopped",
-        "Runs stopped at a limit or by a drain",
-        MetricType::Counter,
-        |shard| {
-            scheduler(shard, |stats| {
-                count(stats.deadline_exceeded + stats.cpu_budget_exceeded + stats.drained)
-            })
-        },
-    ),
-    (
         "rejected",
         "Runs rejected, mostly because the queue was full",
         MetricType::Counter,
         |shard| scheduler(shard, |stats| count(stats.rejected)),
-    ),
-    (
-        "cancelled",
-        "Runs cancelled because the client went away",
-        MetricType::Counter,
-        |shard| scheduler(shard, |stats| count(stats.cancelled)),
     ),
     (
         "panicked",
@@ -175,18 +159,110 @@ const SHARD_FAMILIES: [ShardFamily; 15] = [
         MetricType::Counter,
         |shard| scheduler(shard, |stats| count(stats.panicked)),
     ),
+    ("slices", "Slices given to runs", MetricType::Counter, |shard| {
+        scheduler(shard, |stats| count(stats.slices))
+    }),
     (
-        "slices",
-        "Slices given to runs that have ended",
+        "preemptions",
+        "Slices that were too short for their run",
         MetricType::Counter,
-        |shard| scheduler(shard, |stats| count(stats.slices)),
+        |shard| scheduler(shard, |stats| count(stats.preemptions)),
     ),
     (
         "busy_seconds",
-        "Time on the core of runs that have ended",
+        "Time that runs had the core",
         MetricType::Counter,
         |shard| scheduler(shard, |stats| count(stats.busy_ns) / 1e9),
     ),
+    (
+        "sandboxes_live",
+        "Sandboxes that have begun and not ended",
+        MetricType::Gauge,
+        |shard| count(shard.counters.sandboxes.live.value()),
+    ),
+    (
+        "sandboxes_idle",
+        "Sandboxes that are ready to be used",
+        MetricType::Gauge,
+        |shard| count(shard.counters.sandboxes.idle.value()),
+    ),
+    (
+        "sandboxes_idle_bytes",
+        "Bytes of memory that sandboxes keep which are ready to be used",
+        MetricType::Gauge,
+        |shard| count(shard.counters.sandboxes.idle_bytes.value()),
+    ),
+    (
+        "sandboxes_acquired",
+        "Sandboxes that have begun",
+        MetricType::Counter,
+        |shard| count(shard.counters.sandboxes.acquired.value()),
+    ),
+    (
+        "sandboxes_made",
+        "Sandboxes that had to be made because none of their function was ready",
+        MetricType::Counter,
+        |shard| count(shard.counters.sandboxes.made.value()),
+    ),
+    (
+        "sandboxes_evicted",
+        "Ready sandboxes that gave their place up to another function's",
+        MetricType::Counter,
+        |shard| count(shard.counters.sandboxes.evicted.value()),
+    ),
+    (
+        "sandbox_page_faults",
+        "Page faults of memories of sandboxes that have ended",
+        MetricType::Counter,
+        |shard| count(shard.counters.sandboxes.page_faults.value()),
+    ),
+];
+
+/// A member's label and how to read it from a shard.
+type Labelled<const N: usize> = [(&'static str, fn(&ShardSource) -> f64); N];
+
+/// Where the time of runs goes; a run's time in a state counts when it leaves it.
+const STATES: Labelled<5> = [
+    ("queued", |shard| {
+        scheduler(shard, |stats| count(stats.queued_ns) / 1e9)
+    }),
+    ("running", |shard| {
+        scheduler(shard, |stats| count(stats.busy_ns) / 1e9)
+    }),
+    ("preempted", |shard| {
+        scheduler(shard, |stats| count(stats.preempted_ns) / 1e9)
+    }),
+    ("blocked", |shard| {
+        scheduler(shard, |stats| count(stats.blocked_ns) / 1e9)
+    }),
+    ("ready", |shard| {
+        scheduler(shard, |stats| count(stats.ready_ns) / 1e9)
+    }),
+];
+
+/// Why runs were stopped.
+const STOPPED: Labelled<4> = [
+    ("deadline", |shard| {
+        scheduler(shard, |stats| count(stats.deadline_exceeded))
+    }),
+    ("cpu_budget", |shard| {
+        scheduler(shard, |stats| count(stats.cpu_budget_exceeded))
+    }),
+    ("drain", |shard| scheduler(shard, |stats| count(stats.drained))),
+    ("cancelled", |shard| {
+        scheduler(shard, |stats| count(stats.cancelled))
+    }),
+];
+
+/// What signals found.
+const SIGNALS: Labelled<3> = [
+    ("suspended", |shard| {
+        count(shard.counters.sandboxes.suspended.value())
+    }),
+    ("turned_back", |shard| {
+        count(shard.counters.sandboxes.turned_back.value())
+    }),
+    ("marked", |shard| count(shard.counters.sandboxes.marked.value())),
 ];
 
 fn scheduler(shard: &ShardSource, read: impl Fn(&StatsSnapshot) -> f64) -> f64 {
@@ -207,6 +283,39 @@ impl fmt::Debug for ServerCollector {
         f.debug_struct("ServerCollector")
             .field("shards", &self.shards.len())
             .finish_non_exhaustive()
+    }
+}
+
+impl ServerCollector {
+    /// What each shard tells with a second label.
+    fn encode_labelled(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let names: Vec<String> = (0..self.shards.len()).map(|shard| shard.to_string()).collect();
+        let families: [(_, _, &str, &[(&str, fn(&ShardSource) -> f64)]); 3] = [
+            ("run_seconds", "Time of runs by state", "state", &STATES),
+            (
+                "stopped",
+                "Runs stopped at a limit, by a drain, or because the client went away",
+                "reason",
+                &STOPPED,
+            ),
+            (
+                "preemption_signals",
+                "Signals to preempt a guest, by what they found",
+                "found",
+                &SIGNALS,
+            ),
+        ];
+        for (name, help, label, kinds) in families {
+            let shards = names.iter().zip(self.shards.iter());
+            let members = shards.flat_map(|(shard, source)| {
+                kinds.iter().map(move |(kind, read)| {
+                    let labels = [("shard", shard.as_str()), (label, *kind)];
+                    (labels, read(source))
+                })
+            });
+            family(encoder, (name, help, MetricType::Counter), members)?;
+        }
+        Ok(())
     }
 }
 
@@ -235,6 +344,7 @@ impl Collector for ServerCollector {
             MetricType::Counter,
         );
         family(&mut encoder, about, members)?;
+        self.encode_labelled(&mut encoder)?;
         let help = "Log lines dropped because stderr was too slow";
         let lines = encoder.encode_descriptor("log_lines_dropped", help, None, MetricType::Counter)?;
         ConstCounter::new((self.dropped_log_lines)()).encode(lines)
@@ -420,6 +530,10 @@ mod tests {
         let exposition = Exposition::new(vec![echo], Arc::clone(&shards), || 7);
         shards[1].counters.requests.add(3);
         shards[1].counters.refuse(StatusCode::NOT_FOUND);
+        let sandboxes = &shards[1].counters.sandboxes;
+        sandboxes.suspended.set(5);
+        sandboxes.idle.set(4);
+        sandboxes.made.set(9);
         let echo = &shards[0].counters.functions[0];
         echo.answer(
             StatusCode::OK,
@@ -434,6 +548,11 @@ mod tests {
             "luge_http_requests_total{shard=\"0\"} 0",
             "luge_http_requests_total{shard=\"1\"} 3",
             "luge_http_refused_total{shard=\"1\",status=\"404\"} 1",
+            "luge_run_seconds_total{shard=\"0\",state=\"preempted\"} 0",
+            "luge_stopped_total{shard=\"1\",reason=\"cpu_budget\"} 0",
+            "luge_preemption_signals_total{shard=\"1\",found=\"suspended\"} 5",
+            "luge_sandboxes_idle{shard=\"1\"} 4",
+            "luge_sandboxes_made_total{shard=\"1\"} 9",
             "luge_function_requests_total{function=\"echo\",class=\"2xx\"} 1",
             "luge_function_failures_total{function=\"echo\",kind=\"trap_stack\"} 1",
             "luge_function_cpu_seconds_total{function=\"echo\"} 0.002",

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hyper::StatusCode;
+use luge_core::pool::PoolStats;
+use luge_core::preempt;
 
 use crate::engine::Tier;
 use crate::error::FailureKind;
@@ -33,6 +35,11 @@ impl Counter {
     /// Takes `amount` away, for gauges. Only the owning shard may call this.
     pub fn subtract(&self, amount: u64) {
         self.0.store(self.value().wrapping_sub(amount), Ordering::Relaxed);
+    }
+
+    /// Replaces the value, for what is counted elsewhere. Only the owning shard may call this.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
     /// The value, from any thread.
@@ -57,8 +64,50 @@ pub struct ShardMetrics {
     pub requests: Counter,
     /// Requests that reached no function, by [`REFUSED_STATUSES`].
     refused: [Counter; REFUSED_STATUSES.len()],
+    /// Of the pool of sandboxes, and of the signals that preempt them.
+    pub sandboxes: SandboxMetrics,
     /// One per function, in the order of the registry.
     pub functions: Box<[FunctionMetrics]>,
+}
+
+/// What one shard's sandboxes count.
+#[derive(Debug, Default)]
+pub struct SandboxMetrics {
+    /// Sandboxes that have begun and not ended.
+    pub live: Counter,
+    /// Sandboxes that are ready to be used.
+    pub idle: Counter,
+    /// Bytes of memory that these keep.
+    pub idle_bytes: Counter,
+    /// Sandboxes that have begun.
+    pub acquired: Counter,
+    /// Of those, how many found none of their function that was ready.
+    pub made: Counter,
+    /// Ready ones that gave their place up to another function's.
+    pub evicted: Counter,
+    /// Page faults of memories of sandboxes that have ended.
+    pub page_faults: Counter,
+    /// Signals that found a guest in its code and made it leave.
+    pub suspended: Counter,
+    /// Signals that found the thread on its way to a guest.
+    pub turned_back: Counter,
+    /// Signals that found it elsewhere.
+    pub marked: Counter,
+}
+
+impl SandboxMetrics {
+    /// Takes over what the pool and the signals' handler have counted.
+    pub fn set(&self, pool: &PoolStats, signals: &preempt::Stats) {
+        self.live.set(pool.live as u64);
+        self.idle.set(pool.idle as u64);
+        self.idle_bytes.set(pool.idle_bytes as u64);
+        self.acquired.set(pool.acquired);
+        self.made.set(pool.made);
+        self.evicted.set(pool.evicted);
+        self.suspended.set(signals.suspended);
+        self.turned_back.set(signals.turned_back);
+        self.marked.set(signals.marked);
+    }
 }
 
 /// The statuses with which a request ends that reaches no function.
@@ -75,6 +124,7 @@ impl ShardMetrics {
             connections_refused: Counter::default(),
             requests: Counter::default(),
             refused: Default::default(),
+            sandboxes: SandboxMetrics::default(),
             functions: (0..functions).map(|_| FunctionMetrics::default()).collect(),
         }
     }

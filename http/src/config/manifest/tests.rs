@@ -29,9 +29,13 @@ fn everything_can_be_set() {
         listen = "[::1]:80"
         admin = "127.0.0.1:0"
         cores = 2
+        [engine]
+        preemption = "polls"
         [limits]
         connections = 10
         queue = 11
+        started = 14
+        idle_memory = "6MiB"
         bodies = "1MiB"
         head = "32KiB"
         header_count = 12
@@ -64,6 +68,8 @@ fn everything_can_be_set() {
     assert_eq!(config.cores, NonZeroUsize::new(2));
     assert_eq!((config.limits.connections, config.limits.queue), (10, 11));
     assert_eq!(config.limits.bodies, 1 << 20);
+    assert_eq!((config.limits.started, config.limits.idle_memory), (14, 6 << 20));
+    assert_eq!(config.preemption, PreemptionMode::Polls);
     assert_eq!(
         (config.limits.head_bytes, config.limits.drain),
         (32 << 10, Duration::from_secs(5))
