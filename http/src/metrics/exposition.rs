@@ -219,10 +219,10 @@ const SHARD_FAMILIES: [ShardFamily; 21] = [
 ];
 
 /// A member's label and how to read it from a shard.
-type Labelled<const N: usize> = [(&'static str, fn(&ShardSource) -> f64); N];
+type Member = (&'static str, fn(&ShardSource) -> f64);
 
 /// Where the time of runs goes; a run's time in a state counts when it leaves it.
-const STATES: Labelled<5> = [
+const STATES: [Member; 5] = [
     ("queued", |shard| {
         scheduler(shard, |stats| count(stats.queued_ns) / 1e9)
     }),
@@ -241,7 +241,7 @@ const STATES: Labelled<5> = [
 ];
 
 /// Why runs were stopped.
-const STOPPED: Labelled<4> = [
+const STOPPED: [Member; 4] = [
     ("deadline", |shard| {
         scheduler(shard, |stats| count(stats.deadline_exceeded))
     }),
@@ -255,7 +255,7 @@ const STOPPED: Labelled<4> = [
 ];
 
 /// What signals found.
-const SIGNALS: Labelled<3> = [
+const SIGNALS: [Member; 3] = [
     ("suspended", |shard| {
         count(shard.counters.sandboxes.suspended.value())
     }),
@@ -290,7 +290,7 @@ impl ServerCollector {
     /// What each shard tells with a second label.
     fn encode_labelled(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
         let names: Vec<String> = (0..self.shards.len()).map(|shard| shard.to_string()).collect();
-        let families: [(_, _, &str, &[(&str, fn(&ShardSource) -> f64)]); 3] = [
+        let families: [(_, _, &str, &[Member]); 3] = [
             ("run_seconds", "Time of runs by state", "state", &STATES),
             (
                 "stopped",

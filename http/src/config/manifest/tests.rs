@@ -29,13 +29,9 @@ fn everything_can_be_set() {
         listen = "[::1]:80"
         admin = "127.0.0.1:0"
         cores = 2
-        [engine]
-        preemption = "polls"
         [limits]
         connections = 10
         queue = 11
-        started = 14
-        idle_memory = "6MiB"
         bodies = "1MiB"
         head = "32KiB"
         header_count = 12
@@ -68,8 +64,6 @@ fn everything_can_be_set() {
     assert_eq!(config.cores, NonZeroUsize::new(2));
     assert_eq!((config.limits.connections, config.limits.queue), (10, 11));
     assert_eq!(config.limits.bodies, 1 << 20);
-    assert_eq!((config.limits.started, config.limits.idle_memory), (14, 6 << 20));
-    assert_eq!(config.preemption, PreemptionMode::Polls);
     assert_eq!(
         (config.limits.head_bytes, config.limits.drain),
         (32 << 10, Duration::from_secs(5))
@@ -99,6 +93,22 @@ fn everything_can_be_set() {
     );
     assert_eq!(function.mode, Mode::Cgi);
     assert!(function.pass_authorization);
+}
+
+#[test]
+fn runs_are_bounded_and_preempted_as_it_says() {
+    let tables = "[engine]\npreemption = \"polls\"\n[limits]\nstarted = 14\nidle_memory = \"6MiB\"\n";
+    let config = check(&(String::from(tables) + &function(""))).unwrap();
+    assert_eq!((config.limits.started, config.limits.idle_memory), (14, 6 << 20));
+    assert_eq!(config.preemption, PreemptionMode::Polls);
+    let config = check(&function("")).unwrap();
+    assert_eq!(
+        (config.limits.started, config.limits.idle_memory),
+        (256, 64 << 20)
+    );
+    assert_eq!(config.preemption, PreemptionMode::Signals);
+    let told = errors(&(String::from("[engine]\npreemption = \"hope\"\n") + &function("")));
+    assert!(told.contains("`signals`") && told.contains("`polls`"), "{told}");
 }
 
 #[test]
