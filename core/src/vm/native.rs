@@ -316,6 +316,11 @@ impl NativeRun {
             Some((module.name().unwrap_or("?").to_owned(), offset, trap))
         });
         match site {
+            // A page that a touch should have made accessible: see `super::region`. An access whose bounds were checked before it
+            // is at no place that may trap.
+            Some(_) if record.signal == libc::SIGSEGV && store.memories.iter().any(is_short) => {
+                Trap::HostMemoryExhausted
+            }
             // What is out of a memory's bounds still lies in its reservation. Anywhere else nobody has kept the access in.
             Some((module, offset, Some(Trap::MemoryOutOfBounds)))
                 if record.signal == libc::SIGSEGV
@@ -328,10 +333,6 @@ impl NativeRun {
                     "an access at offset {offset:#x} of module `{module}` to {:#x}, in no memory of the store",
                     record.fault_address
                 ))
-            }
-            // A page that a touch should have made accessible: see `super::region`.
-            Some((_, _, Some(Trap::MemoryOutOfBounds))) if store.memories.iter().any(is_short) => {
-                Trap::HostMemoryExhausted
             }
             Some((_, _, Some(trap))) => trap,
             Some((module, offset, None)) => compiler_bug(&format!(
