@@ -267,6 +267,12 @@ impl<T> Inner<T> {
             });
         }
         let memories = template.snapshot.images.len();
+        let idle: usize = self.idle.values().flatten().map(|slot| slot.memories()).sum();
+        if memories > self.region.available() + idle {
+            // To push others out would not help.
+            let error = io::Error::new(io::ErrorKind::OutOfMemory, "all memories of the pool are taken");
+            return Err(InstantiateError::Host(Arc::new(error)).into());
+        }
         while self.stats.live + self.stats.idle >= self.config.sandboxes || self.region.available() < memories
         {
             let Some(oldest) = self.oldest() else { break };
@@ -402,8 +408,6 @@ impl<T> Sandbox<T> {
     }
 
     fn enter(&mut self, arguments: &[Value]) -> Result<(), CallError> {
-        // The stack of the start function is the next one's.
-        self.execution = None;
         let slot = self.slot.as_mut().expect(HAS_SLOT);
         let entry = slot.entry();
         self.execution = Some(Execution::new(&mut slot.store, entry, arguments)?);
@@ -416,19 +420,25 @@ impl<T> Sandbox<T> {
     /// [`CallError`] where the host has no room for a stack, or the arguments are not what the function takes.
     pub fn resume(&mut self, fuel: u64) -> Result<Step, CallError> {
         loop {
+            if self.execution.is_none()
+                && let Some(arguments) = self.arguments.take()
+                && let Err(error) = self.enter(&arguments)
+            {
+                // It can be tried again.
+                self.arguments = Some(arguments);
+                return Err(error);
+            }
             let slot = self.slot.as_mut().expect(HAS_SLOT);
             let execution = self
                 .execution
                 .as_mut()
                 .expect("a sandbox that is handed out has a run");
             let step = execution.resume(&mut slot.store, fuel);
-            if step != Step::Finished {
+            if step != Step::Finished || self.arguments.is_none() {
                 return Ok(step);
             }
-            let Some(arguments) = self.arguments.take() else {
-                return Ok(step);
-            };
-            self.enter(&arguments)?;
+            // The stack of the start function is the next one's.
+            self.execution = None;
         }
     }
 
@@ -470,6 +480,11 @@ impl<T> Sandbox<T> {
 }
 
 impl<T> Slot<T> {
+    /// How many memories it has.
+    fn memories(&self) -> usize {
+        self.template.snapshot.images.len()
+    }
+
     fn entry(&self) -> Func {
         let inner = &self.store.inner;
         Func::new_handle(inner, inner.instances[0].funcs[self.template.entry as usize])
