@@ -122,7 +122,7 @@ struct Slot {
     accessible: AtomicUsize,
     /// What its pages hold at first; null for zeros.
     image: AtomicPtr<Image>,
-    /// First page in the upper half, one past the last in the lower; in ascending order, none of them adjacent.
+    /// First page in the upper half, one past the last in the lower; in ascending order; they may adjoin.
     extents: [AtomicU64; EXTENTS],
     count: AtomicUsize,
     /// Touches that were a fault.
@@ -286,27 +286,55 @@ impl Region {
 
     /// Takes access and contents of pages away.
     ///
+    /// # Errors
+    /// What the system says: to take the end of a mapping away needs another for a moment, of which there may be none.
+    ///
     /// # Safety
     /// The slot is the caller's, and no reference into the pages exists.
-    unsafe fn release(&self, number: usize, pages: Extent) {
+    unsafe fn release(&self, number: usize, pages: Extent) -> io::Result<()> {
         let (at, len) = (
             (self.start_of(number) + pages.start * IMAGE_PAGE) as *mut _,
             pages.len() * IMAGE_PAGE,
         );
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
         // SAFETY: the caller answers for the pages, which are ours; new ones without access take their place.
-        let replaced = unsafe { rustix::mm::mmap_anonymous(at, len, ProtFlags::empty(), flags) };
-        // There is no mapping more afterwards than before, so the system has no reason to refuse; and what a guest has left
+        if unsafe { rustix::mm::mmap_anonymous(at, len, ProtFlags::empty(), flags) }.is_ok() {
+            return Ok(());
+        }
+        // At the limit of mappings there is no new one even in the place of another. What follows takes none, if the range is
+        // that of whole ones.
+        // SAFETY: as above; the first leaves zeros, the second takes access away.
+        unsafe {
+            rustix::mm::madvise(at, len, rustix::mm::Advice::LinuxDontNeed)?;
+            rustix::mm::mprotect(at, len, MprotectFlags::empty())?;
+        }
+        Ok(())
+    }
+
+    /// The same with all pages from the first extent to the last.
+    ///
+    /// # Safety
+    /// As of [`Region::release`].
+    unsafe fn release_all(&self, number: usize, extents: &[Extent]) {
+        let (Some(first), Some(last)) = (extents.first(), extents.last()) else {
+            return;
+        };
+        let (start, end) = (first.start, last.end);
+        // SAFETY: the caller answers for the pages.
+        let released = unsafe { self.release(number, Extent { start, end }) };
+        // Whole mappings go, and what lies between them, so the system has no reason to refuse; and what a guest has left
         // must not be found by the next.
-        assert!(replaced.is_ok(), "pages of a pooled memory can be given back");
+        assert!(released.is_ok(), "pages of a pooled memory can be given back");
     }
 }
 
 impl Drop for Region {
     fn drop(&mut self) {
         if let Some(entry) = REGISTRY.get(self.entry) {
+            // Last what makes the place free: from then on it may be another region's.
+            entry.len.store(0, Ordering::Relaxed);
+            entry.region.store(ptr::null_mut(), Ordering::Relaxed);
             entry.base.store(0, Ordering::Release);
-            entry.region.store(ptr::null_mut(), Ordering::Release);
         }
         // SAFETY: the mapping is ours, whole, and no slot is taken: each holds the region.
         let unmapped = unsafe { rustix::mm::munmap(self.base as *mut _, self.len()) };
@@ -404,29 +432,22 @@ impl Slot {
         self.count.store(extents.len(), Ordering::Relaxed);
     }
 
-    /// Notes pages that are accessible now.
+    /// Notes pages that are accessible now: as more of the extent below or above that they adjoin, or else as one of their own.
     fn add(&self, added: Extent) {
-        let (before, count) = self.extents();
-        let mut after = [added; EXTENTS + 1];
-        let mut len = 0;
-        let mut push = |extent: Extent| {
-            // They come in ascending order.
-            match len {
-                0 => {}
-                _ if after[len - 1].end == extent.start => {
-                    after[len - 1].end = extent.end;
-                    return;
-                }
-                _ => {}
-            }
-            after[len] = extent;
-            len += 1;
-        };
-        let at = before[..count].partition_point(|extent| extent.start < added.start);
-        before[..at].iter().for_each(|&extent| push(extent));
-        push(added);
-        before[at..count].iter().for_each(|&extent| push(extent));
-        self.set_extents(&after[..len]);
+        let (mut extents, count) = self.extents();
+        let at = extents[..count].partition_point(|extent| extent.start < added.start);
+        if at > 0 && extents[at - 1].end == added.start {
+            // Pages that were written apart stay mappings of their own where they meet, so two extents never become one.
+            extents[at - 1].end = added.end;
+            return self.set_extents(&extents[..count]);
+        }
+        if at < count && extents[at].start == added.end {
+            extents[at].start = added.start;
+            return self.set_extents(&extents[..count]);
+        }
+        extents.copy_within(at..count, at + 1);
+        extents[at] = added;
+        self.set_extents(&extents[..count + 1]);
     }
 }
 
@@ -526,9 +547,12 @@ impl SlotMemory {
                     ..*extent
                 },
             );
-            if goes.len() > 0 {
-                // SAFETY: the slot is ours, and `&mut self` says that nobody refers into it.
-                unsafe { self.region.release(self.slot as usize, goes) };
+            // SAFETY: the slot is ours, and `&mut self` says that nobody refers into it.
+            if goes.len() > 0 && unsafe { self.region.release(self.slot as usize, goes) }.is_err() {
+                // SAFETY: as above.
+                unsafe { self.region.release_all(self.slot as usize, &before[..count]) };
+                len = 0;
+                break;
             }
             if stays.len() > 0 {
                 room -= stays.len();
@@ -618,10 +642,8 @@ impl Drop for SlotMemory {
         let slot = self.slot();
         slot.accessible.store(0, Ordering::Relaxed);
         let (extents, count) = slot.extents();
-        for &extent in &extents[..count] {
-            // SAFETY: the slot is ours, and no reference into it outlives `self`.
-            unsafe { self.region.release(self.slot as usize, extent) };
-        }
+        // SAFETY: the slot is ours, and no reference into it outlives `self`.
+        unsafe { self.region.release_all(self.slot as usize, &extents[..count]) };
         slot.set_extents(&[]);
         slot.image.store(ptr::null_mut(), Ordering::Relaxed);
         slot.faults.store(0, Ordering::Relaxed);
@@ -673,15 +695,15 @@ mod tests {
     }
 
     #[test]
-    fn extents_are_in_order_and_never_adjacent() {
+    fn extents_are_in_order_and_never_become_one() {
         let slot = Slot::new();
         for (added, after) in [
             ((10, 11), &[(10, 11)][..]),
             ((2, 3), &[(2, 3), (10, 11)]),
             ((20, 24), &[(2, 3), (10, 11), (20, 24)]),
             ((11, 13), &[(2, 3), (10, 13), (20, 24)]),
-            ((13, 20), &[(2, 3), (10, 24)]),
-            ((1, 2), &[(1, 3), (10, 24)]),
+            ((13, 20), &[(2, 3), (10, 20), (20, 24)]),
+            ((1, 2), &[(1, 3), (10, 20), (20, 24)]),
         ] {
             let (start, end) = added;
             slot.add(Extent { start, end });
@@ -725,13 +747,14 @@ mod tests {
         assert_eq!(slot.faults(), 5);
         slot.reset(usize::MAX);
         assert!(slot.bytes().iter().all(|&byte| byte == 0));
+        assert_eq!(slot.committed(), 1 << 20);
         assert_eq!(
             region.further.load(Ordering::Relaxed),
-            0,
-            "all of it is one extent now"
+            3,
+            "they stay what they are"
         );
         slot.reset(0);
-        assert_eq!(slot.committed(), 0);
+        assert_eq!((slot.committed(), region.further.load(Ordering::Relaxed)), (0, 0));
         drop(slot);
         assert_eq!(region.available(), 1);
     }
