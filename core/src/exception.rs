@@ -2,7 +2,7 @@
 //!
 //! Most exceptions never become objects: what is thrown is its tag and its payload, which go straight to the handler. Only
 //! a handler that asks for a reference makes the store keep one, which then lives as long as it is referred to. A reference
-//! is its slot, as ever: 0 for null, and otherwise the number of the object plus one.
+//! is its slot, as ever: 0 for null, and otherwise the number of the object plus one, with the store's *generation* in the upper half.
 //!
 //! **Collection.** Objects are marked from what may refer to them and swept, whenever enough of them have come since the last
 //! time that it pays. Slots carry no types, so marking is conservative (Boehm and Weiser, "Garbage collection in an
@@ -38,6 +38,9 @@ pub(crate) struct Exceptions {
     bytes: usize,
     /// How many they may take before the next collection.
     threshold: usize,
+    /// In the upper half of each reference. Stacks are not cleared, and collections look at all words of them: what runs of
+    /// other stores have left there is not to keep objects, or who counts his could tell something of it.
+    generation: u32,
 }
 
 #[derive(Debug)]
@@ -146,26 +149,45 @@ impl Thrown {
             // The limit is far below what 2^32 of them would take, or memory is.
             exceptions.objects.len() as u32 - 1
         };
-        Ok((u64::from(number) + 1, cost))
+        Ok((exceptions.reference(number), cost))
     }
 }
 
 impl Exceptions {
+    /// None yet, whose references will be told from those of other generations.
+    pub(crate) fn new(generation: u32) -> Self {
+        Self {
+            generation,
+            ..Self::default()
+        }
+    }
+
+    /// The reference to the object of this number.
+    pub(crate) fn reference(&self, number: u32) -> u64 {
+        u64::from(self.generation) << 32 | (u64::from(number) + 1)
+    }
+
+    /// The number of the object that a reference is to, whether it is still there or not.
+    pub(crate) fn number(&self, reference: u64) -> Option<u32> {
+        let ours = (reference >> 32) as u32 == self.generation;
+        (reference as u32).checked_sub(1).filter(|_| ours)
+    }
+
     /// Whether there are none.
     pub(crate) fn is_empty(&self) -> bool {
         self.bytes == 0
     }
 
-    /// Frees all of them, whoever refers to them.
-    pub(crate) fn clear(&mut self) {
+    /// Frees all of them, whoever refers to them; those to come are of another generation.
+    pub(crate) fn begin(&mut self, generation: u32) {
         if !self.objects.is_empty() {
             *self = Self::default();
         }
+        self.generation = generation;
     }
 
     fn get(&self, reference: u64) -> Option<&Object> {
-        let number = usize::try_from(reference.checked_sub(1)?).ok()?;
-        self.objects.get(number)?.as_ref()
+        self.objects.get(self.number(reference)? as usize)?.as_ref()
     }
 
     /// Lets an exception that the embedder gets to see stay for as long as the store.
@@ -177,11 +199,8 @@ impl Exceptions {
 
     /// Marks the exception that a word refers to, if it is a reference to one that is not marked yet.
     fn mark(&mut self, word: u64, marked: &mut Vec<u32>) {
-        if word == 0 || word > self.objects.len() as u64 {
-            return;
-        }
-        let number = word as u32 - 1;
-        if let Some(object) = &mut self.objects[number as usize]
+        let Some(number) = self.number(word) else { return };
+        if let Some(Some(object)) = self.objects.get_mut(number as usize)
             && !object.marked
         {
             object.marked = true;
@@ -238,10 +257,11 @@ fn collect(store: &mut StoreInner, stacks: &[&[u64]]) -> usize {
     for segment in instances.iter().flat_map(|instance| instance.elements.iter()) {
         look_at(exceptions, segment);
     }
-    for number in 0..exceptions.objects.len() as u64 {
+    for number in 0..exceptions.objects.len() as u32 {
         let kept = |object: &Object| object.kept.load(Ordering::Relaxed);
-        if exceptions.get(number + 1).is_some_and(kept) {
-            exceptions.mark(number + 1, &mut marked);
+        let reference = exceptions.reference(number);
+        if exceptions.get(reference).is_some_and(kept) {
+            exceptions.mark(reference, &mut marked);
         }
     }
     // A payload may refer to others.

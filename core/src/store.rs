@@ -173,9 +173,10 @@ impl<T> Store<T> {
 
     /// A store that is not anybody's yet.
     pub(crate) fn without_data(engine: &Engine, limits: &Limits) -> Self {
+        let id = next_id();
         Self {
             inner: StoreInner {
-                id: next_id(),
+                id,
                 engine: engine.clone(),
                 limits: limits.clone(),
                 instances: Vec::new(),
@@ -184,7 +185,7 @@ impl<T> Store<T> {
                 memories: Vec::new(),
                 globals: Vec::new(),
                 tags: Vec::new(),
-                exceptions: Exceptions::default(),
+                exceptions: Exceptions::new(id as u32),
                 runs: 0,
                 native: Published::default(),
                 table_elements: 0,
@@ -242,9 +243,10 @@ fn next_id() -> u64 {
 }
 
 impl StoreInner {
-    /// Lets no handle of before be used any more.
+    /// Lets no handle of before be used any more, nor a reference to an exception.
     pub(crate) fn renew_id(&mut self) {
         self.id = next_id();
+        self.exceptions.begin(self.id as u32);
     }
 
     pub(crate) fn add_func(&mut self, func: FuncEntity) -> u32 {
@@ -406,7 +408,7 @@ impl StoreInner {
             Value::FuncRef(None) | Value::ExternRef(None) | Value::ExnRef(None) => 0,
             Value::FuncRef(Some(func)) => func.index(self) as u64 + 1,
             Value::ExternRef(Some(number)) => u64::from(number) + 1,
-            Value::ExnRef(Some(exception)) => exception.index(self) as u64 + 1,
+            Value::ExnRef(Some(exception)) => self.exceptions.reference(exception.index(self) as u32),
         };
         [slot, 0]
     }
@@ -427,8 +429,8 @@ impl StoreInner {
             ValType::ExternRef => Value::ExternRef(slot.checked_sub(1).map(|number| number as u32)),
             ValType::ExnRef => {
                 self.exceptions.keep(slot);
-                let exception = slot.checked_sub(1);
-                Value::ExnRef(exception.map(|index| Exception::new_handle(self, index as u32)))
+                let exception = self.exceptions.number(slot);
+                Value::ExnRef(exception.map(|index| Exception::new_handle(self, index)))
             }
         }
     }

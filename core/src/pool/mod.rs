@@ -39,6 +39,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use template::TemplateInner;
 
+/// Bytes of each memory that a slot keeps at most: to compare them with the image takes some 50 microseconds, during which the thread does
+/// nothing else. Who touches more has what exceeds it made accessible anew by each run, and pays for it.
+const SLOT_KEPT_MAX: usize = 1 << 20;
+
 /// How large a pool is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolConfig {
@@ -293,7 +297,9 @@ impl<T> Inner<T> {
     /// Takes a slot back whose run is over.
     fn put(&mut self, mut slot: Box<Slot<T>>) {
         let inner = &mut slot.store.inner;
-        slot.template.snapshot.restore(inner, self.config.idle_bytes);
+        slot.template
+            .snapshot
+            .restore(inner, self.config.idle_bytes.min(SLOT_KEPT_MAX));
         slot.kept = inner
             .memories
             .iter()
@@ -496,8 +502,8 @@ impl<T> Drop for Sandbox<T> {
         // First what runs, then what it runs in.
         self.execution = None;
         let Some(mut slot) = self.slot.take() else { return };
-        // Before the pool is borrowed: to drop data may be anything.
-        drop(slot.store.data.take());
+        // Dropped last, when the pool is not borrowed any more: to drop it may be anything, and may panic.
+        let _data = slot.store.data.take();
         if std::thread::panicking() {
             // Nobody knows what the engine has left half-done: this slot is not given to anybody again.
             self.pool.borrow_mut().stats.live -= 1;

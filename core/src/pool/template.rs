@@ -45,10 +45,23 @@ pub enum TemplateError {
     /// No instance can be made of it.
     #[error(transparent)]
     Instantiate(#[from] InstantiateError),
+    /// Its data lies so scattered that its image would take many times what it holds.
+    #[error(
+        "the module's data takes {bytes} bytes in pages of 4 KiB, and may take {limit}: let its data segments lie closer together"
+    )]
+    Image {
+        /// What the image would take.
+        bytes: usize,
+        /// What it may: twice what the segments hold, and 16 MiB.
+        limit: usize,
+    },
     /// It has no function of that name.
     #[error("the module exports no function `{0}`")]
     NoEntry(String),
 }
+
+/// Bytes that an image may take beside twice what the data segments hold.
+const IMAGE_SPARE: usize = 16 << 20;
 
 /// What a fresh instance holds.
 #[derive(Debug)]
@@ -88,8 +101,16 @@ impl<T> Linked<T> {
         let mut store = Store::without_data(self.module().engine(), limits);
         self.instantiate(&mut store)?;
         let mut snapshot = Snapshot::of(&store.inner, self.module().inner().start().is_none());
+        let limit = 2 * self.module().data_bytes() + IMAGE_SPARE;
+        let bytes = snapshot.image_bytes();
+        if bytes > limit {
+            return Err(TemplateError::Image { bytes, limit });
+        }
         if !snapshot.started && run_start(&mut store.inner, start_time) {
-            snapshot = Snapshot::of(&store.inner, true);
+            let behind_start = Snapshot::of(&store.inner, true);
+            if behind_start.image_bytes() <= limit {
+                snapshot = behind_start;
+            }
         }
         Ok(Template(Arc::new(TemplateInner {
             id: NEXT.fetch_add(1, Ordering::Relaxed),
@@ -114,7 +135,7 @@ impl<T> Template<T> {
 
     /// Bytes of memory that an instance begins with and that are not zero, in pages of 4 KiB.
     pub fn image_bytes(&self) -> usize {
-        self.0.snapshot.images.iter().map(|image| image.kept()).sum()
+        self.0.snapshot.image_bytes()
     }
 
     /// Whether sandboxes begin behind the start function, or there is none.
@@ -195,6 +216,11 @@ impl Snapshot {
         }
     }
 
+    /// Bytes that the images keep.
+    fn image_bytes(&self) -> usize {
+        self.images.iter().map(|image| image.kept()).sum()
+    }
+
     /// Makes a store of which an instance has just been allocated as the snapshot is.
     pub(super) fn apply(&self, store: &mut StoreInner) {
         for (table, elements) in store.tables.iter_mut().zip(&self.tables) {
@@ -240,7 +266,7 @@ impl Snapshot {
         } = &mut store.instances[0];
         dropped_elements.copy_from_slice(&self.dropped_elements);
         dropped_data.copy_from_slice(&self.dropped_data);
-        store.exceptions.clear();
+        // Exceptions go when the next run begins a generation of its own, and all at once.
         store.runs = 0;
         store.memory_pages = self.memory_pages;
         store.table_elements = self.table_elements;

@@ -166,7 +166,7 @@ impl Region {
                 "pooled memories need pages of 4 KiB and fault handlers, which this machine has not",
             ));
         }
-        signals::prepare_process()?;
+        signals::prepare_thread()?;
         let len = slots
             .checked_mul(STRIDE)
             .ok_or(io::ErrorKind::OutOfMemory)?
@@ -223,7 +223,9 @@ impl Region {
 
     fn touch(&self, offset: usize) -> Touch {
         let (number, within) = (offset / STRIDE, offset % STRIDE);
-        let slot = &self.slots[number];
+        let Some(slot) = self.slots.get(number) else {
+            return Touch::Foreign;
+        };
         let accessible = slot.accessible.load(Ordering::Relaxed);
         if within >= accessible {
             return Touch::Foreign;
@@ -303,11 +305,10 @@ impl Region {
         }
         // At the limit of mappings there is no new one even in the place of another. What follows takes none, if the range is
         // that of whole ones.
-        // SAFETY: as above; the first leaves zeros, the second takes access away.
-        unsafe {
-            rustix::mm::madvise(at, len, rustix::mm::Advice::LinuxDontNeed)?;
-            rustix::mm::mprotect(at, len, MprotectFlags::empty())?;
-        }
+        // SAFETY: as above; leaves zeros.
+        unsafe { rustix::mm::madvise(at, len, rustix::mm::Advice::LinuxDontNeed) }?;
+        // SAFETY: as above; takes access away.
+        unsafe { rustix::mm::mprotect(at, len, MprotectFlags::empty()) }?;
         Ok(())
     }
 

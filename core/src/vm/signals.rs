@@ -83,14 +83,6 @@ pub(super) fn prepare_thread() -> io::Result<()> {
     Ok(())
 }
 
-/// Makes sure that the process has our handlers.
-///
-/// # Errors
-/// What the system says where it cannot have them.
-pub(super) fn prepare_process() -> io::Result<()> {
-    install()
-}
-
 /// Installs the handlers, once for the process.
 fn install() -> io::Result<()> {
     static INSTALLED: Mutex<bool> = Mutex::new(false);

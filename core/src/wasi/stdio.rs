@@ -29,7 +29,7 @@ pub enum Input {
     Inherit,
 }
 
-/// The most bytes that one call reads of the process's own standard input.
+/// The most bytes that one call reads or writes of the process's own streams.
 const INHERITED_PORTION: usize = 1 << 20;
 
 /// Where a guest's descriptor 1 or 2 leads.
@@ -112,6 +112,7 @@ impl OutputState {
             Output::Discard => Ok(bytes.len()),
             Output::Buffer { limit } => self.write_buffer(bytes, limit),
             Output::Inherit => {
+                let bytes = &bytes[..bytes.len().min(INHERITED_PORTION)];
                 touch(bytes);
                 let done = match self.stream {
                     OutputStream::Stdout => write_through(std::io::stdout().lock(), bytes),
