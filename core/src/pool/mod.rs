@@ -186,8 +186,19 @@ impl<T> Pool<T> {
     /// Reserves a pool.
     ///
     /// # Errors
-    /// What the system says where it has no room for the addresses, with what to change.
+    /// What the system says where it has no room for the addresses, with what to change; `Unsupported` where it could refuse pages at any
+    /// time, by a limit on data.
     pub fn new(config: PoolConfig) -> io::Result<Self> {
+        if rustix::process::getrlimit(rustix::process::Resource::Data)
+            .current
+            .is_some()
+        {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "the process has a limit on its data, and reaching it would end the process instead of a guest: lift it (ulimit -d \
+                 unlimited) and bound the memory of functions instead",
+            ));
+        }
         let region = Region::new(config.memories, config.further_ranges).map_err(|error| {
             let wanted = (config.memories as u64) << 3;
             io::Error::new(
