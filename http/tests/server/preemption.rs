@@ -79,7 +79,8 @@ fn a_loop_without_end_is_ended_in_time_and_others_go_on(engine: &[&str]) {
         assert_eq!(labelled(&server, "stopped", "reason=\"deadline\""), 1.0);
         assert_eq!(labelled(&server, "stopped", "reason=\"cpu_budget\""), 1.0);
         let spent = |state: &str| labelled(&server, "run_seconds", &format!("state=\"{state}\""));
-        assert!(spent("running") >= 0.07 && spent("queued") > 0.0);
+        // Of the budget of CPU time it is certain; the deadline may pass in waiting.
+        assert!(spent("running") >= 0.02 && spent("queued") > 0.0);
         assert!(of_shard(&server, "preemptions_total") >= 2.0);
         let suspended = labelled(&server, "preemption_signals", "found=\"suspended\"");
         let is_by_signal = how == "signals" && engine.contains(&"baseline");
