@@ -3,6 +3,7 @@
 //! ```text
 //!   mmap ── linear     a guest's bytes, behind address space that faults
 //!   region ──┘         the same for pools: pages become accessible when they are touched
+//!   pages              writing them back when a run is over
 //!   vmctx, layout      what machine code can reach, and where
 //!   code               where machine code lies: one range of addresses for the process
 //!   context            an instance's VmCtx, kept true by the store
@@ -26,6 +27,7 @@ pub(crate) mod linear;
 pub(crate) mod marker;
 mod mmap;
 pub(crate) mod native;
+mod pages;
 #[cfg(all(target_arch = "x86_64", target_os = "linux"))]
 pub(crate) mod preempt;
 #[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
