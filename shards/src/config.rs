@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::ring::RingConfig;
 use crate::scheduler::SchedulerConfig;
 
 /// Settings of [`start`](crate::start); the defaults serve.
@@ -27,6 +28,22 @@ pub struct ShardsConfig {
     pub io_memory: usize,
     /// Entries of each submission queue of the executor's rings. Default 256.
     pub ring_depth: usize,
+    /// What carries the network. Default: a ring of the shard's own.
+    pub network: NetworkMode,
+    /// Buffers of 4 KiB per shard that the kernel receives into, for all connections together; rounded up to a power of
+    /// two, at most 32,768. Default 256.
+    pub receive_buffers: u16,
+}
+
+/// What carries a shard's network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NetworkMode {
+    /// An io_uring of the shard's own: connections are accepted and received from without asking for each, and answers leave
+    /// many at a time. Wants Linux 6.1.
+    #[default]
+    Ring,
+    /// The executor's sockets, by readiness: on any kernel that the executor runs on.
+    Executor,
 }
 
 /// Which CPUs get a shard, out of those that the process may use (its affinity mask, as set by `taskset`, systemd or a
@@ -52,11 +69,20 @@ impl Default for ShardsConfig {
             drain_grace: Duration::from_secs(30),
             io_memory: 64 << 10,
             ring_depth: 256,
+            network: NetworkMode::Ring,
+            receive_buffers: 256,
         }
     }
 }
 
 impl ShardsConfig {
+    pub(crate) fn ring(&self) -> RingConfig {
+        RingConfig {
+            buffers: self.receive_buffers.clamp(1, 1 << 15).next_power_of_two(),
+            ..RingConfig::default()
+        }
+    }
+
     pub(crate) fn scheduler(&self) -> SchedulerConfig {
         SchedulerConfig {
             queue_bound: self.queue_bound,

@@ -20,6 +20,11 @@
 //! connections are open; either ends such a sleep. And a future that is dropped with its executor is leaked rather than
 //! dropped: so whoever spawns keeps the handle and cancels before the end.
 
+#[expect(
+    unsafe_code,
+    reason = "a descriptor is handed to the executor, whose type takes it by number only"
+)]
+mod bell;
 pub(crate) mod net;
 
 use std::cell::Cell;
@@ -34,6 +39,8 @@ use glommio::timer::Timer;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::clock;
+
+pub(super) use bell::Bell;
 
 /// Ends a sleep that the executor fell into while connections had work; see the module's text.
 const HEARTBEAT: Duration = Duration::from_millis(100);
@@ -98,6 +105,15 @@ pub(super) async fn yield_to_reactor(guard: Duration) {
         Poll::Pending
     })
     .await;
+}
+
+/// Calls `then` after a while, in a future of its own.
+pub(super) fn after(pause: Duration, then: impl FnOnce() + 'static) {
+    spawn(async move {
+        Timer::new(pause).await;
+        then();
+    })
+    .detach();
 }
 
 /// A future that is ready from a given instant on. Made by [`Shard::sleep`](crate::Shard::sleep).

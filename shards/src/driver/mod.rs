@@ -12,9 +12,12 @@
 //! Each shard reports that its executor stands before any `main` begins, so a start either gives all shards or an error
 //! and no threads.
 
+mod cycle;
 pub(crate) mod glommio;
+mod network;
 mod runner;
 mod shard;
+mod tcp;
 
 use std::any::Any;
 use std::future::Future;
@@ -32,8 +35,10 @@ use crate::cores::{CoresError, available_cores, select};
 use crate::probe::{ProbeError, probe_for};
 use crate::stats::ShardStats;
 
+pub use network::Doorbell;
 pub use runner::{Completed, Rejected, Ticket};
 pub use shard::{Draining, Shard, ShardId};
+pub use tcp::{Listener, Stream};
 
 /// Why the shards could not be started.
 #[derive(Debug, thiserror::Error)]

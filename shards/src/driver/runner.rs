@@ -76,7 +76,7 @@ pub(super) struct Runner {
     actions: Cell<Vec<Action>>,
     /// Room for what an event ended, likewise.
     ended: Cell<Vec<Ended>>,
-    wakeup: Wakeup,
+    wakeup: Rc<Wakeup>,
     quantum: Duration,
     stats: Arc<ShardStats>,
 }
@@ -85,7 +85,7 @@ pub(super) struct Runner {
 type Ended = (Rc<dyn AnyJob>, Ending, Account);
 
 /// What the runner does next.
-enum Next {
+pub(super) enum Next {
     Run { id: TaskId, until: Instant },
     Idle { wake_at: Option<Instant> },
 }
@@ -97,14 +97,23 @@ impl Runner {
             jobs: RefCell::default(),
             actions: Cell::default(),
             ended: Cell::default(),
-            wakeup: Wakeup::default(),
+            wakeup: Rc::default(),
             quantum: config.quantum,
             stats,
         }
     }
 
-    /// Runs tasks for ever.
-    pub(super) async fn run(self: Rc<Self>) {
+    /// What ends the wait for something to do.
+    pub(super) fn wakeup(&self) -> &Rc<Wakeup> {
+        &self.wakeup
+    }
+
+    pub(super) fn stats(&self) -> &ShardStats {
+        &self.stats
+    }
+
+    /// Runs tasks for ever, on the executor's network.
+    pub(super) async fn run_on_executor(self: Rc<Self>) {
         let mut now = clock();
         let mut polled = now;
         loop {
@@ -167,13 +176,18 @@ impl Runner {
         self.wakeup.notify();
     }
 
-    fn next(&self, now: Instant) -> Next {
+    pub(super) fn next(&self, now: Instant) -> Next {
         self.handle(Event::CoreFree, now)
             .1
             .expect("a free core is given something to do, or nothing")
     }
 
-    fn slice(&self, id: TaskId, until: Instant) -> Instant {
+    /// Whether the task that comes next may take longer than this.
+    pub(super) fn next_is_long(&self, _now: Instant, _than: Duration) -> bool {
+        true
+    }
+
+    pub(super) fn slice(&self, id: TaskId, until: Instant) -> Instant {
         let job = self.jobs.borrow()[id.slot()]
             .clone()
             .expect("the scheduler runs live tasks");
@@ -237,13 +251,23 @@ fn let_go(job: Rc<dyn AnyJob>) {
 
 /// Wakes the runner out of its wait.
 #[derive(Default)]
-struct Wakeup {
+pub(super) struct Wakeup {
     notified: Cell<bool>,
     waiter: Cell<Option<Waker>>,
 }
 
 impl Wakeup {
-    fn notify(&self) {
+    /// Forgets the notifications up to now.
+    pub(super) fn take(&self) {
+        self.notified.set(false);
+    }
+
+    /// Whether there was one since the last return of [`Wakeup::wait`], or the last [`Wakeup::take`].
+    pub(super) fn is_notified(&self) -> bool {
+        self.notified.get()
+    }
+
+    pub(super) fn notify(&self) {
         self.notified.set(true);
         if let Some(waiter) = self.waiter.take() {
             waiter.wake();
@@ -251,7 +275,7 @@ impl Wakeup {
     }
 
     /// Returns at the next notification, at once if there was one since the last return, or at the given instant.
-    async fn wait(&self, until: Option<Instant>) {
+    pub(super) async fn wait(&self, until: Option<Instant>) {
         let mut alarm = until.map(Sleep::until);
         poll_fn(|cx| {
             let rang = alarm

@@ -5,6 +5,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,12 +14,18 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use super::glommio::net::Listener;
-use super::glommio::{self, Heartbeat, Sleep, Spawned};
+use super::cycle::Reactor;
+use super::glommio::{self, Bell, Heartbeat, Sleep, Spawned};
+use super::network::{Doorbell, Network};
 use super::runner::{Rejected, Runner, Ticket, catch_panic};
+use super::tcp::Listener;
 use super::{Birth, Everyone, clock, panic_message};
+use crate::config::{NetworkMode, ShardsConfig};
 use crate::stats::ShardStats;
 use crate::task::{Task, TaskMeta};
+
+/// How long the last look at the executor's rings may take.
+const LAST_POLL: Duration = Duration::from_millis(1);
 
 /// The number of a shard, from 0 to the count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +51,8 @@ struct Inner {
     id: ShardId,
     everyone: Arc<Everyone>,
     runner: Rc<Runner>,
+    /// The shard's own ring; without it the executor carries the network.
+    network: Option<Rc<Network>>,
     heartbeat: Rc<Heartbeat>,
     /// Futures that were spawned and have not ended. `None` while a future is being spawned.
     spawned: RefCell<Slab<Option<Spawned>>>,
@@ -124,7 +133,18 @@ impl Shard {
     /// # Errors
     /// What `bind(2)` and `listen(2)` report.
     pub fn listen(&self, addr: SocketAddr) -> io::Result<Listener> {
-        Listener::bind(addr, self.inner.stats().clone(), self.inner.heartbeat.clone())
+        match &self.inner.network {
+            Some(network) => Listener::on_ring(network.clone(), addr),
+            None => Listener::on_executor(addr, self.inner.stats().clone(), self.inner.heartbeat.clone()),
+        }
+    }
+
+    /// From now on new sockets of this shard are shown to `doorbell`, so that what arrives there interrupts a task that
+    /// runs. Without the shard's own ring nothing is shown to it: then tasks are interrupted by time alone.
+    pub fn set_doorbell(&self, doorbell: Rc<dyn Doorbell>) {
+        if let Some(network) = &self.inner.network {
+            network.set_doorbell(doorbell);
+        }
     }
 
     /// Gives `task` to this shard's scheduler.
@@ -156,29 +176,72 @@ where
         id, config, everyone, ..
     } = birth;
     let runner = Rc::new(Runner::new(config.scheduler(), everyone.stats[id.0].clone()));
+    let (network, bell) = match config.network {
+        NetworkMode::Executor => (None, None),
+        NetworkMode::Ring => {
+            let (network, bell) = ring(&config, &runner, &everyone.stats[id.0]).map_err(|error| {
+                format!("its network ring cannot be made: {error} (choose the executor's network instead)")
+            })?;
+            (Some(network), Some(bell))
+        }
+    };
     let inner = Rc::new(Inner {
         id,
         everyone,
         runner,
+        network,
         heartbeat: Rc::default(),
         spawned: RefCell::default(),
         draining: Cell::new(false),
         drain_waiters: RefCell::default(),
         closing: Cell::new(false),
     });
-    let running = glommio::spawn(inner.runner.clone().run());
+    let running = glommio::spawn(run(inner.clone(), bell.clone()));
     let watching = glommio::spawn(watch_for_drain(inner.clone()));
 
     let result = catch_panic(async { main(Shard { inner: inner.clone() }).await }).await;
 
     inner.closing.set(true);
     inner.cancel_spawned().await;
+    if let Some(bell) = &bell {
+        // So that the wait for it is over before it is dropped.
+        bell.ring();
+        glommio::yield_to_reactor(LAST_POLL).await;
+    }
     running.cancel().await;
     watching.cancel().await;
     inner.everyone.controls[id.0].forget_watcher();
     // What was cancelled by being dropped (an acceptor, say) is itself dropped when the executor next comes by.
-    glommio::yield_to_reactor(Duration::from_millis(1)).await;
+    glommio::yield_to_reactor(LAST_POLL).await;
     result.map_err(|panic| panic_message(&*panic))
+}
+
+/// The shard's ring, and the bell by which it wakes the executor.
+fn ring(
+    config: &ShardsConfig,
+    runner: &Runner,
+    stats: &Arc<ShardStats>,
+) -> io::Result<(Rc<Network>, Rc<Bell>)> {
+    let bell = Rc::new(Bell::new()?);
+    let network = Network::new(
+        config.ring(),
+        bell.as_fd(),
+        runner.wakeup().clone(),
+        stats.clone(),
+    )?;
+    Ok((network, bell))
+}
+
+/// Runs tasks until the shard ends. A ring that fails in service ends the process in order, as a lost core does.
+async fn run(inner: Rc<Inner>, bell: Option<Rc<Bell>>) {
+    let (Some(network), Some(bell)) = (&inner.network, bell) else {
+        return inner.runner.clone().run_on_executor().await;
+    };
+    let reactor = Reactor::new(network.clone(), bell);
+    if let Err(error) = inner.runner.clone().run_on_ring(reactor).await {
+        eprintln!("shard {}: the network ring has failed: {error}", inner.id);
+        inner.everyone.drain();
+    }
 }
 
 async fn watch_for_drain(inner: Rc<Inner>) {

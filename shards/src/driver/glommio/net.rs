@@ -1,8 +1,4 @@
-//! TCP on the executor: [`Listener`] and [`Stream`].
-//!
-//! The types here are ours and show nothing of the executor's, so that a ring of the shard's own can take over the
-//! network without a change above. The stream's methods are poll-shaped because that is what HTTP implementations
-//! build on.
+//! TCP on the executor: [`Listener`] and [`Stream`], for kernels on which the shard has no network ring of its own.
 //!
 //! Accepting is done by a future of its own, one connection at a time and only when somebody asks:
 //!
@@ -22,24 +18,20 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use glommio::net::{TcpListener, TcpStream};
 use rustix::io::Errno;
 
+use super::super::network::{AcceptFailure, Pause};
 use super::{Beat, Heartbeat, Spawned, Timer, spawn, yield_to_futures};
 use crate::stats::ShardStats;
-
-/// Pauses after an accept that failed for lack of resources: first and longest.
-const PAUSE_FIRST: Duration = Duration::from_millis(5);
-const PAUSE_LONGEST: Duration = Duration::from_millis(500);
 
 /// A listening socket of one shard. Made by [`Shard::listen`](crate::Shard::listen); dropping it stops listening.
 ///
 /// Connections that the kernel has queued and nobody accepted are reset when it is dropped.
 #[derive(Debug)]
-pub struct Listener {
+pub(crate) struct Listener {
     shared: Rc<Shared>,
     local_addr: SocketAddr,
     _acceptor: Spawned,
@@ -83,23 +75,8 @@ impl Listener {
         })
     }
 
-    /// The next connection and its peer.
-    ///
-    /// Connections that died in the queue are skipped. When descriptors or memory are short, this waits and tries
-    /// again, from 5 ms up to every 500 ms, and counts it in the statistics. May be dropped at any time without losing
-    /// a connection. One caller at a time: of two, only the later is woken.
-    ///
-    /// # Errors
-    /// Only what makes the listener useless; accepting again gives the same error.
-    pub async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        poll_fn(|cx| self.poll_accept(cx)).await
-    }
-
-    /// As [`Listener::accept`], for hand-written futures.
-    ///
-    /// # Errors
-    /// As [`Listener::accept`].
-    pub fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>> {
+    /// The next connection and its peer; see [`crate::Listener::accept`].
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Stream, SocketAddr)>> {
         let mut slot = self.shared.slot.borrow_mut();
         if let Some(ready) = slot.ready.take() {
             slot.caller = None;
@@ -116,7 +93,7 @@ impl Listener {
     }
 
     /// The address listened on, with the port that the kernel chose if it was given as 0.
-    pub fn local_addr(&self) -> SocketAddr {
+    pub(crate) fn local_addr(&self) -> SocketAddr {
         self.local_addr
     }
 }
@@ -148,7 +125,7 @@ impl Shared {
     }
 
     async fn accept(&self) -> io::Result<(Stream, SocketAddr)> {
-        let mut pause = PAUSE_FIRST;
+        let mut pause = Pause::default();
         loop {
             let accepted = self.listener.accept().await.map_err(io::Error::from);
             match accepted.and_then(|tcp| Stream::new(tcp, self)) {
@@ -161,40 +138,11 @@ impl Shared {
                     AcceptFailure::Connection => yield_to_futures().await,
                     AcceptFailure::Resources => {
                         self.stats.accept_paused();
-                        Timer::new(pause).await;
-                        pause = (pause * 2).min(PAUSE_LONGEST);
+                        Timer::new(pause.next()).await;
                     }
                     AcceptFailure::Listener => return Err(error),
                 },
             }
-        }
-    }
-}
-
-/// What an error of accepting says something about.
-#[derive(Debug, PartialEq, Eq)]
-enum AcceptFailure {
-    Connection,
-    Resources,
-    Listener,
-}
-
-impl AcceptFailure {
-    /// Sorts the errors of accept(2). Unknown ones count as a shortage: they are tried again, slowly.
-    fn of(error: &io::Error) -> Self {
-        match Errno::from_io_error(error) {
-            Some(
-                Errno::CONNABORTED
-                | Errno::CONNRESET
-                | Errno::NOTCONN
-                | Errno::PROTO
-                | Errno::INTR
-                | Errno::AGAIN,
-            ) => Self::Connection,
-            Some(Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP | Errno::FAULT) => {
-                Self::Listener
-            }
-            _ => Self::Resources,
         }
     }
 }
@@ -204,7 +152,7 @@ impl AcceptFailure {
 /// Nagle's delay is off. Both directions may be waited for at once, each by one task. The stream belongs to the shard
 /// that accepted it. Dropping it closes the connection.
 #[derive(Debug)]
-pub struct Stream {
+pub(crate) struct Stream {
     tcp: TcpStream,
     peer: SocketAddr,
     stats: Arc<ShardStats>,
@@ -229,7 +177,7 @@ impl Stream {
     ///
     /// # Errors
     /// What `recv(2)` reports, such as a reset by the peer.
-    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.tcp).poll_read(cx, buf)
     }
 
@@ -237,44 +185,15 @@ impl Stream {
     ///
     /// # Errors
     /// What `send(2)` reports: a reset, or a pipe that [`Stream::poll_shutdown`] closed.
-    pub fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.tcp).poll_write(cx, buf)
-    }
-
-    /// Writes a part of the first slice that is not empty: the executor has no gathering send, so it pays to put small
-    /// pieces into one buffer first.
-    ///
-    /// # Errors
-    /// As [`Stream::poll_write`].
-    pub fn poll_write_vectored(
-        &mut self,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match bufs.iter().find(|buf| !buf.is_empty()) {
-            Some(buf) => self.poll_write(cx, buf),
-            None => Poll::Ready(Ok(0)),
-        }
-    }
-
-    /// Whether [`Stream::poll_write_vectored`] writes more than one slice at once.
-    pub fn is_write_vectored(&self) -> bool {
-        false
-    }
-
-    /// Writes are handed to the kernel at once, so there is nothing to flush: always ready.
-    ///
-    /// # Errors
-    /// None.
-    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
     }
 
     /// Closes our direction (FIN, after what was written). The other direction can still be read.
     ///
     /// # Errors
     /// What `shutdown(2)` reports; most often that the connection is gone already.
-    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_close(cx)
     }
 
@@ -282,12 +201,12 @@ impl Stream {
     ///
     /// # Errors
     /// What `setsockopt(2)` reports.
-    pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
+    pub(crate) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.tcp.set_nodelay(nodelay).map_err(io::Error::from)
     }
 
     /// The other end's address.
-    pub fn peer_addr(&self) -> SocketAddr {
+    pub(crate) fn peer_addr(&self) -> SocketAddr {
         self.peer
     }
 }
@@ -295,21 +214,5 @@ impl Stream {
 impl Drop for Stream {
     fn drop(&mut self) {
         self.stats.connection_closed();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_broken_listener_ends_accepting() {
-        let sort = |errno: Errno| AcceptFailure::of(&io::Error::from(errno));
-        assert_eq!(sort(Errno::CONNABORTED), AcceptFailure::Connection);
-        assert_eq!(sort(Errno::MFILE), AcceptFailure::Resources);
-        assert_eq!(sort(Errno::NFILE), AcceptFailure::Resources);
-        assert_eq!(sort(Errno::NOBUFS), AcceptFailure::Resources);
-        assert_eq!(sort(Errno::PERM), AcceptFailure::Resources);
-        assert_eq!(sort(Errno::BADF), AcceptFailure::Listener);
     }
 }

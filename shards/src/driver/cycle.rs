@@ -1,0 +1,159 @@
+//! The cycle of a shard: look at the network, let the futures run, run the most urgent task, sleep when there is none.
+//!
+//! ```text
+//!        ┌──────────────────────────────────────────────────────────────────────────────┐
+//!        ▼                                                                              │
+//!   turn the ring ──► futures run: parse, submit, answer ──► scheduler ──► one slice ───┤ short ones: several before
+//!        ▲                                                       │                      │ the ring is turned again
+//!        │                                                       └─► nothing to run     │
+//!        │            sleep in the ring, a little while  ◄───────────────┘              │
+//!        │            sleep in the executor, for as long as it takes; the bell wakes ───┘
+//! ```
+//! **Between short slices** the ring is turned once in [`BURST`] only: system calls are what a small request costs most, and a
+//! request that waits that long is not late. A slice that may be long is not begun before answers are on their way.
+//!
+//! **When a slice is interrupted** because something has come, the ring is turned, and the scheduler decides anew. If nothing
+//! has come after all, as when the timer on CPU time was the one that rang, the same slice goes on at once.
+//!
+//! **Sleep** is first in the ring itself, because whatever wakes a busy shard comes from there, and one system call then both
+//! submits and sleeps. The executor's own sleep takes several, but it also ends for timers and for other threads: it is for
+//! shards that have had nothing to do for [`DOZE`]. The executor is polled at least that often while the shard is busy.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use super::clock;
+use super::glommio::{Bell, yield_to_futures, yield_to_reactor};
+use super::network::Network;
+use super::runner::{Next, Runner};
+
+/// For how long slices may follow each other without a look at the network. Also: what is expected to take longer is long.
+const BURST: Duration = Duration::from_micros(50);
+/// How long a shard that has nothing to do sleeps in the ring before it sleeps in the executor; and the longest time for which
+/// the executor, its timers among it, is not looked at.
+const DOZE: Duration = Duration::from_millis(4);
+/// A sleep in the executor ends after this while sockets are open; see the module `glommio` on sleeps that should not have begun.
+const LONGEST_SLEEP: Duration = Duration::from_millis(100);
+
+/// The ring of a shard and what wakes the executor for it.
+pub(super) struct Reactor {
+    pub(super) network: Rc<Network>,
+    bell: Rc<Bell>,
+    /// The wait for the bell, which goes on from sleep to sleep.
+    rung: Pin<Box<dyn Future<Output = ()>>>,
+    turned: Instant,
+}
+
+impl Reactor {
+    pub(super) fn new(network: Rc<Network>, bell: Rc<Bell>) -> Self {
+        let rung = wait_for(bell.clone());
+        Self {
+            network,
+            bell,
+            rung,
+            turned: clock(),
+        }
+    }
+
+    /// Submits, and takes what has come. Says whether anything has.
+    fn turn(&mut self, now: Instant) -> io::Result<bool> {
+        self.turned = now;
+        self.network.turn()
+    }
+
+    fn has_been_quiet_for(&self, time: Duration, now: Instant) -> bool {
+        now.saturating_duration_since(self.turned) >= time
+    }
+}
+
+fn wait_for(bell: Rc<Bell>) -> Pin<Box<dyn Future<Output = ()>>> {
+    Box::pin(async move { bell.rung().await })
+}
+
+impl Runner {
+    /// Runs tasks for ever, on a ring of the shard's own.
+    ///
+    /// # Errors
+    /// What makes the ring useless.
+    pub(super) async fn run_on_ring(self: Rc<Self>, mut reactor: Reactor) -> io::Result<()> {
+        let mut now = clock();
+        let mut polled = now;
+        loop {
+            // Before the core is given away for long: what waits to be sent, and what makes another task more urgent.
+            if self.next_is_long(now, BURST) && reactor.network.has_work() {
+                reactor.turn(now)?;
+                yield_to_futures().await;
+                now = clock();
+            }
+            // What is notified from here on, the scheduler may not have seen.
+            self.wakeup().take();
+            match self.next(now) {
+                Next::Run { id, until } => {
+                    now = self.slice(id, until);
+                    if reactor.has_been_quiet_for(BURST, now) {
+                        reactor.turn(now)?;
+                    }
+                    if now.saturating_duration_since(polled) >= DOZE {
+                        self.poll_executor().await;
+                        polled = clock();
+                    } else {
+                        yield_to_futures().await;
+                    }
+                }
+                Next::Idle { wake_at } => {
+                    // Twice: a future may have been woken by one that ran after this was put behind it.
+                    yield_to_futures().await;
+                    yield_to_futures().await;
+                    now = clock();
+                    if now.saturating_duration_since(polled) >= DOZE {
+                        self.poll_executor().await;
+                        polled = clock();
+                    } else if !self.wakeup().is_notified() && self.doze(&mut reactor, wake_at, now)? {
+                        self.sleep(&mut reactor, wake_at).await;
+                        polled = clock();
+                    }
+                    yield_to_futures().await;
+                }
+            }
+            now = clock();
+        }
+    }
+
+    async fn poll_executor(&self) {
+        self.stats().reactor_polled();
+        yield_to_reactor(DOZE).await;
+    }
+
+    /// Sleeps in the ring. Says whether nothing has come of it.
+    fn doze(&self, reactor: &mut Reactor, wake_at: Option<Instant>, now: Instant) -> io::Result<bool> {
+        let longest = wake_at.map_or(DOZE, |at| at.saturating_duration_since(now).min(DOZE));
+        let any = reactor.network.wait(longest)?;
+        reactor.turned = clock();
+        Ok(!any && longest == DOZE)
+    }
+
+    /// Sleeps in the executor until a task or a future has something to do, or the ring.
+    async fn sleep(&self, reactor: &mut Reactor, wake_at: Option<Instant>) {
+        reactor.network.ring_bell(true);
+        // What came before the bell was switched on does not ring.
+        if !reactor.network.has_work() {
+            let guard = reactor.network.is_used().then(|| clock() + LONGEST_SLEEP);
+            let until = [wake_at, guard].into_iter().flatten().min();
+            let mut woken = pin!(self.wakeup().wait(until));
+            poll_fn(|cx| {
+                let mut is_over = woken.as_mut().poll(cx).is_ready();
+                if reactor.rung.as_mut().poll(cx).is_ready() {
+                    reactor.rung = wait_for(reactor.bell.clone());
+                    is_over = true;
+                }
+                if is_over { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+        }
+        reactor.network.ring_bell(false);
+    }
+}

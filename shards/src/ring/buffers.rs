@@ -1,0 +1,194 @@
+//! Provided buffers: memory that the kernel fills when bytes arrive, whoever they are for.
+//!
+//! ```text
+//!   entries   [ addr len id | addr len id | ...  ]   a ring that both sides see; we write its tail
+//!   memory    [ buffer 0 | buffer 1 | buffer 2 | ... ]
+//!
+//!   free ──kernel takes it for a receive──► filled ──completion──► Chunk ──drop──► free, at the tail
+//! ```
+//! A connection that waits for bytes holds no memory of its own; the number of buffers bounds what a shard holds for all of
+//! them. Each buffer belongs to exactly one of three: to the kernel while its entry is in the ring, to a completion that has
+//! not been read, or to the one [`Chunk`] that was made of that.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::cell::Cell;
+use std::fmt;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::types::BufRingEntry;
+
+/// Alignment that the kernel asks of the entries; the buffers have it too.
+const PAGE: usize = 4096;
+
+/// The buffers of one ring.
+pub(super) struct Buffers {
+    entries: NonNull<BufRingEntry>,
+    memory: NonNull<u8>,
+    /// A power of two, so that the tail may wrap.
+    count: u16,
+    size: u32,
+    tail: Cell<u16>,
+    /// How many are with the kernel.
+    free: Cell<u16>,
+}
+
+impl Buffers {
+    /// Allocates `count` buffers of `size` bytes and puts all of them into the ring of entries.
+    ///
+    /// # Panics
+    /// If `count` is not a power of two of at most 32,768, or `size` is 0.
+    pub(super) fn new(count: u16, size: u32) -> Rc<Self> {
+        assert!(count.is_power_of_two() && count <= 1 << 15, "the kernel's rule");
+        assert!(size > 0, "a buffer has room");
+        let buffers = Self {
+            entries: allocate(Self::entries_layout(count)).cast(),
+            memory: allocate(Self::memory_layout(count, size)),
+            count,
+            size,
+            tail: Cell::new(0),
+            free: Cell::new(0),
+        };
+        for id in 0..count {
+            buffers.give(id);
+        }
+        Rc::new(buffers)
+    }
+
+    /// Address of the entries, for the kernel.
+    pub(super) fn address(&self) -> u64 {
+        self.entries.as_ptr().expose_provenance() as u64
+    }
+
+    /// How many buffers there are.
+    pub(super) fn count(&self) -> u16 {
+        self.count
+    }
+
+    /// How many of them the kernel can still fill.
+    pub(super) fn free(&self) -> u16 {
+        self.free.get()
+    }
+
+    /// Takes over a buffer that a completion names as filled with so many bytes.
+    ///
+    /// # Safety
+    /// The kernel has filled buffer `id` of this ring and said so in a completion, and this is called once for that.
+    ///
+    /// # Panics
+    /// If there is no such buffer, or not so much room in it.
+    pub(super) unsafe fn take(self: &Rc<Self>, id: u16, length: usize) -> Chunk {
+        assert!(id < self.count && length <= self.size as usize);
+        self.free.set(self.free.get() - 1);
+        Chunk {
+            buffers: self.clone(),
+            id,
+            at: 0,
+            length,
+        }
+    }
+
+    /// Gives a buffer to the kernel.
+    fn give(&self, id: u16) {
+        let tail = self.tail.get();
+        let index = usize::from(tail & (self.count - 1));
+        let start = usize::from(id) * self.size as usize;
+        // SAFETY: the index is below the count, for which the memory was allocated.
+        let entry = unsafe { self.entries.add(index) };
+        // SAFETY: behind the tail the kernel does not look, so nobody else refers to this entry.
+        let entry = unsafe { &mut *entry.as_ptr() };
+        // SAFETY: the id is below the count.
+        let buffer = unsafe { self.memory.add(start) };
+        entry.set_addr(buffer.as_ptr().expose_provenance() as u64);
+        entry.set_len(self.size);
+        entry.set_bid(id);
+        self.tail.set(tail.wrapping_add(1));
+        self.free.set(self.free.get() + 1);
+        // SAFETY: this is the address of the first entry, and all of them are initialised: zero is a value of theirs.
+        let shared = unsafe { BufRingEntry::tail(self.entries.as_ptr()) };
+        // SAFETY: the tail is aligned, lives as long as the entries, and is reached by atomic accesses only.
+        let shared = unsafe { AtomicU16::from_ptr(shared.cast_mut()) };
+        // The kernel sees the entry before the tail that includes it.
+        shared.store(self.tail.get(), Ordering::Release);
+    }
+
+    fn entries_layout(count: u16) -> Layout {
+        layout(usize::from(count) * size_of::<BufRingEntry>())
+    }
+
+    fn memory_layout(count: u16, size: u32) -> Layout {
+        layout(usize::from(count) * size as usize)
+    }
+}
+
+fn layout(bytes: usize) -> Layout {
+    Layout::from_size_align(bytes, PAGE).expect("far less than the address space")
+}
+
+fn allocate(layout: Layout) -> NonNull<u8> {
+    // SAFETY: the layout is not empty, as counts and sizes are not zero.
+    NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
+}
+
+impl Drop for Buffers {
+    fn drop(&mut self) {
+        let entries = Self::entries_layout(self.count);
+        let memory = Self::memory_layout(self.count, self.size);
+        // SAFETY: allocated with this layout. The ring holds a share in this until it is closed, and leaks it if receives may
+        // still be under way then, so the kernel does not write to it any more.
+        unsafe { dealloc(self.entries.as_ptr().cast(), entries) };
+        // SAFETY: likewise.
+        unsafe { dealloc(self.memory.as_ptr(), memory) };
+    }
+}
+
+impl fmt::Debug for Buffers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffers")
+            .field("count", &self.count)
+            .field("size", &self.size)
+            .field("free", &self.free)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bytes that have arrived, in a provided buffer; dropping this gives the buffer back to the kernel.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    buffers: Rc<Buffers>,
+    id: u16,
+    at: usize,
+    length: usize,
+}
+
+impl Chunk {
+    /// Leaves the first bytes out from now on.
+    ///
+    /// # Panics
+    /// If there are not so many.
+    pub(crate) fn advance(&mut self, count: usize) {
+        assert!(count <= self.length - self.at);
+        self.at += count;
+    }
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let start = usize::from(self.id) * self.buffers.size as usize + self.at;
+        // SAFETY: `take` has checked that the buffer exists and holds `length` bytes, and `at` is not beyond them.
+        let first = unsafe { self.buffers.memory.add(start) };
+        // SAFETY: the memory was zeroed when it was allocated, and the buffer belongs to this chunk alone until it is dropped:
+        // neither the kernel nor another chunk writes to it.
+        unsafe { std::slice::from_raw_parts(first.as_ptr(), self.length - self.at) }
+    }
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        self.buffers.give(self.id);
+    }
+}

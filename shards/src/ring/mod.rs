@@ -1,0 +1,439 @@
+//! The network ring: an io_uring of the shard's own, behind functions that cannot be misused.
+//!
+//! ```text
+//!   listen, receive, send ──► submission queue ──┐ one system call submits all that waits, ends what the kernel
+//!                                                │ has begun, and, where that is wanted, sleeps until something comes
+//!   Event::{Accepted, Received, Sent} ◄── completion queue ◄┘
+//! ```
+//!
+//! *Multishot* operations are submitted once and complete again and again: accepting, and receiving into
+//! [provided buffers](buffers). The kernel does its part of the work when this thread asks for it (`DEFER_TASKRUN`), not whenever
+//! something arrives: so nothing interrupts a guest but what is meant to, and completions come in batches.
+//!
+//! What the kernel may touch belongs to the ring while it may: the bytes of a send are moved in and come back with its
+//! completion, and receives go to buffers that the ring lends out. A ring that is dropped with operations under way cancels
+//! them and waits; what has not ended by then is leaked rather than freed.
+
+mod buffers;
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode, squeue};
+use rustix::io::Errno;
+use slab::Slab;
+
+use buffers::Buffers;
+pub(crate) use buffers::Chunk;
+
+/// The one group of provided buffers.
+const GROUP: u16 = 0;
+/// `IORING_ENTER_GETEVENTS`: do the work that was put off, and post what it completes.
+const GETEVENTS: u32 = 1;
+/// Names the completion of another ring's wake-up.
+const WOKEN: u64 = u64::MAX;
+/// Names operations of which only a failure would complete, and that does not matter.
+const SILENT: u64 = u64::MAX - 1;
+/// How often a ring that is dropped looks whether its operations have ended, and how long it waits for it each time.
+const LAST_LOOKS: u32 = 100;
+const LAST_WAIT: Duration = Duration::from_millis(10);
+
+/// Sizes of a [`Ring`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RingConfig {
+    /// Entries of the submission queue; a power of two.
+    pub(crate) entries: u32,
+    /// Entries of the completion queue; a power of two.
+    pub(crate) completions: u32,
+    /// Number of provided buffers; a power of two.
+    pub(crate) buffers: u16,
+    /// Bytes of each.
+    pub(crate) buffer_size: u32,
+}
+
+impl Default for RingConfig {
+    fn default() -> Self {
+        Self {
+            entries: 256,
+            completions: 4096,
+            buffers: 256,
+            buffer_size: 4096,
+        }
+    }
+}
+
+/// Names an operation that is under way. Never used again for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OperationId(u64);
+
+/// What has come of an operation. `owner` is what the caller had given with it.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A connection was accepted, or accepting has failed.
+    Accepted {
+        /// Whose listener it is.
+        owner: usize,
+        /// The connection.
+        result: io::Result<OwnedFd>,
+        /// Nothing more comes of the operation.
+        ended: bool,
+    },
+    /// Bytes have come, or the end, or an error.
+    Received {
+        /// Whose connection it is.
+        owner: usize,
+        /// The bytes; `None` at the end of what the peer sends. [`Errno::NOBUFS`]: all buffers were full.
+        result: io::Result<Option<Chunk>>,
+        /// Nothing more comes of the operation.
+        ended: bool,
+    },
+    /// Bytes were taken by the socket, or it has failed.
+    Sent {
+        /// Whose connection it is.
+        owner: usize,
+        /// How many of the bytes.
+        result: io::Result<usize>,
+        /// What was given to be sent.
+        buffer: Vec<u8>,
+    },
+    /// Another ring has [woken](Ring::wake) this one.
+    Woken,
+}
+
+/// An io_uring of this thread, for sockets.
+pub(crate) struct Ring {
+    uring: IoUring,
+    operations: Slab<Operation>,
+    /// Distinguishes operations that have had the same place.
+    generation: u32,
+    buffers: Rc<Buffers>,
+}
+
+struct Operation {
+    id: OperationId,
+    owner: usize,
+    kind: Kind,
+}
+
+enum Kind {
+    Accept,
+    Receive,
+    Send(Vec<u8>),
+}
+
+impl Ring {
+    /// Makes a ring. It belongs to the thread that calls this.
+    ///
+    /// # Errors
+    /// What the system says: `EINVAL` where the kernel is older than 6.1.
+    pub(crate) fn new(config: RingConfig) -> io::Result<Self> {
+        let uring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .setup_submit_all()
+            .setup_cqsize(config.completions)
+            .dontfork()
+            .build(config.entries)?;
+        let buffers = Buffers::new(config.buffers, config.buffer_size);
+        // SAFETY: the entries live until after the ring is closed, see `drop`.
+        unsafe {
+            uring
+                .submitter()
+                .register_buf_ring_with_flags(buffers.address(), buffers.count(), GROUP, 0)
+        }?;
+        Ok(Self {
+            uring,
+            operations: Slab::new(),
+            generation: 0,
+            buffers,
+        })
+    }
+
+    /// The descriptor, for [`Ring::wake`] in other threads.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.uring.as_raw_fd()
+    }
+
+    /// Provided buffers that can still be filled, and how many there are.
+    pub(crate) fn free_buffers(&self) -> (u16, u16) {
+        (self.buffers.free(), self.buffers.count())
+    }
+
+    /// Accepts connections from now on.
+    ///
+    /// # Errors
+    /// What the system says where nothing can be submitted.
+    pub(crate) fn accept(&mut self, listener: BorrowedFd<'_>, owner: usize) -> io::Result<OperationId> {
+        let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd()))
+            .flags(libc::SOCK_CLOEXEC)
+            .build();
+        self.begin(entry, owner, Kind::Accept)
+    }
+
+    /// Receives from now on.
+    ///
+    /// # Errors
+    /// As [`Ring::accept`].
+    pub(crate) fn receive(&mut self, socket: BorrowedFd<'_>, owner: usize) -> io::Result<OperationId> {
+        let entry = opcode::RecvMulti::new(Fd(socket.as_raw_fd()), GROUP).build();
+        self.begin(entry, owner, Kind::Receive)
+    }
+
+    /// Sends what lies in the buffer from `start` on, or a part of it.
+    ///
+    /// # Errors
+    /// As [`Ring::accept`]; the buffer is gone then.
+    ///
+    /// # Panics
+    /// If the buffer ends before `start`.
+    pub(crate) fn send(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        owner: usize,
+        buffer: Vec<u8>,
+        start: usize,
+    ) -> io::Result<OperationId> {
+        let bytes = &buffer[start..];
+        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let entry = opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), length)
+            .flags(libc::MSG_NOSIGNAL)
+            .build();
+        self.begin(entry, owner, Kind::Send(buffer))
+    }
+
+    /// Ends an operation early; it completes as cancelled, unless it has just completed otherwise.
+    ///
+    /// # Errors
+    /// As [`Ring::accept`].
+    pub(crate) fn cancel(&mut self, id: OperationId) -> io::Result<()> {
+        let entry = opcode::AsyncCancel::new(id.0).build();
+        self.push(&silent(entry))
+    }
+
+    /// Wakes the ring of another thread, which has an [`Event::Woken`] then.
+    ///
+    /// # Errors
+    /// As [`Ring::accept`]. That the other ring is gone is no error.
+    pub(crate) fn wake(&mut self, peer: RawFd) -> io::Result<()> {
+        let entry = opcode::MsgRingData::new(Fd(peer), 0, WOKEN, None).build();
+        self.push(&silent(entry))
+    }
+
+    /// Whether anything waits to be submitted, or [`Ring::has_completed`]. Makes no system call.
+    pub(crate) fn has_work(&mut self) -> bool {
+        !self.uring.submission().is_empty() || self.has_completed()
+    }
+
+    /// Whether something has come: then [`Ring::complete`] gives it, after an [`Ring::enter`]. Makes no system call.
+    pub(crate) fn has_completed(&mut self) -> bool {
+        let submission = self.uring.submission();
+        if submission.taskrun() || submission.cq_overflow() {
+            return true;
+        }
+        drop(submission);
+        !self.uring.completion().is_empty()
+    }
+
+    /// Submits what waits to be, and ends what has come meanwhile. Makes no system call where there is neither.
+    ///
+    /// # Errors
+    /// What the system says, but for what passes by itself.
+    pub(crate) fn enter(&mut self) -> io::Result<()> {
+        let submission = self.uring.submission();
+        let waiting = submission.len() as u32;
+        if waiting == 0 && !submission.taskrun() && !submission.cq_overflow() {
+            return Ok(());
+        }
+        drop(submission);
+        // SAFETY: no argument is given, and the flag needs none. What the entries refer to belongs to their operations.
+        let entered = unsafe { self.uring.submitter().enter::<()>(waiting, 0, GETEVENTS, None) };
+        passing(entered)
+    }
+
+    /// As [`Ring::enter`], and sleeps until something has completed or the time is over.
+    ///
+    /// # Errors
+    /// As [`Ring::enter`].
+    pub(crate) fn wait(&mut self, longest: Duration) -> io::Result<()> {
+        let time = Timespec::new()
+            .sec(longest.as_secs())
+            .nsec(longest.subsec_nanos());
+        let arguments = SubmitArgs::new().timespec(&time);
+        passing(self.uring.submitter().submit_with_args(1, &arguments))
+    }
+
+    /// From now on an eventfd is signalled when there is something to [enter](Ring::enter) for, while that is
+    /// [switched on](Ring::ring_bell).
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn register_bell(&mut self, eventfd: BorrowedFd<'_>) -> io::Result<()> {
+        self.uring.submitter().register_eventfd(eventfd.as_raw_fd())?;
+        self.ring_bell(false);
+        Ok(())
+    }
+
+    /// Switches the bell on or off.
+    pub(crate) fn ring_bell(&mut self, on: bool) {
+        let completion = self.uring.completion();
+        if on {
+            completion.enable_eventfd();
+        } else {
+            completion.disable_eventfd();
+        }
+    }
+
+    /// Appends what has completed to `events`.
+    pub(crate) fn complete(&mut self, events: &mut Vec<Event>) {
+        let Self {
+            uring,
+            operations,
+            buffers,
+            ..
+        } = self;
+        for entry in uring.completion() {
+            match entry.user_data() {
+                WOKEN => events.push(Event::Woken),
+                SILENT => {}
+                data => events.extend(completed(operations, buffers, data, &entry)),
+            }
+        }
+    }
+
+    fn begin(&mut self, entry: squeue::Entry, owner: usize, kind: Kind) -> io::Result<OperationId> {
+        self.generation = self.generation.wrapping_add(1);
+        let place = self.operations.vacant_entry();
+        // The highest generation is left out, which keeps the names clear of those that mean something else.
+        let generation = u64::from(self.generation & (u32::MAX >> 1));
+        let id = OperationId(generation << 32 | place.key() as u64);
+        let key = place.key();
+        place.insert(Operation { id, owner, kind });
+        let pushed = self.push(&entry.user_data(id.0));
+        if pushed.is_err() {
+            // Nothing of it was submitted.
+            self.operations.remove(key);
+        }
+        pushed.map(|()| id)
+    }
+
+    fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
+        for _ in 0..2 {
+            // SAFETY: a send's bytes lie on the heap in a vector that its operation holds untouched until it has completed; the
+            // other operations refer to nothing but descriptors and the registered buffers.
+            if unsafe { self.uring.submission().push(entry) }.is_ok() {
+                return Ok(());
+            }
+            self.enter()?;
+        }
+        Err(Errno::AGAIN.into())
+    }
+}
+
+/// An operation that completes only when it fails, which nobody looks at.
+fn silent(entry: squeue::Entry) -> squeue::Entry {
+    entry.flags(squeue::Flags::SKIP_SUCCESS).user_data(SILENT)
+}
+
+/// What a completion says of its operation.
+fn completed(
+    operations: &mut Slab<Operation>,
+    buffers: &Rc<Buffers>,
+    data: u64,
+    entry: &cqueue::Entry,
+) -> Option<Event> {
+    let key = (data & u64::from(u32::MAX)) as usize;
+    let operation = operations.get(key).filter(|operation| operation.id.0 == data)?;
+    let owner = operation.owner;
+    let ended = !cqueue::more(entry.flags());
+    let result = match entry.result() {
+        error if error < 0 => Err(io::Error::from_raw_os_error(-error)),
+        result => Ok(result as usize),
+    };
+    Some(match &operation.kind {
+        Kind::Accept => {
+            if ended {
+                operations.remove(key);
+            }
+            Event::Accepted {
+                owner,
+                // SAFETY: the kernel has just made this descriptor for us and tells of it once.
+                result: result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as RawFd) }),
+                ended,
+            }
+        }
+        Kind::Receive => {
+            if ended {
+                operations.remove(key);
+            }
+            let buffer = cqueue::buffer_select(entry.flags());
+            let result = result.map(|length| {
+                // SAFETY: the completion says that the kernel has filled this buffer, and completions are seen once.
+                let chunk = buffer.map(|id| unsafe { buffers.take(id, length) });
+                chunk.filter(|_| length > 0)
+            });
+            Event::Received { owner, result, ended }
+        }
+        Kind::Send(_) => {
+            let Kind::Send(buffer) = operations.remove(key).kind else {
+                unreachable!("it was one just now");
+            };
+            Event::Sent {
+                owner,
+                result,
+                buffer,
+            }
+        }
+    })
+}
+
+/// What passes by itself is none: a signal, the end of the time, and a completion queue that is full until it is read.
+fn passing<T>(entered: io::Result<T>) -> io::Result<()> {
+    match entered {
+        Ok(_) => Ok(()),
+        Err(error) => match Errno::from_io_error(&error) {
+            Some(Errno::INTR | Errno::TIME | Errno::BUSY | Errno::AGAIN) => Ok(()),
+            _ => Err(error),
+        },
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        let left: Vec<OperationId> = self.operations.iter().map(|(_, left)| left.id).collect();
+        for id in left {
+            let _ = self.cancel(id);
+        }
+        let mut events = Vec::new();
+        for _ in 0..LAST_LOOKS {
+            if self.operations.is_empty() || self.wait(LAST_WAIT).is_err() {
+                break;
+            }
+            self.complete(&mut events);
+            events.clear();
+        }
+        // The kernel may still read from and write to what these have.
+        if !self.operations.is_empty() {
+            mem::forget(mem::take(&mut self.operations));
+            mem::forget(self.buffers.clone());
+        }
+        let _ = self.uring.submitter().unregister_buf_ring(GROUP);
+    }
+}
+
+impl fmt::Debug for Ring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ring")
+            .field("operations", &self.operations.len())
+            .field("buffers", &self.buffers)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,201 @@
+//! The ring on its own: connections of loopback, bytes there and back, and what is left when it ends.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use super::*;
+
+/// Of a hundred waits, each.
+const PATIENCE: Duration = Duration::from_millis(100);
+
+fn small() -> RingConfig {
+    RingConfig {
+        entries: 4,
+        completions: 16,
+        buffers: 4,
+        buffer_size: 8,
+    }
+}
+
+fn pair() -> (TcpStream, OwnedFd) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+    let (server, _) = listener.accept().expect("it has connected");
+    (client, server.into())
+}
+
+/// The next events, at least one.
+fn next(ring: &mut Ring) -> Vec<Event> {
+    let mut events = Vec::new();
+    for _ in 0..100 {
+        ring.wait(PATIENCE).expect("a ring");
+        ring.complete(&mut events);
+        if !events.is_empty() {
+            return events;
+        }
+    }
+    panic!("nothing has come");
+}
+
+/// What was received next: bytes, `None` at the end; and whether more will come of the operation.
+fn received(event: Event) -> (io::Result<Option<Vec<u8>>>, bool) {
+    match event {
+        Event::Received { result, ended, .. } => {
+            (result.map(|chunk| chunk.map(|chunk| chunk.to_vec())), ended)
+        }
+        other => panic!("{other:?} is not received"),
+    }
+}
+
+#[test]
+fn one_operation_accepts_many() {
+    let mut ring = Ring::new(small()).expect("a ring");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    ring.accept(listener.as_fd(), 7).expect("submitted");
+    for _ in 0..5 {
+        let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+        let Some(Event::Accepted { owner, result, ended }) = next(&mut ring).pop() else {
+            panic!("a connection has come");
+        };
+        assert_eq!((owner, ended), (7, false));
+        let mut server = TcpStream::from(result.expect("a connection"));
+        server.write_all(b"hello").expect("open");
+        let mut bytes = [0; 5];
+        client.read_exact(&mut bytes).expect("five bytes");
+        assert_eq!(&bytes, b"hello");
+    }
+}
+
+#[test]
+fn bytes_come_in_lent_buffers_which_go_round() {
+    let mut ring = Ring::new(small()).expect("a ring");
+    let (mut client, server) = pair();
+    ring.receive(server.as_fd(), 1).expect("submitted");
+    // Far more than all buffers hold, a piece at a time.
+    for round in 0..100_u8 {
+        client.write_all(&[round; 3]).expect("open");
+        let (bytes, ended) = received(next(&mut ring).remove(0));
+        assert_eq!((bytes.expect("bytes"), ended), (Some(vec![round; 3]), false));
+    }
+    assert_eq!(ring.free_buffers(), (4, 4));
+    drop(client);
+    let (end, ended) = received(next(&mut ring).remove(0));
+    assert_eq!((end.expect("an end"), ended), (None, true));
+}
+
+#[test]
+fn without_buffers_receiving_ends_and_can_begin_again() {
+    let mut ring = Ring::new(small()).expect("a ring");
+    let (mut client, server) = pair();
+    ring.receive(server.as_fd(), 1).expect("submitted");
+    client.write_all(&[9; 100]).expect("open");
+    let (mut held, mut bytes, mut refused) = (Vec::new(), 0, None);
+    while refused.is_none() {
+        for event in next(&mut ring) {
+            match event {
+                Event::Received {
+                    result: Ok(Some(chunk)),
+                    ..
+                } => {
+                    bytes += chunk.len();
+                    held.push(chunk);
+                }
+                Event::Received {
+                    result: Err(error),
+                    ended,
+                    ..
+                } => refused = Some((error, ended)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    let (error, ended) = refused.expect("the loop has ended");
+    assert_eq!(Errno::from_io_error(&error), Some(Errno::NOBUFS));
+    assert!(ended);
+    assert_eq!((bytes, ring.free_buffers()), (32, (0, 4)));
+    held.clear();
+    assert_eq!(ring.free_buffers(), (4, 4));
+}
+
+#[test]
+fn a_send_gives_its_bytes_back() {
+    let mut ring = Ring::new(small()).expect("a ring");
+    let (mut client, server) = pair();
+    // More than there are entries: the queue is submitted when it is full.
+    for n in 0..10_u8 {
+        ring.send(server.as_fd(), usize::from(n), vec![0, n], 1)
+            .expect("submitted");
+    }
+    let mut sent = Vec::new();
+    while sent.len() < 10 {
+        for event in next(&mut ring) {
+            let Event::Sent {
+                owner,
+                result,
+                buffer,
+            } = event
+            else {
+                panic!("only sends are under way")
+            };
+            assert_eq!((result.expect("taken"), buffer), (1, vec![0, owner as u8]));
+            sent.push(owner);
+        }
+    }
+    let mut bytes = [0; 10];
+    client.read_exact(&mut bytes).expect("ten bytes");
+    assert_eq!(bytes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn what_is_cancelled_ends() {
+    let mut ring = Ring::new(small()).expect("a ring");
+    let (_client, server) = pair();
+    let receive = ring.receive(server.as_fd(), 1).expect("submitted");
+    ring.enter().expect("a ring");
+    assert!(!ring.has_work());
+    ring.cancel(receive).expect("submitted");
+    let (end, ended) = received(next(&mut ring).remove(0));
+    assert_eq!(
+        Errno::from_io_error(&end.expect_err("cancelled")),
+        Some(Errno::CANCELED)
+    );
+    assert!(ended);
+    // A second time there is nothing of that name, and nothing comes of it.
+    ring.cancel(receive).expect("submitted");
+    ring.enter().expect("a ring");
+    let mut events = Vec::new();
+    ring.complete(&mut events);
+    assert!(events.is_empty());
+}
+
+#[test]
+fn another_thread_is_woken() {
+    let mut ring = Ring::new(small()).expect("a ring");
+    let peer = ring.descriptor();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut other = Ring::new(small()).expect("a ring");
+            other.wake(peer).expect("submitted");
+            other.enter().expect("a ring");
+        });
+        assert!(matches!(next(&mut ring)[..], [Event::Woken]));
+    });
+}
+
+#[test]
+fn nothing_is_under_way_after_the_end() {
+    let (mut client, server) = pair();
+    let mut ring = Ring::new(small()).expect("a ring");
+    ring.receive(server.as_fd(), 1).expect("submitted");
+    // The socket's buffers take a part of this; the rest waits for a client that does not read.
+    ring.send(server.as_fd(), 1, vec![1; 32 << 20], 0)
+        .expect("submitted");
+    ring.enter().expect("a ring");
+    drop(ring);
+    drop(server);
+    let mut bytes = Vec::new();
+    client.read_to_end(&mut bytes).expect("an end");
+    assert!(bytes.len() < 32 << 20 && bytes.iter().all(|byte| *byte == 1));
+}
