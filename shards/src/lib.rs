@@ -1,7 +1,8 @@
 //! One executor per core, and the scheduler of what runs on it.
 //!
 //! A *shard* is one core's thread with everything that it owns: an executor, a listening socket, connections, a queue
-//! of tasks. Shards share nothing that is written while serving; the kernel spreads connections over them.
+//! of tasks. The kernel spreads connections over the shards; what they share while serving is in `mesh`, and nothing of it is a
+//! lock.
 //!
 //! ```text
 //!                    kernel: one port, SO_REUSEPORT
@@ -14,7 +15,8 @@
 //!   |   Scheduler<Fifo> --> runner     |   |                                  |
 //!   |   (pure)              (slices)   |   |                                  |
 //!   +----------------------------------+   +----------------------------------+
-//!            \____ counters: written by one thread, read by any ____/
+//!            |\___ counters: written by one thread, read by any ___/ |
+//!            +---- mesh: rings of parcels, and a board of loads -----+
 //! ```
 //!
 //! Two kinds of work live on a shard. *Futures* wait most of the time: connections, timers. They are polled by the
@@ -50,6 +52,7 @@
 //! # Where things are
 //!
 //! - `scheduler`, `state`, `policy`, `task`: the state machine `(Event, now) -> Actions`, without a clock and without I/O.
+//! - `mesh`: what shards share: bounded rings of parcels, who sleeps, how much each has to do, who asks whom for work.
 //! - `driver`: threads, executor, network, the runner that carries out actions. Only here is the clock read.
 //! - `probe`, `cores`, `listen`, `config`, `stats`: what is around a start, and what is counted.
 
@@ -59,6 +62,7 @@ mod config;
 mod cores;
 mod driver;
 mod listen;
+mod mesh;
 mod policy;
 mod probe;
 mod scheduler;
@@ -74,6 +78,10 @@ pub use driver::{
     Completed, Drainer, Draining, Rejected, Shard, ShardFailed, ShardId, Shards, StartError, Ticket, start,
 };
 pub use listen::ListenAddress;
+pub use mesh::{
+    Announced, Board, Delivered, Due, MAX_SHARDS, Mesh, Parcel, Port, SLACK_BUCKETS, SendError, ShardLoad,
+    Stealing, StealingConfig, Wake, Watch, slack_of_bucket,
+};
 pub use policy::{Candidate, Fifo, Policy};
 pub use probe::{Capabilities, KernelVersion, MINIMUM_KERNEL, ProbeError, probe, probe_for};
 pub use scheduler::{Action, Event, Load, Scheduler, SchedulerConfig, SliceOutcome};
