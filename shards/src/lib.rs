@@ -1,8 +1,7 @@
 //! One executor per core, and the scheduler of what runs on it.
 //!
 //! A *shard* is one core's thread with everything that it owns: an executor, a listening socket, connections, a queue
-//! of tasks. The kernel spreads connections over the shards; what they share while serving is in `mesh`, and nothing of it is a
-//! lock.
+//! of tasks. The kernel spreads connections over the shards; what they share while serving is in `mesh`, without a lock.
 //!
 //! ```text
 //!                    kernel: one port, SO_REUSEPORT
@@ -53,6 +52,7 @@
 //!
 //! - `scheduler`, `state`, `policy`, `task`: the state machine `(Event, now) -> Actions`, without a clock and without I/O.
 //! - `mesh`: what shards share: bounded rings of parcels, who sleeps, how much each has to do, who asks whom for work.
+//! - `steering`: on which shard a request is served.
 //! - `driver`: threads, executor, network, the runner that carries out actions. Only here is the clock read.
 //! - `probe`, `cores`, `listen`, `config`, `stats`: what is around a start, and what is counted.
 
@@ -68,6 +68,7 @@ mod probe;
 mod scheduler;
 mod state;
 mod stats;
+mod steering;
 mod task;
 
 pub use config::{CoreSelection, ShardsConfig};
@@ -86,4 +87,5 @@ pub use policy::{Candidate, Fifo, Policy};
 pub use probe::{Capabilities, KernelVersion, MINIMUM_KERNEL, ProbeError, probe, probe_for};
 pub use scheduler::{Action, Event, Load, Scheduler, SchedulerConfig, SliceOutcome};
 pub use stats::{ShardStats, StatsSnapshot};
+pub use steering::{Placement, Request, Steering, SteeringConfig, home, place};
 pub use task::{Account, Ending, RejectReason, Step, Task, TaskId, TaskMeta};
