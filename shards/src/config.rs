@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::scheduler::SchedulerConfig;
+use crate::policy::PolicyKind;
+use crate::settings::SchedulerConfig;
 
 /// Settings of [`start`](crate::start); the defaults serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,8 @@ impl ShardsConfig {
             started_bound: self.started_bound,
             quantum: self.quantum,
             drain_grace: self.drain_grace,
+            policy: PolicyKind::Fifo,
+            ..SchedulerConfig::default()
         }
     }
 }

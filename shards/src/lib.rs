@@ -11,7 +11,7 @@
 //!   |    futures: one per connection   |   |                                  |
 //!   |       | submit(task)   ^ ticket  |   |              ...                 |
 //!   |       v                |         |   |                                  |
-//!   |   Scheduler<Fifo> --> runner     |   |                                  |
+//!   |   Scheduler --------> runner      |   |                                  |
 //!   |   (pure)              (slices)   |   |                                  |
 //!   +----------------------------------+   +----------------------------------+
 //!            |\___ counters: written by one thread, read by any ___/ |
@@ -50,7 +50,8 @@
 //!
 //! # Where things are
 //!
-//! - `scheduler`, `state`, `policy`, `task`: the state machine `(Event, now) -> Actions`, without a clock and without I/O.
+//! - `scheduler`, `event`, `state`, `policy`, `estimate`, `admission`, `settings`, `task`: the state machine
+//!   `(Event, now) -> Actions`, without a clock and without I/O.
 //! - `mesh`: what shards share: bounded rings of parcels, who sleeps, how much each has to do, who asks whom for work.
 //! - `steering`: on which shard a request is served.
 //! - `driver`: threads, executor, network, the runner that carries out actions. Only here is the clock read.
@@ -58,19 +59,24 @@
 
 #![forbid(unsafe_code)]
 
+mod admission;
 mod config;
 mod cores;
 mod driver;
+mod estimate;
+mod event;
 mod listen;
 mod mesh;
 mod policy;
 mod probe;
 mod scheduler;
+mod settings;
 mod state;
 mod stats;
 mod steering;
 mod task;
 
+pub use admission::{Demand, Fit, SLACK_STEPS, TASK_OVERHEAD};
 pub use config::{CoreSelection, ShardsConfig};
 pub use cores::{CoresError, available_cores};
 pub use driver::glommio::Sleep;
@@ -78,14 +84,20 @@ pub use driver::glommio::net::{Listener, Stream};
 pub use driver::{
     Completed, Drainer, Draining, Rejected, Shard, ShardFailed, ShardId, Shards, StartError, Ticket, start,
 };
+pub use estimate::Estimate;
+pub use event::{Action, Event, Load, SliceOutcome};
 pub use listen::ListenAddress;
 pub use mesh::{
     Announced, Board, Delivered, Due, MAX_SHARDS, Mesh, Parcel, Port, SLACK_BUCKETS, SendError, ShardLoad,
     Stealing, StealingConfig, Wake, Watch, slack_of_bucket,
 };
-pub use policy::{Candidate, Fifo, Policy};
+pub use policy::{
+    AnyPolicy, Band, Candidate, Edf, Fifo, LeastSlack, Policy, PolicyKind, RoundRobin, Rules, Srsf,
+    UnknownPolicy,
+};
 pub use probe::{Capabilities, KernelVersion, MINIMUM_KERNEL, ProbeError, probe, probe_for};
-pub use scheduler::{Action, Event, Load, Scheduler, SchedulerConfig, SliceOutcome};
+pub use scheduler::Scheduler;
+pub use settings::{CLASSES_MAX, ClassConfig, SchedulerConfig, TenantConfig};
 pub use stats::{ShardStats, StatsSnapshot};
 pub use steering::{Placement, Request, Steering, SteeringConfig, home, place};
-pub use task::{Account, Ending, RejectReason, Step, Task, TaskId, TaskMeta};
+pub use task::{Account, Ending, RejectReason, Slice, Step, Task, TaskId, TaskMeta};

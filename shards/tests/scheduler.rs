@@ -7,32 +7,35 @@
     reason = "a script needs one instant to start from"
 )]
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::{Duration, Instant};
 
 use luge_shards::{
-    Action, Candidate, Event, Fifo, Policy, RejectReason, Scheduler, SchedulerConfig, SliceOutcome, Step,
-    TaskId, TaskMeta,
+    Action, AnyPolicy, Event, PolicyKind, Scheduler, SchedulerConfig, SliceOutcome, Step, TaskId, TaskMeta,
 };
 
-const CONFIG: SchedulerConfig = SchedulerConfig {
-    queue_bound: 3,
-    started_bound: 2,
-    quantum: Duration::from_millis(10),
-    drain_grace: Duration::from_millis(100),
-};
+fn config(policy: PolicyKind) -> SchedulerConfig {
+    SchedulerConfig {
+        queue_bound: 3,
+        started_bound: 2,
+        quantum: Duration::from_millis(10),
+        drain_grace: Duration::from_millis(100),
+        policy,
+        ..SchedulerConfig::default()
+    }
+}
 
-struct Script<P> {
-    scheduler: Scheduler<P>,
+struct Script {
+    scheduler: Scheduler<AnyPolicy>,
     start: Instant,
     ids: Vec<TaskId>,
 }
 
-impl<P: Policy> Script<P> {
-    fn new(policy: P) -> Self {
+impl Script {
+    fn new(config: SchedulerConfig) -> Self {
+        let policy = AnyPolicy::new(config.policy);
         Self {
-            scheduler: Scheduler::new(CONFIG, policy),
+            scheduler: Scheduler::new(config, policy),
             start: Instant::now(),
             ids: Vec::new(),
         }
@@ -42,8 +45,8 @@ impl<P: Policy> Script<P> {
         self.start + milliseconds(word)
     }
 
-    /// `submit deadline [budget [class]]`, `free`, `done`, `preempted`, `blocked until`, `panicked`, `cancel task`,
-    /// `drain`.
+    /// `submit deadline [class [firm | movable]]`, `budgeted deadline budget`, `free`, `done`, `preempted`,
+    /// `blocked until`, `panicked`, `cancel task`, `release shard want`, `drain`.
     fn event(&self, words: &[&str]) -> Event {
         let sliced = |step: Step| Event::Sliced {
             outcome: SliceOutcome::Returned(step),
@@ -51,9 +54,22 @@ impl<P: Policy> Script<P> {
         match words {
             ["submit", deadline, rest @ ..] => Event::Submit(TaskMeta {
                 deadline: self.instant(deadline),
-                cpu_budget: rest.first().map_or(Duration::MAX, |word| milliseconds(word)),
-                class: rest.get(1).map_or(0, |word| word.parse().unwrap()),
+                cpu_budget: Duration::MAX,
+                class: rest.first().map_or(0, |word| word.parse().unwrap()),
+                movable: rest.contains(&"movable"),
+                firm: rest.contains(&"firm"),
             }),
+            ["budgeted", deadline, budget] => Event::Submit(TaskMeta {
+                deadline: self.instant(deadline),
+                cpu_budget: milliseconds(budget),
+                class: 0,
+                movable: false,
+                firm: false,
+            }),
+            ["release", to, want] => Event::Release {
+                to: to.parse().unwrap(),
+                want: milliseconds(want),
+            },
             ["free"] => Event::CoreFree,
             ["done"] => sliced(Step::Done),
             ["preempted"] => sliced(Step::Preempted),
@@ -92,8 +108,14 @@ impl<P: Policy> Script<P> {
                 write!(text, "admit {}", self.ids.len()).unwrap();
                 self.ids.push(id);
             }
-            Action::Reject(reason) => write!(text, "reject {reason:?}").unwrap(),
-            Action::Run { id, until } => write!(text, "run {} until {}", number(id), at(until)).unwrap(),
+            Action::Reject(reason) => {
+                let name = format!("{reason:?}");
+                let name = name.split_whitespace().next().unwrap();
+                write!(text, "reject {name}").unwrap();
+            }
+            Action::Run { id, slice } => {
+                write!(text, "run {} until {}", number(id), at(slice.until)).unwrap();
+            }
             Action::End { id, ending, account } => {
                 let (queued, ran, blocked) = (
                     account.waited().as_millis(),
@@ -121,8 +143,8 @@ fn milliseconds(word: &str) -> Duration {
 }
 
 #[track_caller]
-fn check_with(policy: impl Policy, script: &str) {
-    let mut machine = Script::new(policy);
+fn check_with(config: SchedulerConfig, script: &str) {
+    let mut machine = Script::new(config);
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (event, expected) = line.split_once("=>").expect("a line is `time event => actions`");
         let words: Vec<&str> = event.split_whitespace().collect();
@@ -133,7 +155,7 @@ fn check_with(policy: impl Policy, script: &str) {
 
 #[track_caller]
 fn check(script: &str) {
-    check_with(Fifo::new(), script);
+    check_with(config(PolicyKind::Fifo), script);
 }
 
 #[test]
@@ -236,7 +258,7 @@ fn finished_work_counts_even_when_late() {
 #[test]
 fn the_cpu_budget_shortens_the_last_slice_and_ends_the_task() {
     check(
-        "0 submit 100 12 => admit 0
+        "0 budgeted 100 12 => admit 0
          0 free          => run 0 until 10
          10 preempted    =>
          50 free         => run 0 until 52
@@ -247,7 +269,7 @@ fn the_cpu_budget_shortens_the_last_slice_and_ends_the_task() {
 #[test]
 fn waiting_uses_no_cpu_budget() {
     check(
-        "0 submit 1000 10 => admit 0
+        "0 budgeted 1000 10 => admit 0
          0 free           => run 0 until 10
          3 blocked 500    =>
          500 free         => run 0 until 507
@@ -356,67 +378,5 @@ fn the_grace_also_ends_the_running_task_and_wakes_an_idle_shard() {
          0 free        => run 0 until 10
          0 drain       =>
          120 preempted => end 0 Drained 0+120+0 in 1",
-    );
-}
-
-/// Earliest deadline first, with admission by declared cost: the class is the cost in milliseconds. It stands here to
-/// show that the seam holds more than FIFO.
-#[derive(Default)]
-struct Edf {
-    ready: BTreeMap<(Instant, u64), Candidate>,
-}
-
-impl Policy for Edf {
-    fn admit(&mut self, candidate: &Candidate, now: Instant) -> Result<(), RejectReason> {
-        let cost = |candidate: &Candidate| Duration::from_millis(candidate.meta.class.into());
-        let deadline = candidate.meta.deadline;
-        let ahead: Duration = self
-            .ready
-            .range(..=(deadline, u64::MAX))
-            .map(|(_, other)| cost(other))
-            .sum();
-        let feasible = now + ahead + cost(candidate) <= deadline;
-        if feasible {
-            Ok(())
-        } else {
-            Err(RejectReason::DeadlineInfeasible)
-        }
-    }
-
-    fn enqueue(&mut self, candidate: Candidate) {
-        self.ready
-            .insert((candidate.meta.deadline, candidate.arrival), candidate);
-    }
-
-    fn pick(&mut self, may_start: bool, _now: Instant) -> Option<TaskId> {
-        let key = *self
-            .ready
-            .iter()
-            .find(|(_, candidate)| may_start || candidate.started)?
-            .0;
-        self.ready.remove(&key).map(|candidate| candidate.id)
-    }
-
-    fn remove(&mut self, candidate: &Candidate) {
-        self.ready.remove(&(candidate.meta.deadline, candidate.arrival));
-    }
-
-    fn len(&self) -> usize {
-        self.ready.len()
-    }
-}
-
-#[test]
-fn another_policy_preempts_and_refuses() {
-    check_with(
-        Edf::default(),
-        "0 submit 500 1000 50 => admit 0
-         0 free               => run 0 until 10
-         10 preempted         =>
-         10 submit 30 1000 15 => admit 1
-         10 submit 31 1000 15 => reject DeadlineInfeasible
-         10 free              => run 1 until 20
-         20 done              => end 1 Done 0+10+0 in 1
-         20 free              => run 0 until 30",
     );
 }

@@ -10,8 +10,8 @@
 use std::time::{Duration, Instant};
 
 use luge_shards::{
-    Account, Action, Ending, Event, Fifo, RejectReason, Scheduler, SchedulerConfig, SliceOutcome, Step,
-    TaskId, TaskMeta,
+    Account, Action, AnyPolicy, Ending, Event, PolicyKind, RejectReason, Scheduler, SchedulerConfig,
+    SliceOutcome, Step, TaskId, TaskMeta,
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ struct Modelled {
 
 /// The world around a scheduler: what it was told, what it answered, what must be true.
 struct World {
-    scheduler: Scheduler<Fifo>,
+    scheduler: Scheduler<AnyPolicy>,
     config: SchedulerConfig,
     now: Instant,
     random: Random,
@@ -56,11 +56,13 @@ impl World {
             started_bound: 1 + random.below(4) as usize,
             quantum: Duration::from_micros(1 + random.below(2000)),
             drain_grace: Duration::from_micros(random.below(20_000)),
+            policy: PolicyKind::Fifo,
+            ..SchedulerConfig::default()
         };
         // Swarm testing: some runs have no sleep at all, so that the plain order is exercised for long.
         let sleepless = random.below(3) == 0;
         Self {
-            scheduler: Scheduler::new(config, Fifo::new()),
+            scheduler: Scheduler::new(config.clone(), AnyPolicy::new(config.policy)),
             config,
             now: Instant::now(),
             random,
@@ -102,6 +104,8 @@ impl World {
             deadline: self.now + Duration::from_micros(self.random.below(20_000)),
             cpu_budget: Duration::from_micros(1 + self.random.below(8_000)),
             class: 0,
+            movable: false,
+            firm: false,
         };
         let queued = self.live.iter().filter(|task| !task.started).count();
         let actions = self.handle(Event::Submit(meta));
@@ -122,7 +126,7 @@ impl World {
                 });
             }
             [Action::Reject(RejectReason::Draining)] => assert!(self.drained_at.is_some()),
-            [Action::Reject(RejectReason::QueueFull)] => assert_eq!(queued, self.config.queue_bound),
+            [Action::Reject(RejectReason::QueueFull { .. })] => assert_eq!(queued, self.config.queue_bound),
             _ => panic!("a submission is answered once: {actions:?}"),
         }
         self.check_load();
@@ -203,7 +207,7 @@ impl World {
             .iter_mut()
             .find(|task| task.state == State::Ready && (task.started || may_start));
         match (last, next) {
-            (Action::Run { id, until }, Some(next)) => {
+            (Action::Run { id, slice }, Some(next)) => {
                 assert_eq!(id, next.id, "first in, first out");
                 let budget = next.meta.cpu_budget - next.ran;
                 let limits = [
@@ -212,7 +216,7 @@ impl World {
                     grace,
                     Some(next.meta.deadline),
                 ];
-                assert_eq!(Some(until), limits.into_iter().flatten().min());
+                assert_eq!(Some(slice.until), limits.into_iter().flatten().min());
                 (next.state, next.started) = (State::Running, true);
                 self.running = Some((id, now));
             }
@@ -291,6 +295,7 @@ impl World {
             Ending::DeadlineExceeded => task.meta.deadline <= self.now,
             Ending::CpuBudgetExceeded => task.ran >= task.meta.cpu_budget,
             Ending::Drained => self.grace_is_over(),
+            Ending::Released { .. } => false,
         };
         assert!(holds, "{task:?} ended as {ending:?}");
         assert_eq!((account.ran, account.slices), (task.ran, task.slices));
