@@ -54,6 +54,7 @@
 //!   `(Event, now) -> Actions`, without a clock and without I/O.
 //! - `mesh`: what shards share: bounded rings of parcels, who sleeps, how much each has to do, who asks whom for work.
 //! - `steering`: on which shard a request is served.
+//! - [`sim`]: the same under a virtual clock, with checkers.
 //! - `driver`: threads, executor, network, the runner that carries out actions. Only here is the clock read.
 //! - `probe`, `cores`, `listen`, `config`, `stats`: what is around a start, and what is counted.
 
@@ -71,6 +72,7 @@ mod policy;
 mod probe;
 mod scheduler;
 mod settings;
+pub mod sim;
 mod state;
 mod stats;
 mod steering;
