@@ -160,6 +160,12 @@ impl<P: Policy> Scheduler<P> {
         self.draining
     }
 
+    /// What is known of a live task: its band, its estimate, how long it has run. Nothing when it has ended.
+    pub fn candidate(&self, id: TaskId) -> Option<Candidate> {
+        let entry = self.tasks.get(id.slot())?;
+        (entry.candidate.id == id).then_some(entry.candidate)
+    }
+
     /// What is known of the service times of a class, if anything is.
     pub fn estimate(&self, class: u32) -> Option<Estimate> {
         self.estimates.of(class)

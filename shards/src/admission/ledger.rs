@@ -87,7 +87,7 @@ impl Ledger {
         }
         self.first += remaining;
         let row = Row {
-            deadline: self.since_origin(candidate.meta.deadline),
+            deadline: self.since_origin(candidate.meta.deadline, now),
             arrival: candidate.arrival,
             remaining,
         };
@@ -140,8 +140,8 @@ impl Ledger {
         front: Option<Front<'_>>,
         now: Instant,
     ) -> Result<Duration, Duration> {
-        let start = self.since_origin(now);
-        let deadline = self.since_origin(asked.deadline);
+        let start = self.since_origin(now, now);
+        let deadline = self.since_origin(asked.deadline, now);
         let work = nanoseconds(asked.work).saturating_add(OVERHEAD);
         let (mut ahead, running) = self.front(front);
         if !asked.by_deadline {
@@ -155,7 +155,7 @@ impl Ledger {
                 None => Err(Duration::from_nanos(ahead.saturating_add(work) - time)),
             };
         }
-        let counts = |row: &Row| !asked.skip_late || row.remaining <= row.deadline.saturating_sub(start);
+        let counts = |row: &Row| !asked.skip_late || start.saturating_add(row.remaining) <= row.deadline;
         let mut rows = self.rows(running).filter(counts).peekable();
         while let Some(row) = rows.next_if(|row| row.deadline <= deadline) {
             ahead += row.remaining + OVERHEAD;
@@ -223,7 +223,7 @@ impl Ledger {
 
     /// What is left to do, for others to see.
     pub(crate) fn demand(&self, front: Option<Front<'_>>, now: Instant) -> Demand {
-        let start = self.since_origin(now);
+        let start = self.since_origin(now, now);
         let done = |front: Front<'_>| nanoseconds(front.elapsed.min(front.candidate.remaining()));
         let mut by_slack = [Duration::ZERO; SLACK_STEPS];
         let (mut due, mut step) = (0, 0);
@@ -274,7 +274,9 @@ impl Ledger {
     }
 
     fn row_of(&self, candidate: &Candidate) -> usize {
-        let key = (self.since_origin(candidate.meta.deadline), candidate.arrival);
+        let deadline = candidate.meta.deadline;
+        // There is an origin since the first task came.
+        let key = (self.since_origin(deadline, deadline), candidate.arrival);
         let at = self.place(key);
         debug_assert_eq!(self.owed.get(at).map(Row::key), Some(key));
         at
@@ -284,9 +286,9 @@ impl Ledger {
         self.owed.partition_point(|row| row.key() < key)
     }
 
-    fn since_origin(&self, at: Instant) -> u64 {
-        self.origin
-            .map_or(0, |origin| nanoseconds(at.saturating_duration_since(origin)))
+    /// The time since instant zero, which is now as long as no task has come.
+    fn since_origin(&self, at: Instant, now: Instant) -> u64 {
+        nanoseconds(at.saturating_duration_since(self.origin.unwrap_or(now)))
     }
 }
 
