@@ -1,7 +1,7 @@
 //! Settings drawn from a seed: what the checkers look at.
 //!
-//! Bounds are drawn small, so that they are met; loads go from a third of the cores to twice of them. One run in six is
-//! *honest*: costs are what they are said to be and nothing goes wrong, so that what is accepted must be in time.
+//! Bounds are drawn small, so that they are met; loads go from a third of the cores to twice of them. One run in four under
+//! EDF is *honest*: costs are what they are said to be and nothing goes wrong, so that what is accepted must be in time.
 
 use std::time::Duration;
 
