@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use luge_shards::{Announced, MAX_SHARDS, Mesh, Parcel, Port, SendError, ShardLoad, Wake};
+use luge_shards::{
+    Announced, MAX_SHARDS, Mesh, Parcel, Port, SendError, ShardLoad, Stealing, StealingConfig, Wake,
+};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -387,4 +389,42 @@ fn a_victim_is_asked_by_one_shard_at_a_time() {
     assert_eq!(board.asked(0), None);
     assert!(board.ask(1, 0) && board.withdraw(1, 0));
     assert_eq!(board.asked(0), None);
+}
+
+#[test]
+fn a_backlog_wakes_a_sleeper_which_asks_and_is_given_half() {
+    let now = Instant::now();
+    let Mesh { ports, board } = Mesh::new(2, None, now);
+    let [mut idle, mut busy] = <[Port; 2]>::try_from(ports).unwrap();
+    let config = StealingConfig::default();
+    let mut thief = Stealing::new(0, 2, config);
+    let mut victim = Stealing::new(1, 2, config);
+    // The idle shard looks, finds nothing, and parks.
+    assert_eq!(thief.look(now, |shard| board.load(shard)), None);
+    assert_eq!(idle.park(), Announced::Clear);
+    // Work piles up, and its shard comes to a scheduling point.
+    let now = now + MS;
+    let backlog = ShardLoad {
+        movable: 5,
+        total: 10 * MS,
+        ..ShardLoad::idle(now)
+    };
+    busy.publish(&backlog);
+    let woken = victim
+        .hint(&backlog, now, |shard| board.is_parked(shard))
+        .unwrap();
+    assert_eq!(busy.nudge(woken), Wake::Unpark);
+    // Woken without mail, the idle shard looks again before it would park.
+    idle.unpark();
+    assert!(idle.receive().is_none());
+    let asked = thief.look(now, |shard| board.load(shard)).unwrap();
+    assert!(board.ask(idle.id(), asked));
+    assert_eq!(idle.park(), Announced::Clear);
+    // The next scheduling point: half of the work goes, and wakes its new shard.
+    let to = board.asked(busy.id()).unwrap();
+    let want = victim.gives(&backlog, &board.load(to), now);
+    assert_eq!(want, Some(5 * MS));
+    assert_eq!(busy.send(to, empty(), now).unwrap(), Wake::Unpark);
+    idle.unpark();
+    assert_eq!(senders_of(&mut idle), [1]);
 }
