@@ -17,7 +17,7 @@ use super::ring::{Consumer, Producer, PushError, ring};
 
 /// A shard's end of the mesh. Moves into the shard's thread and is used there only.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// fn shared_between_threads<T: Sync>() {}
 /// shared_between_threads::<luge_shards::Port>();
 /// ```

@@ -5,8 +5,8 @@
 //!                          ^ head (consumer)      ^ tail (producer)
 //! ```
 //!
-//! The ring itself is the `rtrb` crate's. When loom's models are built, [`model`](../ring_model/index.html) takes this
-//! module's place: the same interface and the same orderings on head and tail, from parts that loom can watch.
+//! The ring itself is the `rtrb` crate's. When loom's models are built, `ring_model.rs` takes this module's place: the
+//! same interface and the same orderings on head and tail, from parts that loom can watch.
 
 pub(super) use rtrb::{Consumer, Producer, PushError};
 

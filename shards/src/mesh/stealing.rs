@@ -59,6 +59,9 @@ pub struct Stealing {
 
 impl Stealing {
     /// For the shard `id` of `shards`.
+    ///
+    /// # Panics
+    /// If there are no shards.
     pub fn new(id: usize, shards: usize, config: StealingConfig) -> Self {
         Self {
             id,
@@ -66,7 +69,7 @@ impl Stealing {
             config,
             next_look: None,
             next_hint: None,
-            cursor: (id + 1) % shards.max(1),
+            cursor: (id + 1) % shards,
         }
     }
 
@@ -101,7 +104,9 @@ impl Stealing {
         }
         // Also where none is parked: whoever parks after this looks at the board first.
         self.next_hint = Some(now + self.config.interval);
-        self.neighbours().find(|shard| is_parked(*shard))
+        let parked = self.neighbours().find(|shard| is_parked(*shard))?;
+        self.cursor = (parked + 1) % self.shards;
+        Some(parked)
     }
 
     /// For a shard that was asked: the amount of work to give, if any. Half of the difference, so that both then wait as
@@ -120,5 +125,112 @@ impl Stealing {
         (0..count)
             .map(move |step| (first + step) % shards)
             .filter(move |shard| *shard != id)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+#[expect(clippy::disallowed_methods, reason = "any instant will do as a start")]
+mod tests {
+    use super::*;
+
+    const US: Duration = Duration::from_micros(1);
+
+    fn backlog(now: Instant, movable: u32, wait: Duration) -> ShardLoad {
+        ShardLoad {
+            movable,
+            total: wait,
+            ..ShardLoad::idle(now)
+        }
+    }
+
+    /// What an idle shard 0 asks, where each other shard has so many movable tasks and so long a wait.
+    fn look_at(others: &[(u32, Duration)]) -> Option<usize> {
+        let now = Instant::now();
+        let mut stealing = Stealing::new(0, others.len() + 1, StealingConfig::default());
+        stealing.look(now, |shard| {
+            let (movable, wait) = others[shard - 1];
+            backlog(now, movable, wait)
+        })
+    }
+
+    #[test]
+    fn an_idle_shard_asks_the_largest_backlog_that_is_worth_it() {
+        assert_eq!(look_at(&[(1, 900 * US), (3, 200 * US), (3, 300 * US)]), Some(3));
+        assert_eq!(
+            look_at(&[(9, 50 * US), (1, 51 * US)]),
+            Some(2),
+            "a short wait stays"
+        );
+        assert_eq!(look_at(&[(0, 900 * US)]), None, "what has started stays");
+        assert_eq!(look_at(&[]), None);
+    }
+
+    #[test]
+    fn an_old_reading_is_worth_less() {
+        let then = Instant::now();
+        let loads = |_| backlog(then, 2, 300 * US);
+        let look = |now| Stealing::new(0, 2, StealingConfig::default()).look(now, loads);
+        assert_eq!(look(then + 100 * US), Some(1));
+        assert_eq!(look(then + 260 * US), None);
+    }
+
+    #[test]
+    fn looks_go_round_where_there_are_many_shards() {
+        let now = Instant::now();
+        let config = StealingConfig::default();
+        let mut stealing = Stealing::new(0, 100, config);
+        let loads = |shard| backlog(now, u32::from(shard == 99), 10_000 * US);
+        let found = (0..7).position(|look| stealing.look(now + look * config.interval, loads) == Some(99));
+        assert_eq!(found, Some(5), "17 at a look");
+    }
+
+    #[test]
+    fn a_shard_with_a_backlog_wakes_one_neighbour_in_an_interval() {
+        let start = Instant::now();
+        let config = StealingConfig::default();
+        let mut stealing = Stealing::new(1, 4, config);
+        let mut woken = [0_u32; 4];
+        for step in 0..100_000 {
+            let now = start + step * 10 * US;
+            let own = backlog(now, 1, config.threshold);
+            if let Some(parked) = stealing.hint(&own, now, |shard| shard != 2) {
+                woken[parked] += 1;
+            }
+        }
+        // A second at 200 us each; never itself, never one that is awake.
+        assert_eq!(woken.iter().sum::<u32>(), 5_000);
+        assert_eq!((woken[1], woken[2]), (0, 0));
+        assert!(woken[0] > 1_000 && woken[3] > 1_000, "{woken:?}");
+    }
+
+    #[test]
+    fn without_a_backlog_nobody_is_woken() {
+        let now = Instant::now();
+        let config = StealingConfig::default();
+        let mut stealing = Stealing::new(0, 2, config);
+        for own in [
+            backlog(now, 0, 9_000 * US),
+            backlog(now, 5, config.threshold - US),
+        ] {
+            assert_eq!(stealing.hint(&own, now, |_| true), None);
+        }
+    }
+
+    #[test]
+    fn half_of_the_difference_is_given_where_it_is_worth_a_handoff() {
+        let now = Instant::now();
+        let stealing = Stealing::new(0, 2, StealingConfig::default());
+        let gives = |movable, own, thief| {
+            let own = backlog(now, movable, own);
+            stealing.gives(&own, &backlog(now, 0, thief), now)
+        };
+        assert_eq!(gives(3, 500 * US, 100 * US), Some(200 * US));
+        assert_eq!(gives(3, 500 * US, 460 * US), None);
+        assert_eq!(
+            gives(3, 500 * US, 900 * US),
+            None,
+            "the thief has found work meanwhile"
+        );
+        assert_eq!(gives(0, 500 * US, Duration::ZERO), None);
     }
 }
