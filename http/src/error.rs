@@ -6,11 +6,13 @@
 //! | the function's | trap, exit code, start that fails, CPU budget, output too long | 500 |
 //! | | output that is no CGI response | 502 |
 //! | | deadline passed | 504 |
-//! | nobody's: load | queue or table full, too many connections or bodies, draining | 503 with `Retry-After` |
+//! | nobody's: load | queue or table full, no time before the deadline, share used up, too many connections or bodies, draining | 503 with `Retry-After` |
 //! | ours | a panic in the engine | 500 |
 //!
 //! The CPU budget is a 500 and the deadline a 504 although both are limits on time: a run that exceeds its budget will
 //! do so again, while one that missed its deadline may have waited for a busy core, and a proxy may try it elsewhere.
+
+use std::time::Duration;
 
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
@@ -74,16 +76,28 @@ pub enum Failure {
     Cgi(#[from] CgiError),
     /// The run used more CPU time than granted.
     #[error("CPU budget of {0:?} exceeded")]
-    CpuBudget(std::time::Duration),
+    CpuBudget(Duration),
     /// The run did not end in time.
     #[error("deadline of {0:?} exceeded")]
-    Deadline(std::time::Duration),
+    Deadline(Duration),
     /// The core's queue is full.
     #[error("queue full")]
-    QueueFull,
+    QueueFull {
+        /// When there should be room.
+        retry_after: Duration,
+    },
     /// The run would miss its deadline.
     #[error("the deadline cannot be met")]
-    Infeasible,
+    Infeasible {
+        /// When it should fit.
+        retry_after: Duration,
+    },
+    /// The function or its tenant has used up its share of the core.
+    #[error("CPU share used up")]
+    OverShare {
+        /// When the share allows for a run again.
+        retry_after: Duration,
+    },
     /// The table of requests in flight is full.
     #[error("too many requests in flight")]
     TooManyInFlight,
@@ -116,8 +130,9 @@ impl Failure {
             | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Cgi(_) => StatusCode::BAD_GATEWAY,
             Self::Deadline(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::QueueFull
-            | Self::Infeasible
+            Self::QueueFull { .. }
+            | Self::Infeasible { .. }
+            | Self::OverShare { .. }
             | Self::TooManyInFlight
             | Self::TooManyConnections
             | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
@@ -141,7 +156,10 @@ impl Failure {
             Self::Cgi(_) => FailureKind::Cgi,
             Self::CpuBudget(_) => FailureKind::CpuBudget,
             Self::Deadline(_) => FailureKind::Deadline,
-            Self::QueueFull | Self::Infeasible | Self::TooManyInFlight => FailureKind::QueueFull,
+            Self::QueueFull { .. }
+            | Self::Infeasible { .. }
+            | Self::OverShare { .. }
+            | Self::TooManyInFlight => FailureKind::QueueFull,
             Self::Draining => FailureKind::Draining,
             Self::Internal => FailureKind::Internal,
         })
@@ -157,6 +175,15 @@ impl Failure {
             if let Ok(value) = HeaderValue::from_str(&list) {
                 response.headers.insert(header::ALLOW, value);
             }
+        }
+        if let Self::QueueFull { retry_after }
+        | Self::Infeasible { retry_after }
+        | Self::OverShare { retry_after } = self
+        {
+            // The field has whole seconds; nobody is to come too early.
+            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+            let value = HeaderValue::from(seconds.max(1));
+            response.headers.insert(header::RETRY_AFTER, value);
         }
         response
     }
@@ -306,7 +333,17 @@ mod tests {
 
     #[test]
     fn rejections_say_when_to_come_back() {
-        assert_eq!(Failure::QueueFull.response().headers[header::RETRY_AFTER], "1");
+        let retry_in = |milliseconds| {
+            let retry_after = Duration::from_millis(milliseconds);
+            Failure::Infeasible { retry_after }.response().headers[header::RETRY_AFTER].clone()
+        };
+        for (milliseconds, seconds) in [(0, "1"), (3, "1"), (1_000, "1"), (1_001, "2"), (59_500, "60")] {
+            assert_eq!(retry_in(milliseconds), seconds);
+        }
+        assert_eq!(
+            Failure::TooManyInFlight.response().headers[header::RETRY_AFTER],
+            "1"
+        );
         assert!(
             !Failure::NotFound
                 .response()

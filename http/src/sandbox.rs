@@ -326,7 +326,7 @@ enum Progress {
 }
 
 impl Task for Sandbox {
-    fn run(&mut self, until: Instant) -> luge_shards::Step {
+    fn run(&mut self, slice: luge_shards::Slice) -> luge_shards::Step {
         // What was asked before is answered: the scheduler has just looked, and decided for this run.
         preempt::take_request();
         let mut before = None;
@@ -347,7 +347,7 @@ impl Task for Sandbox {
                         // Taking the slot counts too, which costs a run the right size of its first chunk at most.
                         self.pace.learn(now.saturating_duration_since(before));
                     }
-                    if now >= until {
+                    if now >= slice.until {
                         break luge_shards::Step::Preempted;
                     }
                 }

@@ -245,13 +245,16 @@ impl FunctionService {
             deadline: started + config.deadline,
             cpu_budget: config.cpu,
             class,
+            movable: false,
+            firm: false,
         };
         let ticket = match self.shard.submit(sandbox, meta) {
             Ok(ticket) => ticket,
             Err(rejected) => {
                 let failure = match rejected.reason {
-                    RejectReason::QueueFull => Failure::QueueFull,
-                    RejectReason::DeadlineInfeasible => Failure::Infeasible,
+                    RejectReason::QueueFull { retry_after } => Failure::QueueFull { retry_after },
+                    RejectReason::DeadlineInfeasible { retry_after } => Failure::Infeasible { retry_after },
+                    RejectReason::OverShare { retry_after } => Failure::OverShare { retry_after },
                     RejectReason::Draining => Failure::Draining,
                 };
                 return (Err(failure), Duration::ZERO);
@@ -265,7 +268,9 @@ impl FunctionService {
             (Ending::CpuBudgetExceeded, None) => Err(Failure::CpuBudget(config.cpu)),
             (Ending::Drained, None) => Err(Failure::Draining),
             (Ending::DeadlineExceeded, None) => Err(Failure::Deadline(config.deadline)),
-            (Ending::Done | Ending::Cancelled | Ending::Panicked, None) => Err(Failure::Internal),
+            (Ending::Done | Ending::Cancelled | Ending::Panicked | Ending::Released { .. }, None) => {
+                Err(Failure::Internal)
+            }
         };
         (outcome, ran)
     }

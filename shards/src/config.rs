@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use crate::policy::PolicyKind;
 use crate::ring::RingConfig;
-use crate::scheduler::SchedulerConfig;
+use crate::settings::SchedulerConfig;
 
 /// Settings of [`start`](crate::start); the defaults serve.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,6 +90,8 @@ impl ShardsConfig {
             started_bound: self.started_bound,
             quantum: self.quantum,
             drain_grace: self.drain_grace,
+            policy: PolicyKind::Fifo,
+            ..SchedulerConfig::default()
         }
     }
 }

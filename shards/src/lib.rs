@@ -1,7 +1,7 @@
 //! One executor per core, and the scheduler of what runs on it.
 //!
 //! A *shard* is one core's thread with everything that it owns: an executor, a listening socket, connections, a queue
-//! of tasks. Shards share nothing that is written while serving; the kernel spreads connections over them.
+//! of tasks. The kernel spreads connections over the shards; what they share while serving is in `mesh`, without a lock.
 //!
 //! ```text
 //!                    kernel: one port, SO_REUSEPORT
@@ -11,10 +11,11 @@
 //!   |    futures: one per connection   |   |                                  |
 //!   |       | submit(task)   ^ ticket  |   |              ...                 |
 //!   |       v                |         |   |                                  |
-//!   |   Scheduler<Fifo> --> runner     |   |                                  |
+//!   |   Scheduler --------> runner      |   |                                  |
 //!   |   (pure)              (slices)   |   |                                  |
 //!   +----------------------------------+   +----------------------------------+
-//!            \____ counters: written by one thread, read by any ____/
+//!            |\___ counters: written by one thread, read by any ___/ |
+//!            +---- mesh: rings of parcels, and a board of loads -----+
 //! ```
 //!
 //! Two kinds of work live on a shard. *Futures* wait most of the time: connections, timers. They are polled by the
@@ -49,16 +50,24 @@
 //!
 //! # Where things are
 //!
-//! - `scheduler`, `state`, `policy`, `task`: the state machine `(Event, now) -> Actions`, without a clock and without I/O.
+//! - `scheduler`, `event`, `state`, `policy`, `estimate`, `admission`, `settings`, `task`: the state machine
+//!   `(Event, now) -> Actions`, without a clock and without I/O.
+//! - `mesh`: what shards share: bounded rings of parcels, who sleeps, how much each has to do, who asks whom for work.
+//! - `steering`: on which shard a request is served.
+//! - [`sim`]: the same under a virtual clock, with checkers.
 //! - `driver`: threads, executor, network, the runner that carries out actions. Only here is the clock read.
 //! - `probe`, `cores`, `listen`, `config`, `stats`: what is around a start, and what is counted.
 
 #![deny(unsafe_code)]
 
+mod admission;
 mod config;
 mod cores;
 mod driver;
+mod estimate;
+mod event;
 mod listen;
+mod mesh;
 mod policy;
 mod probe;
 #[expect(
@@ -67,10 +76,14 @@ mod probe;
 )]
 mod ring;
 mod scheduler;
+mod settings;
+pub mod sim;
 mod state;
 mod stats;
+mod steering;
 mod task;
 
+pub use admission::{Demand, Fit, SLACK_STEPS, TASK_OVERHEAD};
 pub use config::{CoreSelection, NetworkMode, ShardsConfig};
 pub use cores::{CoresError, available_cores};
 pub use driver::glommio::Sleep;
@@ -78,9 +91,20 @@ pub use driver::{
     Completed, Doorbell, Drainer, Draining, Listener, Rejected, Shard, ShardFailed, ShardId, Shards,
     StartError, Stream, Ticket, start,
 };
+pub use estimate::Estimate;
+pub use event::{Action, Event, Load, SliceOutcome};
 pub use listen::ListenAddress;
-pub use policy::{Candidate, Fifo, Policy};
+pub use mesh::{
+    Announced, Board, Delivered, Due, MAX_SHARDS, Mesh, Parcel, Port, SLACK_BUCKETS, SendError, ShardLoad,
+    Stealing, StealingConfig, Wake, Watch, slack_of_bucket,
+};
+pub use policy::{
+    AnyPolicy, Band, Candidate, Edf, Fifo, LeastSlack, Policy, PolicyKind, RoundRobin, Rules, Srsf,
+    UnknownPolicy,
+};
 pub use probe::{Capabilities, KernelVersion, MINIMUM_KERNEL, ProbeError, probe, probe_for};
-pub use scheduler::{Action, Event, Load, Scheduler, SchedulerConfig, SliceOutcome};
+pub use scheduler::Scheduler;
+pub use settings::{CLASSES_MAX, ClassConfig, SchedulerConfig, TenantConfig};
 pub use stats::{ShardStats, StatsSnapshot};
-pub use task::{Account, Ending, RejectReason, Step, Task, TaskId, TaskMeta};
+pub use steering::{Placement, Request, Steering, SteeringConfig, home, place};
+pub use task::{Account, Ending, RejectReason, Slice, Step, Task, TaskId, TaskMeta};

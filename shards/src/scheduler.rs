@@ -27,6 +27,10 @@
 //!
 //! What may follow what, and where a task's time goes, stands in `state`.
 //!
+//! Around the order, which is the policy's: `estimate` says how long a task will take, from how long its class took;
+//! `admission` says whether all that was promised can be kept if it joins, and who is over its share of the core. What they
+//! say comes down to the [`Band`] in which a task stands.
+//!
 //! Invariants, which the property test checks from outside: each admitted task ends exactly once; at most one task
 //! runs; at most `queue_bound` tasks wait unstarted and at most `started_bound` are under way; nothing runs after its
 //! end; without sleep, tasks end in the order that the policy promises.
@@ -40,122 +44,35 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::policy::{Candidate, Policy};
+use crate::admission::{Demand, Fit, Front, Ledger, Owed, Shares};
+use crate::estimate::{Estimate, Estimates};
+use crate::event::{Action, Event, Load, SliceOutcome};
+use crate::policy::{Band, Candidate, Policy, Rules};
+use crate::settings::SchedulerConfig;
 use crate::state::{Life, State};
-use crate::task::{Account, Ending, RejectReason, Step, TaskId, TaskMeta};
-
-/// Bounds and times of a [`Scheduler`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SchedulerConfig {
-    /// Most tasks that wait without having run.
-    pub queue_bound: usize,
-    /// Most tasks that have run and not ended. At the bound, no new task starts until one ends.
-    pub started_bound: usize,
-    /// Longest slice.
-    pub quantum: Duration,
-    /// How long after [`Event::Drain`] admitted tasks may go on.
-    pub drain_grace: Duration,
-}
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
-    /// A new task asks to join. Answered by [`Action::Admitted`] or [`Action::Reject`].
-    Submit(TaskMeta),
-    /// The core has nothing to do. Answered by [`Action::Run`] or [`Action::Idle`], after the ends of tasks whose time
-    /// has passed.
-    CoreFree,
-    /// The slice of the running task is over, which began when [`Action::Run`] was answered.
-    Sliced {
-        /// How it ended.
-        outcome: SliceOutcome,
-    },
-    /// Nobody waits for this task any more. Ignored when it has ended.
-    Cancel(TaskId),
-    /// Take no more tasks, and end those that are left when the grace period is over.
-    Drain,
-}
-
-/// How a slice ended, as the driver saw it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SliceOutcome {
-    /// The task returned.
-    Returned(Step),
-    /// The task panicked.
-    Panicked,
-}
-
-/// What the driver is to do, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// The submitted task is in, under this name.
-    Admitted(TaskId),
-    /// The submitted task is not in.
-    Reject(RejectReason),
-    /// Run one slice of this task until about this instant, then report [`Event::Sliced`].
-    Run {
-        /// The task.
-        id: TaskId,
-        /// When the slice should end.
-        until: Instant,
-    },
-    /// This task has ended: give it back to whoever submitted it. Its id is dead.
-    End {
-        /// The task.
-        id: TaskId,
-        /// How it ended.
-        ending: Ending,
-        /// Where its time went.
-        account: Account,
-    },
-    /// Nothing can run. Come back with [`Event::CoreFree`] at this instant, or when another event was handled.
-    Idle {
-        /// The first alarm, if any task is waiting for one.
-        wake_at: Option<Instant>,
-    },
-}
-
-/// How many tasks are in which state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Load {
-    /// Admitted and never run.
-    pub queued: usize,
-    /// Run at least once and not ended: running, preempted, blocked, or ready to go on.
-    pub started: usize,
-    /// Those of the started that sleep.
-    pub blocked: usize,
-}
-
-impl Load {
-    /// A task has changed its state.
-    fn moved(&mut self, from: State, to: State) {
-        match from {
-            State::Queued => self.queued -= 1,
-            State::Blocked { .. } => self.blocked -= 1,
-            _ => {}
-        }
-        match (from, to) {
-            (State::Queued, State::Running) => self.started += 1,
-            (State::Queued, _) => {}
-            (_, State::Ended) => self.started -= 1,
-            (_, State::Blocked { .. }) => self.blocked += 1,
-            _ => {}
-        }
-    }
-}
+use crate::task::{Account, Ending, RejectReason, Slice, Step, TaskId, TaskMeta};
 
 /// The scheduler of one shard: a state machine that is told [`Event`]s and answers with [`Action`]s.
 #[derive(Debug)]
 pub struct Scheduler<P> {
     config: SchedulerConfig,
     policy: P,
+    rules: Rules,
+    estimates: Estimates,
+    shares: Shares,
+    /// What all live tasks still need.
+    ledger: Ledger,
     tasks: Slab<Entry>,
     alarms: BTreeSet<(Instant, TaskId)>,
-    running: Option<TaskId>,
+    running: Option<Running>,
+    /// The task that goes on before any other, where none may be preempted by another.
+    held: Option<TaskId>,
     draining: bool,
     /// End of the grace period, once draining.
     drain_at: Option<Instant>,
     load: Load,
+    /// Those of the queued that may move.
+    movable: u32,
     /// Where the time of all tasks went, those that live included.
     total: Account,
     arrivals: u64,
@@ -170,18 +87,30 @@ struct Entry {
     alarm: Instant,
 }
 
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    id: TaskId,
+    since: Instant,
+}
+
 impl<P: Policy> Scheduler<P> {
     /// A scheduler without tasks.
     pub fn new(config: SchedulerConfig, policy: P) -> Self {
         Self {
+            rules: policy.rules(),
+            estimates: Estimates::new(&config.classes),
+            shares: Shares::new(&config),
+            ledger: Ledger::default(),
             config,
             policy,
             tasks: Slab::new(),
             alarms: BTreeSet::new(),
             running: None,
+            held: None,
             draining: false,
             drain_at: None,
             load: Load::default(),
+            movable: 0,
             total: Account::default(),
             arrivals: 0,
         }
@@ -190,12 +119,24 @@ impl<P: Policy> Scheduler<P> {
     /// Handles one event that happened at `now`, and appends what is to be done to `actions`.
     ///
     /// `now` must not go backwards from call to call.
+    ///
+    /// Costs O(log n) in the number of live tasks, and for a new task O(n) where it has to be tested: it is firm, or the
+    /// policy demotes. That is some tens of nanoseconds for the tens of tasks that a shard usually has, two microseconds for
+    /// 2,048.
     pub fn handle(&mut self, event: Event, now: Instant, actions: &mut Vec<Action>) {
         match event {
-            Event::Submit(meta) => actions.push(self.submit(meta, now)),
+            Event::Submit(meta) => actions.push(match self.submit(meta, now) {
+                Ok(id) => Action::Admitted(id),
+                Err(reason) => Action::Reject(reason),
+            }),
             Event::CoreFree => self.core_free(now, actions),
             Event::Sliced { outcome } => self.sliced(outcome, now, actions),
             Event::Cancel(id) => self.cancel(id, now, actions),
+            Event::Release { to, want } => {
+                if let Some(id) = self.best_to_release(want, now) {
+                    self.end(id, Ending::Released { to }, now, actions);
+                }
+            }
             Event::Drain if self.draining => {}
             Event::Drain => {
                 self.draining = true;
@@ -219,34 +160,76 @@ impl<P: Policy> Scheduler<P> {
         self.draining
     }
 
-    fn submit(&mut self, meta: TaskMeta, now: Instant) -> Action {
-        if self.is_draining() {
-            return Action::Reject(RejectReason::Draining);
+    /// What is known of a live task: its band, its estimate, how long it has run. Nothing when it has ended.
+    pub fn candidate(&self, id: TaskId) -> Option<Candidate> {
+        let entry = self.tasks.get(id.slot())?;
+        (entry.candidate.id == id).then_some(entry.candidate)
+    }
+
+    /// What is known of the service times of a class, if anything is.
+    pub fn estimate(&self, class: u32) -> Option<Estimate> {
+        self.estimates.of(class)
+    }
+
+    /// Whether a task of this class with this deadline would fit if it came now: the test that a firm one has to pass, without
+    /// the exception for probes. Nothing changes. O(n).
+    pub fn fits(&self, class: u32, deadline: Instant, now: Instant) -> Fit {
+        if let Err(reason) = self.has_room() {
+            return Fit::No(reason);
         }
-        if self.load.queued >= self.config.queue_bound {
-            return Action::Reject(RejectReason::QueueFull);
+        if let Some(retry_after) = self.shares.over_for(class, now) {
+            return Fit::No(RejectReason::OverShare { retry_after });
+        }
+        let time = deadline.saturating_duration_since(now);
+        match self.room_for(deadline, self.estimates.for_new(class, time, now), now) {
+            Ok(slack) => Fit::Yes { slack },
+            Err(retry_after) => Fit::No(RejectReason::DeadlineInfeasible { retry_after }),
+        }
+    }
+
+    /// How long all live tasks together will still need the core, by the estimates.
+    pub fn work(&self) -> Duration {
+        self.ledger.total()
+    }
+
+    /// What is left to do, by the estimates, for other shards to see. O(n).
+    pub fn demand(&self, now: Instant) -> Demand {
+        Demand {
+            unstarted_movable: self.movable,
+            ..self.ledger.demand(self.front(now), now)
+        }
+    }
+
+    fn submit(&mut self, meta: TaskMeta, now: Instant) -> Result<TaskId, RejectReason> {
+        self.has_room()?;
+        let over_for = self.shares.over_for(meta.class, now);
+        if let Some(retry_after) = over_for.filter(|_| meta.firm) {
+            return Err(RejectReason::OverShare { retry_after });
         }
         let arrival = self.arrivals;
-        let vacant = self.tasks.vacant_entry();
-        let Ok(slot) = u32::try_from(vacant.key()) else {
-            return Action::Reject(RejectReason::QueueFull);
+        let Ok(slot) = u32::try_from(self.tasks.vacant_key()) else {
+            return Err(RejectReason::QueueFull {
+                retry_after: self.place_free_after(),
+            });
         };
         // Four billion arrivals pass before a slot and a generation meet again.
         let id = TaskId {
             slot,
             generation: arrival as u32,
         };
-        let candidate = Candidate {
+        let mut candidate = Candidate {
             id,
             arrival,
             meta,
             started: false,
+            ran: Duration::ZERO,
+            estimate: self.assumed(&meta, now),
+            band: Band::First,
         };
-        if let Err(reason) = self.policy.admit(&candidate, now) {
-            return Action::Reject(reason);
-        }
+        let is_probe = self.admit(&mut candidate, over_for.is_some(), now)?;
         self.arrivals += 1;
-        vacant.insert(Entry {
+        self.estimates.accepted(meta.class, id, is_probe, now);
+        self.tasks.insert(Entry {
             candidate,
             life: Life::new(now),
             cancelled: false,
@@ -254,26 +237,142 @@ impl<P: Policy> Scheduler<P> {
         });
         self.alarms.insert((meta.deadline, id));
         self.load.queued += 1;
+        self.movable += u32::from(meta.movable);
+        self.ledger.add(&candidate, now);
         self.policy.enqueue(candidate);
-        Action::Admitted(id)
+        Ok(id)
+    }
+
+    /// The bounds, which hold for every task.
+    fn has_room(&self) -> Result<(), RejectReason> {
+        if self.is_draining() {
+            return Err(RejectReason::Draining);
+        }
+        if self.load.queued >= self.config.queue_bound {
+            return Err(RejectReason::QueueFull {
+                retry_after: self.place_free_after(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Finds the band for a new task, or the reason to refuse it. Gives whether it is let in to see how long it takes.
+    fn admit(&mut self, candidate: &mut Candidate, over: bool, now: Instant) -> Result<bool, RejectReason> {
+        let meta = candidate.meta;
+        if !meta.firm {
+            candidate.band = self.band_of(candidate, over, now);
+            return Ok(false);
+        }
+        let Err(mut retry_after) = self.room_for(meta.deadline, candidate.estimate, now) else {
+            return Ok(false);
+        };
+        let time = meta.deadline.saturating_duration_since(now);
+        let hopeless = candidate.estimate > time;
+        let probe = self.estimates.probe(meta.class, time, candidate.estimate, now);
+        if let Some(estimate) = probe.filter(|&estimate| self.room_for(meta.deadline, estimate, now).is_ok())
+        {
+            candidate.estimate = estimate;
+            return Ok(true);
+        }
+        if hopeless {
+            // An empty core would not help.
+            retry_after = self.estimates.next_probe(meta.class, now);
+        }
+        Err(RejectReason::DeadlineInfeasible { retry_after })
+    }
+
+    /// The band in which a task belongs that the ledger does not hold.
+    fn band_of(&self, candidate: &Candidate, over: bool, now: Instant) -> Band {
+        let Rules { bands, demotes, .. } = self.rules;
+        if demotes && candidate.latest_start() < now {
+            Band::Late
+        } else if bands && over {
+            Band::Second
+        } else if demotes
+            && self
+                .room_for(candidate.meta.deadline, candidate.remaining(), now)
+                .is_err()
+        {
+            Band::Second
+        } else {
+            Band::First
+        }
+    }
+
+    /// Whether this much work with this deadline fits beside what was promised.
+    fn room_for(&self, deadline: Instant, work: Duration, now: Instant) -> Result<Duration, Duration> {
+        let asked = Owed {
+            deadline,
+            work,
+            by_deadline: self.rules.by_deadline,
+            skip_late: self.rules.demotes,
+        };
+        self.ledger.fits(asked, self.front(now), now)
+    }
+
+    /// The task that has the core, or will have it again before any other.
+    fn front(&self, now: Instant) -> Option<Front<'_>> {
+        let held = || self.held.map(|id| Running { id, since: now });
+        let Running { id, since } = self.running.or_else(held)?;
+        Some(Front {
+            candidate: &self.tasks[id.slot()].candidate,
+            elapsed: now.saturating_duration_since(since),
+            first_of_all: !self.config.preemptive,
+        })
+    }
+
+    /// When a place in the queue should be free: what is to do, over those who do it.
+    fn place_free_after(&self) -> Duration {
+        let tasks = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX).max(1);
+        (self.ledger.total() / tasks).max(Duration::from_millis(1))
+    }
+
+    fn assumed(&self, meta: &TaskMeta, now: Instant) -> Duration {
+        let time = meta.deadline.saturating_duration_since(now);
+        self.estimates.for_new(meta.class, time, now).min(meta.cpu_budget)
     }
 
     fn core_free(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        assert_eq!(
-            self.running, None,
+        assert!(
+            self.running.is_none(),
             "the core is not free: a slice was not reported"
         );
         self.ring_alarms(now, actions);
         if self.drain_at.is_some_and(|at| at <= now) {
             self.end_all(now, actions);
         }
-        let may_start = self.load.started < self.config.started_bound;
-        actions.push(match self.policy.pick(may_start, now) {
+        if self.shares.refill(now) {
+            self.sort_into_bands(now);
+        }
+        actions.push(match self.next(now) {
             Some(id) => self.run(id, now),
             None => Action::Idle {
                 wake_at: self.wake_at(),
             },
         });
+    }
+
+    /// Takes the next task to run out of the policy's hands.
+    fn next(&mut self, now: Instant) -> Option<TaskId> {
+        if let Some(id) = self.held.take() {
+            let entry = &self.tasks[id.slot()];
+            self.policy.remove(&entry.candidate);
+            return Some(id);
+        }
+        let may_start = self.load.started < self.config.started_bound;
+        loop {
+            let id = self.policy.pick(may_start)?;
+            let candidate = &mut self.tasks[id.slot()].candidate;
+            if !self.rules.demotes || candidate.band == Band::Late || candidate.latest_start() >= now {
+                return Some(id);
+            }
+            // It comes too late to be helped. Each task does so once between two slices.
+            let before = *candidate;
+            candidate.band = Band::Late;
+            let after = *candidate;
+            self.ledger.change(&before, &after, now);
+            self.policy.enqueue(after);
+        }
     }
 
     /// Wakes the sleepers and ends the late, for all alarms up to `now`.
@@ -299,46 +398,117 @@ impl<P: Policy> Scheduler<P> {
     fn run(&mut self, id: TaskId, now: Instant) -> Action {
         self.transition(id, State::Running, now);
         let entry = &mut self.tasks[id.slot()];
-        entry.candidate.started = true;
-        let meta = entry.candidate.meta;
-        let budget = meta.cpu_budget.saturating_sub(entry.life.ran_by(now));
-        let until = [later(now, self.config.quantum), later(now, budget), self.drain_at]
-            .into_iter()
-            .flatten()
-            .fold(meta.deadline, Instant::min);
-        self.running = Some(id);
-        Action::Run { id, until }
+        let fresh = !std::mem::replace(&mut entry.candidate.started, true);
+        let candidate = entry.candidate;
+        let meta = candidate.meta;
+        self.movable -= u32::from(fresh && meta.movable);
+        let remaining = candidate.remaining();
+        // Where others rely on its estimate, it is looked at when that is used up.
+        let relied_on = self.rules.demotes && candidate.band == Band::First;
+        let estimated = relied_on.then(|| later(now, remaining)).flatten();
+        let budget = meta.cpu_budget.saturating_sub(candidate.ran);
+        let limits = [
+            later(now, self.config.quantum),
+            later(now, budget),
+            self.drain_at,
+            estimated,
+        ];
+        let until = limits.into_iter().flatten().fold(meta.deadline, Instant::min);
+        self.running = Some(Running { id, since: now });
+        let expected = self.estimates.knows(meta.class).then_some(remaining);
+        Action::Run {
+            id,
+            slice: Slice { until, expected },
+        }
     }
 
     fn sliced(&mut self, outcome: SliceOutcome, now: Instant, actions: &mut Vec<Action>) {
-        let id = self
+        let Running { id, since } = self
             .running
             .take()
             .expect("a slice is reported only after it was ordered");
         let drained = self.drain_at.is_some_and(|at| at <= now);
         let entry = &mut self.tasks[id.slot()];
         let (candidate, meta) = (entry.candidate, entry.candidate.meta);
+        let ran = entry.life.ran_by(now);
         let ending = match outcome {
             SliceOutcome::Panicked => Some(Ending::Panicked),
             SliceOutcome::Returned(Step::Done) => Some(Ending::Done),
             _ if entry.cancelled => Some(Ending::Cancelled),
             _ if meta.deadline <= now => Some(Ending::DeadlineExceeded),
-            _ if meta.cpu_budget <= entry.life.ran_by(now) => Some(Ending::CpuBudgetExceeded),
+            _ if meta.cpu_budget <= ran => Some(Ending::CpuBudgetExceeded),
             _ if drained => Some(Ending::Drained),
             _ => None,
         };
+        let slice = now.saturating_duration_since(since);
+        let went_over = self.shares.charge(meta.class, slice, now);
         if let Some(ending) = ending {
-            return self.end(id, ending, now, actions);
+            self.end(id, ending, now, actions);
+        } else {
+            let next = match outcome {
+                SliceOutcome::Returned(Step::Blocked { until }) if until > now => State::Blocked { until },
+                SliceOutcome::Returned(Step::Blocked { .. }) => State::Ready,
+                _ => State::Preempted,
+            };
+            self.transition(id, next, now);
+            let candidate = self.assess(candidate, ran, now);
+            match next {
+                State::Blocked { until } => self.set_alarm(id, until.min(meta.deadline)),
+                _ => self.policy.enqueue(candidate),
+            }
+            if next == State::Preempted && !self.config.preemptive {
+                self.held = Some(id);
+            }
         }
-        let next = match outcome {
-            SliceOutcome::Returned(Step::Blocked { until }) if until > now => State::Blocked { until },
-            SliceOutcome::Returned(Step::Blocked { .. }) => State::Ready,
-            _ => State::Preempted,
-        };
-        self.transition(id, next, now);
-        match next {
-            State::Blocked { until } => self.set_alarm(id, until.min(meta.deadline)),
-            _ => self.policy.enqueue(candidate),
+        if went_over && self.rules.bands {
+            self.sort_into_bands(now);
+        }
+    }
+
+    /// Takes in that a task has now had the core for `ran`: what it will need, and where it stands.
+    fn assess(&mut self, before: Candidate, ran: Duration, now: Instant) -> Candidate {
+        let mut candidate = Candidate { ran, ..before };
+        let overrun = ran >= candidate.estimate;
+        if overrun {
+            let longer = self.estimates.after_overrun(candidate.meta.class, ran);
+            candidate.estimate = longer.min(candidate.meta.cpu_budget);
+        }
+        let kept = before.band == Band::First && !overrun && candidate.latest_start() >= now;
+        if self.rules.demotes && !kept {
+            self.ledger.remove(&before);
+            let over = self.shares.over_for(candidate.meta.class, now).is_some();
+            candidate.band = self.band_of(&candidate, over, now);
+            self.ledger.add(&candidate, now);
+        } else {
+            self.ledger.change(&before, &candidate, now);
+        }
+        self.tasks[candidate.id.slot()].candidate = candidate;
+        candidate
+    }
+
+    /// A class or tenant has come over its share, or under it again: finds the bands of all tasks anew. O(n^2) at worst, but
+    /// seldom: a bucket changes sides a few times a second at most.
+    fn sort_into_bands(&mut self, now: Instant) {
+        let all: Vec<TaskId> = self.tasks.iter().map(|(_, entry)| entry.candidate.id).collect();
+        for id in all {
+            let entry = &self.tasks[id.slot()];
+            let (before, waits) = (entry.candidate, entry.life.state().waits_for_core());
+            let over = self.shares.over_for(before.meta.class, now).is_some();
+            if before.band == Band::Late || over == (before.band == Band::Second) {
+                continue;
+            }
+            if waits {
+                self.policy.remove(&before);
+            }
+            self.ledger.remove(&before);
+            let band = self.band_of(&before, over, now);
+            let candidate = &mut self.tasks[id.slot()].candidate;
+            candidate.band = band;
+            let after = *candidate;
+            self.ledger.add(&after, now);
+            if waits {
+                self.policy.enqueue(after);
+            }
         }
     }
 
@@ -355,6 +525,31 @@ impl<P: Policy> Scheduler<P> {
         } else {
             self.end(id, Ending::Cancelled, now, actions);
         }
+    }
+
+    /// The task to give to a shard that wants at most so much work: first one that was promised nothing here and could still
+    /// be in time, the earliest deadline first; else the one due last, which waits longest here. Not one that waits because of
+    /// its share of the core, which it would evade. O(n).
+    fn best_to_release(&self, want: Duration, now: Instant) -> Option<TaskId> {
+        let may_go = |candidate: &&Candidate| {
+            !candidate.started
+                && candidate.meta.movable
+                && candidate.estimate <= want
+                && candidate.latest_start() > now
+                && self.shares.over_for(candidate.meta.class, now).is_none()
+        };
+        let all = || {
+            self.tasks
+                .iter()
+                .map(|(_, entry)| &entry.candidate)
+                .filter(may_go)
+        };
+        let due = |candidate: &&Candidate| (candidate.meta.deadline, candidate.arrival);
+        let unpromised = all()
+            .filter(|candidate| candidate.band != Band::First)
+            .min_by_key(due);
+        let best = unpromised.or_else(|| all().max_by_key(due))?;
+        Some(best.id)
     }
 
     fn end_all(&mut self, now: Instant, actions: &mut Vec<Action>) {
@@ -374,13 +569,20 @@ impl<P: Policy> Scheduler<P> {
             _ => {}
         }
         self.transition(id, State::Ended, now);
-        let entry = self.tasks.remove(id.slot());
-        self.alarms.remove(&(entry.alarm, id));
-        actions.push(Action::End {
-            id,
-            ending,
-            account: entry.life.account(),
-        });
+        let Entry {
+            candidate,
+            life,
+            alarm,
+            ..
+        } = self.tasks.remove(id.slot());
+        self.alarms.remove(&(alarm, id));
+        self.ledger.remove(&candidate);
+        self.held = self.held.filter(|&held| held != id);
+        let account = life.account();
+        let TaskMeta { class, movable, .. } = candidate.meta;
+        self.movable -= u32::from(movable && !candidate.started);
+        self.estimates.ended(class, id, ending, account.ran, now);
+        actions.push(Action::End { id, ending, account });
     }
 
     /// Changes a task's state, and with it the accounts and the load.

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::scheduler::Load;
+use crate::event::Load;
 use crate::task::{Account, Ending};
 
 /// Live counters of one shard; see [`ShardStats::snapshot`].
@@ -154,6 +154,8 @@ impl ShardStats {
                 Ending::DeadlineExceeded => &self.deadline_exceeded,
                 Ending::CpuBudgetExceeded => &self.cpu_budget_exceeded,
                 Ending::Drained => &self.drained,
+                // The other shard counts it.
+                Ending::Released { .. } => return,
                 Ending::Cancelled => &self.cancelled,
                 Ending::Panicked => &self.panicked,
             },

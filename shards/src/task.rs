@@ -8,24 +8,35 @@
 //!                 ran              ran                        ran      => Account
 //! ```
 //!
-//! The scheduler never interrupts a slice; the task promises to return at about the instant that it was given. What
-//! bounds a task that does not finish is checked between slices: its deadline and its budget of CPU time. A task that is
-//! ended there is told so ([`Task::stop`]) before anything else runs.
+//! The scheduler never interrupts a slice; the task promises to return at about the instant that it was given, or sooner
+//! when something urgent has come. What bounds a task that does not finish is checked between slices: its deadline and
+//! its budget of CPU time. A task that is ended there is told so ([`Task::stop`]) before anything else runs.
 
 use std::time::{Duration, Instant};
 
 /// Work that runs on a shard in slices.
 pub trait Task: 'static {
-    /// Runs until the task is done, has to wait, or `until` has passed, whichever comes first.
+    /// Runs until the task is done, has to wait, or `slice.until` has passed, whichever comes first.
     ///
-    /// Returning late delays everything else on the core, so look at the clock at short intervals, or be interrupted. `until`
-    /// may already have passed: then do a little and return. A panic ends this task alone, with [`Ending::Panicked`].
-    fn run(&mut self, until: Instant) -> Step;
+    /// Returning late delays everything else on the core, so look at the clock at short intervals, or be interrupted. The
+    /// end may already have passed: then do a little and return. A task may also return early, when it learns that
+    /// something urgent waits; with [`Step::Preempted`] then. A panic ends this task alone, with [`Ending::Panicked`].
+    fn run(&mut self, slice: Slice) -> Step;
 
-    /// The task was ended from outside ([`Ending::DeadlineExceeded`], [`Ending::CpuBudgetExceeded`], [`Ending::Drained`] or
-    /// [`Ending::Cancelled`]), at rest between two slices. To be used to let go of what it holds: no other task runs before
-    /// this has returned, but before its ticket gets it back others may.
+    /// The task was ended from outside ([`Ending::DeadlineExceeded`], [`Ending::CpuBudgetExceeded`], [`Ending::Drained`],
+    /// [`Ending::Cancelled`] or [`Ending::Released`]), at rest between two slices. To be used to let go of what it holds:
+    /// no other task runs before this has returned, but before its ticket gets it back others may.
     fn stop(&mut self, _ending: Ending) {}
+}
+
+/// One turn on the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slice {
+    /// When it should end.
+    pub until: Instant,
+    /// How long the task will still take altogether, as the scheduler estimates: what nine of ten of its class take, less
+    /// what it has had. Nothing when nothing is known of its class.
+    pub expected: Option<Duration>,
 }
 
 /// How one slice of a [`Task`] ended.
@@ -51,9 +62,14 @@ pub struct TaskMeta {
     pub deadline: Instant,
     /// How long the task may occupy the core in all its slices together. [`Duration::MAX`] sets no limit.
     pub cpu_budget: Duration,
-    /// Which kind of work it is: tasks of one class cost about the same (in Luge: one class per function). FIFO
-    /// ignores it; policies that estimate costs key their estimates by it.
+    /// Which kind of work it is: tasks of one class cost about the same (in Luge: one class per function). Estimates,
+    /// priors and CPU shares go by it. To be dense: classes from [`CLASSES_MAX`](crate::CLASSES_MAX) on have no estimates.
     pub class: u32,
+    /// Whether it may be given to another shard as long as it has not begun ([`Ending::Released`]).
+    pub movable: bool,
+    /// Whether to refuse it when it cannot meet its deadline here, by the estimates. A task that is not firm is refused
+    /// by the bounds alone; where it does not fit, it runs in the gaps that the others leave.
+    pub firm: bool,
 }
 
 /// Names a task of one scheduler. A slot is used again after its task has ended, the pair of slot and generation is not.
@@ -84,6 +100,11 @@ pub enum Ending {
     Drained,
     /// Nobody waits for the task any more: its [`Ticket`](crate::Ticket) was dropped.
     Cancelled,
+    /// The task has never run and is given to another shard, which asked for work.
+    Released {
+        /// The other shard's number.
+        to: usize,
+    },
     /// [`Task::run`] panicked; the task's state is whatever the panic left.
     Panicked,
 }
@@ -121,11 +142,36 @@ impl Account {
 pub enum RejectReason {
     /// As many tasks wait as [`ShardsConfig::queue_bound`](crate::ShardsConfig::queue_bound) allows.
     #[error("the shard's queue is full")]
-    QueueFull,
-    /// The policy found that the task cannot meet its deadline. [`Fifo`](crate::Fifo) never says so.
+    QueueFull {
+        /// When a place should be free, by the estimates.
+        retry_after: Duration,
+    },
+    /// By the estimates the task, or one that was accepted before it, would miss its deadline.
     #[error("the task cannot meet its deadline")]
-    DeadlineInfeasible,
+    DeadlineInfeasible {
+        /// When a task with as much time to its deadline should fit, if nothing else comes.
+        retry_after: Duration,
+    },
+    /// The task's class or tenant has used up its share of the core.
+    #[error("the CPU share is used up")]
+    OverShare {
+        /// When the share allows for work again.
+        retry_after: Duration,
+    },
     /// The shard is draining and takes no new work.
     #[error("the shard is draining")]
     Draining,
+}
+
+impl RejectReason {
+    /// When it makes sense to try again; never on this shard when it drains.
+    #[must_use]
+    pub fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::QueueFull { retry_after }
+            | Self::DeadlineInfeasible { retry_after }
+            | Self::OverShare { retry_after } => Some(retry_after),
+            Self::Draining => None,
+        }
+    }
 }

@@ -1,139 +1,17 @@
-//! The scheduler as a state machine: scripts of events against the actions they must cause.
-//!
-//! A script is a text, one event a line, as `time event => actions`. Times are milliseconds since the start; tasks are
-//! numbered in the order of their admission.
+//! The scheduler as a state machine: scripts of events against the actions they must cause, under first in, first out.
 #![expect(
     clippy::disallowed_methods,
     reason = "a script needs one instant to start from"
 )]
 
-use std::collections::BTreeMap;
-use std::fmt::Write;
-use std::time::{Duration, Instant};
+mod script;
 
-use luge_shards::{
-    Action, Candidate, Event, Fifo, Policy, RejectReason, Scheduler, SchedulerConfig, SliceOutcome, Step,
-    TaskId, TaskMeta,
-};
-
-const CONFIG: SchedulerConfig = SchedulerConfig {
-    queue_bound: 3,
-    started_bound: 2,
-    quantum: Duration::from_millis(10),
-    drain_grace: Duration::from_millis(100),
-};
-
-struct Script<P> {
-    scheduler: Scheduler<P>,
-    start: Instant,
-    ids: Vec<TaskId>,
-}
-
-impl<P: Policy> Script<P> {
-    fn new(policy: P) -> Self {
-        Self {
-            scheduler: Scheduler::new(CONFIG, policy),
-            start: Instant::now(),
-            ids: Vec::new(),
-        }
-    }
-
-    fn instant(&self, word: &str) -> Instant {
-        self.start + milliseconds(word)
-    }
-
-    /// `submit deadline [budget [class]]`, `free`, `done`, `preempted`, `blocked until`, `panicked`, `cancel task`,
-    /// `drain`.
-    fn event(&self, words: &[&str]) -> Event {
-        let sliced = |step: Step| Event::Sliced {
-            outcome: SliceOutcome::Returned(step),
-        };
-        match words {
-            ["submit", deadline, rest @ ..] => Event::Submit(TaskMeta {
-                deadline: self.instant(deadline),
-                cpu_budget: rest.first().map_or(Duration::MAX, |word| milliseconds(word)),
-                class: rest.get(1).map_or(0, |word| word.parse().unwrap()),
-            }),
-            ["free"] => Event::CoreFree,
-            ["done"] => sliced(Step::Done),
-            ["preempted"] => sliced(Step::Preempted),
-            ["blocked", until] => sliced(Step::Blocked {
-                until: self.instant(until),
-            }),
-            ["panicked"] => Event::Sliced {
-                outcome: SliceOutcome::Panicked,
-            },
-            ["cancel", task] => Event::Cancel(self.ids[task.parse::<usize>().unwrap()]),
-            ["drain"] => Event::Drain,
-            other => panic!("no such event: {other:?}"),
-        }
-    }
-
-    fn step(&mut self, now: &str, words: &[&str]) -> String {
-        let (now, event) = (self.instant(now), self.event(words));
-        let mut actions = Vec::new();
-        self.scheduler.handle(event, now, &mut actions);
-        let mut text = String::new();
-        for action in actions {
-            if !text.is_empty() {
-                text.push_str("; ");
-            }
-            self.describe(action, &mut text);
-        }
-        text
-    }
-
-    fn describe(&mut self, action: Action, text: &mut String) {
-        let at = |instant: Instant| (instant - self.start).as_millis();
-        let number = |id: TaskId| self.ids.iter().position(|&known| known == id).unwrap();
-        match action {
-            Action::Admitted(id) => {
-                assert!(!self.ids.contains(&id), "an id is given once");
-                write!(text, "admit {}", self.ids.len()).unwrap();
-                self.ids.push(id);
-            }
-            Action::Reject(reason) => write!(text, "reject {reason:?}").unwrap(),
-            Action::Run { id, until } => write!(text, "run {} until {}", number(id), at(until)).unwrap(),
-            Action::End { id, ending, account } => {
-                let (queued, ran, blocked) = (
-                    account.waited().as_millis(),
-                    account.ran.as_millis(),
-                    account.blocked.as_millis(),
-                );
-                write!(
-                    text,
-                    "end {} {ending:?} {queued}+{ran}+{blocked} in {}",
-                    number(id),
-                    account.slices
-                )
-                .unwrap();
-            }
-            Action::Idle {
-                wake_at: Some(instant),
-            } => write!(text, "idle until {}", at(instant)).unwrap(),
-            Action::Idle { wake_at: None } => text.push_str("idle"),
-        }
-    }
-}
-
-fn milliseconds(word: &str) -> Duration {
-    Duration::from_millis(word.parse().unwrap())
-}
-
-#[track_caller]
-fn check_with(policy: impl Policy, script: &str) {
-    let mut machine = Script::new(policy);
-    for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
-        let (event, expected) = line.split_once("=>").expect("a line is `time event => actions`");
-        let words: Vec<&str> = event.split_whitespace().collect();
-        let actual = machine.step(words[0], &words[1..]);
-        assert_eq!(actual, expected.trim(), "at `{}`", event.trim());
-    }
-}
+use luge_shards::PolicyKind;
+use script::{check_with, config};
 
 #[track_caller]
 fn check(script: &str) {
-    check_with(Fifo::new(), script);
+    check_with(config(PolicyKind::Fifo), script);
 }
 
 #[test]
@@ -236,7 +114,7 @@ fn finished_work_counts_even_when_late() {
 #[test]
 fn the_cpu_budget_shortens_the_last_slice_and_ends_the_task() {
     check(
-        "0 submit 100 12 => admit 0
+        "0 budgeted 100 12 => admit 0
          0 free          => run 0 until 10
          10 preempted    =>
          50 free         => run 0 until 52
@@ -247,7 +125,7 @@ fn the_cpu_budget_shortens_the_last_slice_and_ends_the_task() {
 #[test]
 fn waiting_uses_no_cpu_budget() {
     check(
-        "0 submit 1000 10 => admit 0
+        "0 budgeted 1000 10 => admit 0
          0 free           => run 0 until 10
          3 blocked 500    =>
          500 free         => run 0 until 507
@@ -356,67 +234,5 @@ fn the_grace_also_ends_the_running_task_and_wakes_an_idle_shard() {
          0 free        => run 0 until 10
          0 drain       =>
          120 preempted => end 0 Drained 0+120+0 in 1",
-    );
-}
-
-/// Earliest deadline first, with admission by declared cost: the class is the cost in milliseconds. It stands here to
-/// show that the seam holds more than FIFO.
-#[derive(Default)]
-struct Edf {
-    ready: BTreeMap<(Instant, u64), Candidate>,
-}
-
-impl Policy for Edf {
-    fn admit(&mut self, candidate: &Candidate, now: Instant) -> Result<(), RejectReason> {
-        let cost = |candidate: &Candidate| Duration::from_millis(candidate.meta.class.into());
-        let deadline = candidate.meta.deadline;
-        let ahead: Duration = self
-            .ready
-            .range(..=(deadline, u64::MAX))
-            .map(|(_, other)| cost(other))
-            .sum();
-        let feasible = now + ahead + cost(candidate) <= deadline;
-        if feasible {
-            Ok(())
-        } else {
-            Err(RejectReason::DeadlineInfeasible)
-        }
-    }
-
-    fn enqueue(&mut self, candidate: Candidate) {
-        self.ready
-            .insert((candidate.meta.deadline, candidate.arrival), candidate);
-    }
-
-    fn pick(&mut self, may_start: bool, _now: Instant) -> Option<TaskId> {
-        let key = *self
-            .ready
-            .iter()
-            .find(|(_, candidate)| may_start || candidate.started)?
-            .0;
-        self.ready.remove(&key).map(|candidate| candidate.id)
-    }
-
-    fn remove(&mut self, candidate: &Candidate) {
-        self.ready.remove(&(candidate.meta.deadline, candidate.arrival));
-    }
-
-    fn len(&self) -> usize {
-        self.ready.len()
-    }
-}
-
-#[test]
-fn another_policy_preempts_and_refuses() {
-    check_with(
-        Edf::default(),
-        "0 submit 500 1000 50 => admit 0
-         0 free               => run 0 until 10
-         10 preempted         =>
-         10 submit 30 1000 15 => admit 1
-         10 submit 31 1000 15 => reject DeadlineInfeasible
-         10 free              => run 1 until 20
-         20 done              => end 1 Done 0+10+0 in 1
-         20 free              => run 0 until 30",
     );
 }

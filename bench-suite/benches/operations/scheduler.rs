@@ -5,7 +5,9 @@
 //! they are.
 
 use super::TIMES;
-use luge_shards::{Action, Event, Fifo, Scheduler, SchedulerConfig, SliceOutcome, Step, TaskId, TaskMeta};
+use luge_shards::{
+    Action, AnyPolicy, Event, PolicyKind, Scheduler, SchedulerConfig, SliceOutcome, Step, TaskId, TaskMeta,
+};
 use std::time::{Duration, Instant};
 
 /// How long a slice takes on the script's clock. All times are whole seconds: then no addition carries, and it does not
@@ -14,7 +16,7 @@ const SLICE: Duration = Duration::from_secs(1);
 
 /// A scheduler with the script's clock.
 pub(crate) struct Queue {
-    scheduler: Scheduler<Fifo>,
+    scheduler: Scheduler<AnyPolicy>,
     now: Instant,
     actions: Vec<Action>,
     waiting: Vec<TaskId>,
@@ -27,9 +29,11 @@ pub(crate) fn queue(waiting: usize) -> Queue {
         started_bound: 256,
         quantum: SLICE,
         drain_grace: Duration::from_secs(1),
+        policy: PolicyKind::Fifo,
+        ..SchedulerConfig::default()
     };
     let mut queue = Queue {
-        scheduler: Scheduler::new(config, Fifo::new()),
+        scheduler: Scheduler::new(config, AnyPolicy::new(PolicyKind::Fifo)),
         now: Instant::now(),
         actions: Vec::with_capacity(64),
         waiting: Vec::with_capacity(waiting + TIMES),
@@ -48,6 +52,8 @@ impl Queue {
             deadline: self.now + after,
             cpu_budget: Duration::MAX,
             class: 0,
+            movable: false,
+            firm: false,
         };
         match self.handle(Event::Submit(task)) {
             Action::Admitted(id) => self.waiting.push(id),

@@ -9,6 +9,7 @@ mod disassembly;
 pub mod inspect;
 pub mod polybench;
 pub mod run;
+pub mod sim;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -47,6 +48,8 @@ pub enum Command {
     Compile(CompileArgs),
     /// Compare the tiers with native code and other engines on the PolyBench kernels
     Polybench(polybench::PolybenchArgs),
+    /// Simulate shards under a load and a policy, or check them with random seeds
+    Sim(sim::SimArgs),
 }
 
 /// The options that choose an engine.

@@ -84,7 +84,7 @@ impl Runner {
         let mut polled = now;
         loop {
             // Before the core is given away for long: what waits to be sent, and what makes another task more urgent.
-            if self.next_is_long(now, BURST) && reactor.network.has_work() {
+            if self.has_more_work_than(BURST) && reactor.network.has_work() {
                 reactor.turn(now)?;
                 yield_to_futures().await;
                 now = clock();
@@ -92,8 +92,8 @@ impl Runner {
             // What is notified from here on, the scheduler may not have seen.
             self.wakeup().take();
             match self.next(now) {
-                Next::Run { id, until } => {
-                    now = self.slice(id, until);
+                Next::Run { id, slice } => {
+                    now = self.slice(id, slice);
                     if reactor.has_been_quiet_for(BURST, now) {
                         reactor.turn(now)?;
                     }

@@ -3,8 +3,8 @@
 //! ```text
 //!   connection future          Runner (one future)                   Scheduler
 //!     submit(task) ------------------------------------ Submit ------>  Admitted
-//!     ticket.await               CoreFree ---------------------------->  Run{id, until}
-//!        .                       task.run(until)
+//!     ticket.await               CoreFree ---------------------------->  Run{id, slice}
+//!        .                       task.run(slice)
 //!        .                       Sliced ------------------------------>  End{id}
 //!     Completed  <--- wake ----- answer
 //!                                yield: other futures, and I/O once a quantum
@@ -26,10 +26,12 @@ use std::time::{Duration, Instant};
 
 use super::clock;
 use super::glommio::{Sleep, yield_to_futures, yield_to_reactor};
-use crate::policy::Fifo;
-use crate::scheduler::{Action, Event, Scheduler, SchedulerConfig, SliceOutcome};
+use crate::event::{Action, Event, SliceOutcome};
+use crate::policy::AnyPolicy;
+use crate::scheduler::Scheduler;
+use crate::settings::SchedulerConfig;
 use crate::stats::ShardStats;
-use crate::task::{Account, Ending, RejectReason, Task, TaskId, TaskMeta};
+use crate::task::{Account, Ending, RejectReason, Slice, Task, TaskId, TaskMeta};
 
 /// A task that was not accepted, given back.
 pub struct Rejected<T> {
@@ -69,7 +71,7 @@ impl<T> fmt::Debug for Completed<T> {
 
 /// The tasks of one shard and the scheduler that orders them.
 pub(super) struct Runner {
-    scheduler: RefCell<Scheduler<Fifo>>,
+    scheduler: RefCell<Scheduler<AnyPolicy>>,
     /// By slot of the task's id.
     jobs: RefCell<Vec<Option<Rc<dyn AnyJob>>>>,
     /// Room for actions, kept from event to event.
@@ -86,19 +88,20 @@ type Ended = (Rc<dyn AnyJob>, Ending, Account);
 
 /// What the runner does next.
 pub(super) enum Next {
-    Run { id: TaskId, until: Instant },
+    Run { id: TaskId, slice: Slice },
     Idle { wake_at: Option<Instant> },
 }
 
 impl Runner {
     pub(super) fn new(config: SchedulerConfig, stats: Arc<ShardStats>) -> Self {
+        let (quantum, policy) = (config.quantum, AnyPolicy::new(config.policy));
         Self {
-            scheduler: RefCell::new(Scheduler::new(config, Fifo::new())),
+            scheduler: RefCell::new(Scheduler::new(config, policy)),
             jobs: RefCell::default(),
             actions: Cell::default(),
             ended: Cell::default(),
             wakeup: Rc::default(),
-            quantum: config.quantum,
+            quantum,
             stats,
         }
     }
@@ -118,8 +121,8 @@ impl Runner {
         let mut polled = now;
         loop {
             match self.next(now) {
-                Next::Run { id, until } => {
-                    let done = self.slice(id, until);
+                Next::Run { id, slice } => {
+                    let done = self.slice(id, slice);
                     if done.saturating_duration_since(polled) >= self.quantum {
                         self.stats.reactor_polled();
                         yield_to_reactor(self.quantum.max(Duration::from_millis(1))).await;
@@ -182,16 +185,16 @@ impl Runner {
             .expect("a free core is given something to do, or nothing")
     }
 
-    /// Whether the task that comes next may take longer than this.
-    pub(super) fn next_is_long(&self, _now: Instant, _than: Duration) -> bool {
-        true
+    /// Whether the tasks that are here need the core for longer than this, as far as is known.
+    pub(super) fn has_more_work_than(&self, time: Duration) -> bool {
+        self.scheduler.borrow().work() > time
     }
 
-    pub(super) fn slice(&self, id: TaskId, until: Instant) -> Instant {
+    pub(super) fn slice(&self, id: TaskId, slice: Slice) -> Instant {
         let job = self.jobs.borrow()[id.slot()]
             .clone()
             .expect("the scheduler runs live tasks");
-        let outcome = job.run(until);
+        let outcome = job.run(slice);
         let done = clock();
         self.handle(Event::Sliced { outcome }, done);
         let_go(job);
@@ -213,7 +216,7 @@ impl Runner {
             match action {
                 Action::Admitted(id) => reply = Some(Ok(id)),
                 Action::Reject(reason) => reply = Some(Err(reason)),
-                Action::Run { id, until } => next = Some(Next::Run { id, until }),
+                Action::Run { id, slice } => next = Some(Next::Run { id, slice }),
                 Action::Idle { wake_at } => next = Some(Next::Idle { wake_at }),
                 Action::End { id, ending, account } => ended.push((self.take(id), ending, account)),
             }
@@ -362,16 +365,16 @@ struct Job<T> {
 
 /// A [`Job`] of any task, as the runner sees it.
 trait AnyJob {
-    fn run(&self, until: Instant) -> SliceOutcome;
+    fn run(&self, slice: Slice) -> SliceOutcome;
     fn end(&self, ending: Ending, account: Account);
 }
 
 impl<T: Task> AnyJob for Job<T> {
-    fn run(&self, until: Instant) -> SliceOutcome {
+    fn run(&self, slice: Slice) -> SliceOutcome {
         let mut task = self.task.borrow_mut();
         let task = task.as_mut().expect("a task runs before it is given back");
         // Nobody but the ticket's holder sees the task again, and is told of the panic.
-        match catch_unwind(AssertUnwindSafe(|| task.run(until))) {
+        match catch_unwind(AssertUnwindSafe(|| task.run(slice))) {
             Ok(step) => SliceOutcome::Returned(step),
             Err(_) => SliceOutcome::Panicked,
         }

@@ -13,7 +13,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use luge_shards::{
-    CoreSelection, Listener, Shard, ShardFailed, Shards, ShardsConfig, Step, Stream, Task, TaskMeta,
+    CoreSelection, Listener, Shard, ShardFailed, Shards, ShardsConfig, Slice, Step, Stream, Task, TaskMeta,
 };
 
 /// The longest that any test waits for something that should happen at once.
@@ -31,8 +31,8 @@ pub(crate) fn one_shard() -> ShardsConfig {
 pub(crate) struct FnTask<F>(pub(crate) F);
 
 impl<F: FnMut(Instant) -> Step + 'static> Task for FnTask<F> {
-    fn run(&mut self, until: Instant) -> Step {
-        (self.0)(until)
+    fn run(&mut self, slice: Slice) -> Step {
+        (self.0)(slice.until)
     }
 }
 
@@ -52,6 +52,8 @@ pub(crate) fn within(after: Duration) -> TaskMeta {
         deadline: Instant::now() + after,
         cpu_budget: Duration::MAX,
         class: 0,
+        movable: false,
+        firm: false,
     }
 }
 
