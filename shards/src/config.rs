@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use crate::mesh::StealingConfig;
 use crate::policy::PolicyKind;
 use crate::ring::RingConfig;
-use crate::settings::SchedulerConfig;
+use crate::settings::{ClassConfig, SchedulerConfig, TenantConfig};
+use crate::steering::SteeringConfig;
 
 /// Settings of [`start`](crate::start); the defaults serve.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ShardsConfig {
     /// Which CPUs get a shard.
     pub cores: CoreSelection,
@@ -34,6 +36,18 @@ pub struct ShardsConfig {
     /// Buffers of 4 KiB per shard that the kernel receives into, for all connections together; rounded up to a power of
     /// two, at most 32,768. Default 256.
     pub receive_buffers: u16,
+    /// The order of tasks. Default: earliest deadline first.
+    pub policy: PolicyKind,
+    /// Whether a more urgent task takes the core from one that has begun. Default: yes.
+    pub preemptive: bool,
+    /// What is known of each class of tasks before any has run, by its number.
+    pub classes: Vec<ClassConfig>,
+    /// What each tenant is granted, by its number.
+    pub tenants: Vec<TenantConfig>,
+    /// Which shard a request is served by.
+    pub steering: SteeringConfig,
+    /// When idle shards take work from others; nothing: never. Default: on.
+    pub stealing: Option<StealingConfig>,
 }
 
 /// What carries a shard's network.
@@ -72,6 +86,12 @@ impl Default for ShardsConfig {
             ring_depth: 256,
             network: NetworkMode::Ring,
             receive_buffers: 256,
+            policy: PolicyKind::default(),
+            preemptive: true,
+            classes: Vec::new(),
+            tenants: Vec::new(),
+            steering: SteeringConfig::default(),
+            stealing: Some(StealingConfig::default()),
         }
     }
 }
@@ -90,8 +110,10 @@ impl ShardsConfig {
             started_bound: self.started_bound,
             quantum: self.quantum,
             drain_grace: self.drain_grace,
-            policy: PolicyKind::Fifo,
-            ..SchedulerConfig::default()
+            policy: self.policy,
+            preemptive: self.preemptive,
+            classes: self.classes.clone(),
+            tenants: self.tenants.clone(),
         }
     }
 }
