@@ -60,8 +60,8 @@ struct Thread {
 }
 
 impl Preemption {
-    /// Lets this thread be preempted. Takes the signal SIGURG: a handler that was there before is called as well, for
-    /// every one. Gives the thread a stack for signals where it has none that is large enough, and lets the signal through.
+    /// Lets this thread be preempted. Takes the signals SIGURG and SIGVTALRM: handlers that were there before are called as
+    /// well, for every one. Gives the thread a stack for signals where it has none that is large enough, and lets the signal through.
     ///
     /// # Errors
     /// `AlreadyExists` if the thread has one already (clone that one), `Unsupported` on anything but x86-64 Linux, and what
@@ -101,6 +101,14 @@ impl Preemption {
             file,
             _thread: Rc::clone(&self.thread),
         })
+    }
+
+    /// As [`Preemption::doorbell`], for a file that rings until it is closed: nothing is taken back, and three system calls do.
+    ///
+    /// # Errors
+    /// What the system says. Of a file that cannot signal it says nothing; such a file is silent.
+    pub fn ring_for(&self, file: impl AsFd) -> io::Result<()> {
+        signal::watch_for_ever(file.as_fd())
     }
 
     /// What other threads, or this one, ask for the thread with.
@@ -169,6 +177,21 @@ impl Interrupter {
 /// [`Step::Preempted`](crate::Step::Preempted).
 pub fn take_request() -> bool {
     signal::take_mark()
+}
+
+/// Makes this thread deaf to doorbells and interrupters, or not any more; a [`Backstop`] is heard in any case.
+///
+/// For as long as a thread does what is over in a moment, what arrives may wait: then it costs the sender less, and this thread
+/// nothing. What has rung rings when the thread hears again, however often it was. Costs a system call; does nothing on a thread
+/// without [`Preemption`].
+pub fn set_deaf(deaf: bool) {
+    signal::set_deaf(deaf);
+}
+
+/// Takes what has rung while this thread was [deaf](set_deaf): to be called just before a scheduler looks what there is to do.
+/// Costs a system call.
+pub fn take_rung() -> bool {
+    signal::take_rung()
 }
 
 /// What signals have done to a thread since it began.

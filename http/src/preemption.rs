@@ -1,16 +1,20 @@
 //! How a run is made to give its core back, and what that takes of a shard's thread.
 //!
 //! ```text
-//!   signals   a timer on the thread's CPU time asks for the thread, and the guest leaves at its next instruction:
-//!             the code does not know of it
+//!   signals   what arrives for the shard asks for its thread, and so does a timer on the thread's CPU time: the guest
+//!             leaves at its next instruction, the code does not know of it
 //!   polls     the code counts fuel at loops and calls, and comes back when it is used up: everywhere, and slower
 //! ```
 
 use std::fmt;
 use std::io;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use luge_core::preempt::{Backstop, Preemption};
+use luge_core::preempt::{self, Backstop, Preemption};
+use luge_shards::{Doorbell, Interrupt};
 
 /// CPU time after which a shard's thread is asked for. The kernel looks at such timers when its clock ticks, most often
 /// each 4 ms.
@@ -65,7 +69,10 @@ impl PreemptionMode {
             Self::Polls => None,
             Self::Signals => {
                 let preemption = Preemption::enable()?;
-                Some((preemption.backstop(BACKSTOP)?, preemption))
+                let backstop = preemption.backstop(BACKSTOP)?;
+                // Until a guest runs that is worth disturbing.
+                preempt::set_deaf(true);
+                Some((backstop, preemption))
             }
         }))
     }
@@ -80,4 +87,30 @@ impl fmt::Display for PreemptionMode {
 /// What preempts the guests of a thread; nothing where they come back by themselves.
 #[derive(Debug)]
 #[must_use = "guests are not preempted any more once this is dropped"]
-pub struct Preempted(#[expect(dead_code, reason = "held for what it does")] Option<(Backstop, Preemption)>);
+pub struct Preempted(Option<(Backstop, Preemption)>);
+
+impl Preempted {
+    /// Lets arrivals at a shard's sockets interrupt its guests. Nothing where guests come back by themselves.
+    #[must_use]
+    pub fn doorbell(&self) -> Option<Rc<dyn Doorbell>> {
+        let (_, preemption) = self.0.as_ref()?;
+        Some(Rc::new(SocketBell(preemption.clone())))
+    }
+}
+
+/// Sockets that signal.
+#[derive(Debug)]
+struct SocketBell(Preemption);
+
+impl Doorbell for SocketBell {
+    fn watch(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
+        self.0.ring_for(socket)
+    }
+
+    fn interrupt(&self) -> Interrupt {
+        let interrupter = self.0.interrupter();
+        Arc::new(move || {
+            interrupter.interrupt();
+        })
+    }
+}

@@ -49,6 +49,10 @@ const STDERR_LINES_MAX: usize = 256;
 /// Longest line of it; longer ones are cut.
 const STDERR_LINE_MAX: usize = 4096;
 
+/// A run that is expected to take less than this is not disturbed by what arrives: hearing it costs two system calls and, at
+/// each arrival, some microseconds. Should it take longer, the timer on CPU time brings it back.
+const WORTH_HEARING: Duration = Duration::from_micros(100);
+
 /// One run of one function.
 pub struct Sandbox {
     sandboxes: Rc<Sandboxes>,
@@ -327,31 +331,9 @@ enum Progress {
 
 impl Task for Sandbox {
     fn run(&mut self, slice: luge_shards::Slice) -> luge_shards::Step {
-        // What was asked before is answered: the scheduler has just looked, and decided for this run.
-        preempt::take_request();
-        let mut before = None;
-        if let Pace::Polls { .. } = self.pace {
-            before = Some(Instant::now());
-        }
-        let step = loop {
-            // Moved out and in: after a panic of the engine the scheduler finds nothing half-done here.
-            let state = std::mem::replace(&mut self.state, State::Gone);
-            let (state, progress) = self.advance(state);
-            self.state = state;
-            match progress {
-                Progress::Done => return luge_shards::Step::Done,
-                Progress::Blocked(until) => break luge_shards::Step::Blocked { until },
-                Progress::More => {
-                    let now = Instant::now();
-                    if let Some(before) = before.replace(now) {
-                        // Taking the slot counts too, which costs a run the right size of its first chunk at most.
-                        self.pace.learn(now.saturating_duration_since(before));
-                    }
-                    if now >= slice.until {
-                        break luge_shards::Step::Preempted;
-                    }
-                }
-            }
+        let step = match self.pace {
+            Pace::Signals => self.run_attentively(slice),
+            Pace::Polls { .. } => self.run_by_chunks(slice.until),
         };
         self.sandboxes.publish();
         step
@@ -361,6 +343,66 @@ impl Task for Sandbox {
         if let State::Running(run) = std::mem::replace(&mut self.state, State::Stopped) {
             self.end(*run);
         }
+    }
+}
+
+impl Sandbox {
+    /// Runs until the guest ends, waits, or a signal brings it back; what to do then is the scheduler's to decide. A run that
+    /// is expected to be over in a moment is not disturbed by what arrives.
+    fn run_attentively(&mut self, slice: luge_shards::Slice) -> luge_shards::Step {
+        // What the timer has asked before is answered: the scheduler has just looked, and decided for this run.
+        preempt::take_request();
+        let hears = slice.expected.is_none_or(|expected| expected >= WORTH_HEARING);
+        let _attentive = hears.then(Attentive::begin);
+        match self.step() {
+            Progress::Done => luge_shards::Step::Done,
+            Progress::Blocked(until) => luge_shards::Step::Blocked { until },
+            Progress::More => luge_shards::Step::Preempted,
+        }
+    }
+
+    /// Runs chunk after chunk until the guest ends, waits, or the slice is over.
+    fn run_by_chunks(&mut self, until: Instant) -> luge_shards::Step {
+        let mut before = Instant::now();
+        loop {
+            match self.step() {
+                Progress::Done => return luge_shards::Step::Done,
+                Progress::Blocked(until) => return luge_shards::Step::Blocked { until },
+                Progress::More => {
+                    let now = Instant::now();
+                    // Taking the slot counts too, which costs a run the right size of its first chunk at most.
+                    self.pace.learn(now.saturating_duration_since(before));
+                    before = now;
+                    if now >= until {
+                        return luge_shards::Step::Preempted;
+                    }
+                }
+            }
+        }
+    }
+
+    fn step(&mut self) -> Progress {
+        // Moved out and in: after a panic of the engine the scheduler finds nothing half-done here.
+        let state = std::mem::replace(&mut self.state, State::Gone);
+        let (state, progress) = self.advance(state);
+        self.state = state;
+        progress
+    }
+}
+
+/// As long as this lives, the thread hears what arrives.
+struct Attentive;
+
+impl Attentive {
+    fn begin() -> Attentive {
+        preempt::set_deaf(false);
+        Attentive
+    }
+}
+
+impl Drop for Attentive {
+    fn drop(&mut self) {
+        preempt::set_deaf(true);
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use luge_core::pool::{Pool, PoolConfig};
 use luge_core::preempt;
 use luge_core::wasi::WasiCtx;
+use luge_shards::Doorbell;
 
 use crate::metrics::{SandboxMetrics, ShardSource};
 use crate::preemption::{Preempted, PreemptionMode};
@@ -17,7 +18,7 @@ pub struct Sandboxes {
     mode: PreemptionMode,
     sources: Arc<[ShardSource]>,
     shard: usize,
-    _preempted: Preempted,
+    preempted: Preempted,
 }
 
 impl Sandboxes {
@@ -43,7 +44,7 @@ impl Sandboxes {
             mode,
             sources,
             shard,
-            _preempted: preempted,
+            preempted,
         }))
     }
 
@@ -51,6 +52,12 @@ impl Sandboxes {
     #[must_use]
     pub fn pool(&self) -> &Pool<WasiCtx> {
         &self.pool
+    }
+
+    /// Lets what arrives interrupt guests, where they can be.
+    #[must_use]
+    pub fn doorbell(&self) -> Option<Rc<dyn Doorbell>> {
+        self.preempted.doorbell()
     }
 
     /// How runs are made to give the core back.

@@ -399,6 +399,9 @@ async fn shard_main(shard: Shard, shared: Arc<Shared>) {
         Ok(sandboxes) => sandboxes,
         Err(error) => return lifecycle.shard_failed(error),
     };
+    if let Some(doorbell) = sandboxes.doorbell() {
+        shard.set_doorbell(doorbell);
+    }
     let functions = match shard.listen(listen) {
         Ok(listener) => listener,
         Err(error) => return lifecycle.shard_failed(listen_error(listen, &error)),

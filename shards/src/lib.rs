@@ -88,8 +88,8 @@ pub use config::{CoreSelection, NetworkMode, ShardsConfig};
 pub use cores::{CoresError, available_cores};
 pub use driver::glommio::Sleep;
 pub use driver::{
-    Completed, Doorbell, Drainer, Draining, Listener, Rejected, Shard, ShardFailed, ShardId, Shards,
-    StartError, Stream, Ticket, start,
+    Completed, Doorbell, Drainer, Draining, Interrupt, Listener, Rejected, Shard, ShardFailed, ShardId,
+    Shards, StartError, Stream, Ticket, start,
 };
 pub use estimate::Estimate;
 pub use event::{Action, Event, Load, SliceOutcome};

@@ -163,6 +163,18 @@ impl ShardStats {
         );
     }
 
+    pub(crate) fn handed_off(&self, _latency: Duration) {}
+
+    pub(crate) fn inbox_was_full(&self) {}
+
+    pub(crate) fn unpark_sent(&self) {}
+
+    pub(crate) fn interrupt_sent(&self) {}
+
+    pub(crate) fn dozed(&self) {}
+
+    pub(crate) fn slept(&self) {}
+
     pub(crate) fn future_panicked(&self) {
         add(&self.panicked, 1);
     }

@@ -39,9 +39,14 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-/// The signal of all sources. A process that does not ask for it ignores it, so that one that comes late harms nobody. It is
-/// none of the real-time ones, of which a full queue loses some, and sends SIGIO for others, which kills.
-pub(super) const SIGNAL: c_int = libc::SIGURG;
+/// The signal of doorbells and interrupters. A process that does not ask for it ignores it, so that one that comes late harms
+/// nobody. It is none of the real-time ones, of which a full queue loses some, and sends SIGIO for others, which kills.
+const SIGNAL: c_int = libc::SIGURG;
+/// The signal of the timer: another one, so that a thread can be [deaf](set_deaf) to what arrives and is still asked for when it
+/// has computed for long. It comes only while there is a timer, and the handler was there before.
+const TIMER_SIGNAL: c_int = libc::SIGVTALRM;
+/// Both, for the handlers of faults to block.
+pub(super) const SIGNALS: [c_int; 2] = [SIGNAL, TIMER_SIGNAL];
 
 /// What the handler needs to know, written before it is installed.
 static INSTALLED: OnceLock<Installed> = OnceLock::new();
@@ -49,8 +54,8 @@ static INSTALLED: OnceLock<Installed> = OnceLock::new();
 #[derive(Debug)]
 struct Installed {
     stubs: Stubs,
-    /// What handled the signal before us.
-    previous: libc::sigaction,
+    /// What handled the signals before us, in the order of [`SIGNALS`].
+    previous: [libc::sigaction; 2],
 }
 
 thread_local! {
@@ -62,7 +67,7 @@ thread_local! {
 }
 
 /// Indices of `COUNTS`.
-const SIGNALS: usize = 0;
+const CAME: usize = 0;
 const SUSPENDED: usize = 1;
 const TURNED_BACK: usize = 2;
 const MARKED: usize = 3;
@@ -128,24 +133,58 @@ pub(crate) fn disable(was_blocked: bool) {
     }
 }
 
-/// Blocks the signal for this thread or lets it through; gives what was before.
+/// Blocks the signals for this thread or lets them through; gives whether that of doorbells was blocked before.
 fn set_blocked(blocked: bool) -> io::Result<bool> {
-    let mut set = MaybeUninit::<libc::sigset_t>::zeroed();
-    let mut before = MaybeUninit::<libc::sigset_t>::zeroed();
+    mask(&SIGNALS, blocked)
+}
+
+/// Lets doorbells and interrupters wait until the thread is not deaf any more, or lets them through again. What has rung
+/// meanwhile rings then, once.
+pub(crate) fn set_deaf(deaf: bool) {
+    if ENABLED.get() {
+        // It cannot fail: the signal is one, and the set is ours.
+        let _ = mask(&[SIGNAL], deaf);
+    }
+}
+
+/// Takes what has rung while the thread was deaf.
+pub(crate) fn take_rung() -> bool {
+    let time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let Ok(set) = set_of(&[SIGNAL]) else {
+        return false;
+    };
+    // SAFETY: set and time are ours, and nothing is asked of what the signal brings.
+    unsafe { libc::sigtimedwait(&raw const set, ptr::null_mut(), &raw const time) == SIGNAL }
+}
+
+fn set_of(signals: &[c_int]) -> io::Result<libc::sigset_t> {
+    // SAFETY: zero is an empty set.
+    let mut set: libc::sigset_t = unsafe { MaybeUninit::zeroed().assume_init() };
+    for &signal in signals {
+        // SAFETY: the set is ours.
+        check(unsafe { libc::sigaddset(&raw mut set, signal) })?;
+    }
+    Ok(set)
+}
+
+fn mask(signals: &[c_int], blocked: bool) -> io::Result<bool> {
+    let set = set_of(signals)?;
+    let mut before = set_of(&[])?;
     let how = if blocked {
         libc::SIG_BLOCK
     } else {
         libc::SIG_UNBLOCK
     };
-    // SAFETY: zero is an empty set.
-    check(unsafe { libc::sigaddset(set.as_mut_ptr(), SIGNAL) })?;
-    // SAFETY: both sets are memory of the right type; the second is written by the system.
-    let error = unsafe { libc::pthread_sigmask(how, set.as_ptr(), before.as_mut_ptr()) };
+    // SAFETY: both sets are ours; the second is written by the system.
+    let error = unsafe { libc::pthread_sigmask(how, &raw const set, &raw mut before) };
     if error != 0 {
         return Err(io::Error::from_raw_os_error(error));
     }
-    // SAFETY: as above.
-    Ok(unsafe { libc::sigismember(before.as_ptr(), SIGNAL) } == 1)
+    // SAFETY: the set is ours.
+    Ok(unsafe { libc::sigismember(&raw const before, SIGNAL) } == 1)
 }
 
 /// Installs the handler, once for the process.
@@ -155,21 +194,27 @@ fn install() -> io::Result<()> {
     if *installed {
         return Ok(());
     }
-    let mut previous = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: a null action only asks; the answer goes to memory of the right type.
-    check(unsafe { libc::sigaction(SIGNAL, ptr::null(), previous.as_mut_ptr()) })?;
+    // SAFETY: zero is a valid value of the plain struct.
+    let none: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    let mut previous = [none; 2];
+    for (signal, previous) in SIGNALS.into_iter().zip(&mut previous) {
+        // SAFETY: a null action only asks; the answer goes to memory of the right type.
+        check(unsafe { libc::sigaction(signal, ptr::null(), previous) })?;
+    }
     INSTALLED.get_or_init(|| Installed {
         stubs: Stubs::find(),
-        // SAFETY: written by the system.
-        previous: unsafe { previous.assume_init() },
+        previous,
     });
-    // SAFETY: zero is a valid value of the plain struct.
-    let mut action: libc::sigaction = unsafe { MaybeUninit::zeroed().assume_init() };
+    let mut action = none;
     let handler: extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = handle;
     action.sa_sigaction = handler as usize;
     action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_RESTART;
-    // SAFETY: `handle` is a handler of the kind that SA_SIGINFO says, and does only what a handler may.
-    check(unsafe { libc::sigaction(SIGNAL, &raw const action, ptr::null_mut()) })?;
+    // One at a time: the second waits for the first to have decided.
+    action.sa_mask = set_of(&SIGNALS)?;
+    for signal in SIGNALS {
+        // SAFETY: `handle` is a handler of the kind that SA_SIGINFO says, and does only what a handler may.
+        check(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) })?;
+    }
     *installed = true;
     Ok(())
 }
@@ -178,11 +223,16 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
     let Some(Installed { stubs, previous }) = INSTALLED.get() else {
         return;
     };
-    pass_on(previous, signal, info, context);
+    pass_on(
+        &previous[usize::from(signal == TIMER_SIGNAL)],
+        signal,
+        info,
+        context,
+    );
     if !ENABLED.get() {
         return;
     }
-    count(SIGNALS);
+    count(CAME);
     let record = signals::current();
     if !record.is_null() {
         // SAFETY: with SA_SIGINFO the third argument is a ucontext_t, which nobody else refers to while we run.
@@ -220,7 +270,7 @@ fn count(index: usize) {
 /// Calls the handler that was there before us, if there was one.
 fn pass_on(previous: &libc::sigaction, signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     match previous.sa_sigaction {
-        // Which ignores it as well.
+        // Nobody else has asked for it.
         libc::SIG_DFL | libc::SIG_IGN => {}
         handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
             // SAFETY: whoever installed the address with SA_SIGINFO said that it is such a function.
@@ -275,7 +325,7 @@ impl Timer {
         // SAFETY: zero is a valid value of the plain struct.
         let mut event: libc::sigevent = unsafe { MaybeUninit::zeroed().assume_init() };
         event.sigev_notify = libc::SIGEV_THREAD_ID;
-        event.sigev_signo = SIGNAL;
+        event.sigev_signo = TIMER_SIGNAL;
         event.sigev_notify_thread_id = this_thread();
         let clock = libc::CLOCK_THREAD_CPUTIME_ID;
         // SAFETY: the event says all that its kind needs, and the timer's number goes to memory of the right type.
@@ -334,6 +384,20 @@ pub(crate) fn watch(file: BorrowedFd<'_>) -> io::Result<()> {
         io::ErrorKind::Unsupported,
         "a file of this kind cannot signal that it is ready: sockets, pipes and terminals can",
     ))
+}
+
+/// As [`watch`], for a file that signals until it is closed and is known to be of a kind that can.
+///
+/// # Errors
+/// What the system says.
+pub(crate) fn watch_for_ever(file: BorrowedFd<'_>) -> io::Result<()> {
+    let fd = file.as_raw_fd();
+    own(fd, this_thread())?;
+    // SAFETY: the file is open, and the signal is one.
+    check(unsafe { libc::fcntl(fd, F_SETSIG, SIGNAL) })?;
+    let on: c_int = 1;
+    // SAFETY: the file is open, and the third argument is what this request reads.
+    check(unsafe { libc::ioctl(fd, libc::FIOASYNC, &raw const on) })
 }
 
 /// Takes [`watch`] back.

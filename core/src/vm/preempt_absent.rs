@@ -6,8 +6,8 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// A signal that the handlers of faults block, to no end.
-pub(super) const SIGNAL: i32 = libc::SIGURG;
+/// Signals that the handlers of faults would block.
+pub(super) const SIGNALS: [i32; 0] = [];
 
 fn absent() -> io::Error {
     io::Error::new(
@@ -38,6 +38,12 @@ pub(crate) fn enable() -> io::Result<bool> {
 
 pub(crate) fn disable(_was_blocked: bool) {}
 
+pub(crate) fn set_deaf(_deaf: bool) {}
+
+pub(crate) fn take_rung() -> bool {
+    false
+}
+
 pub(crate) fn this_thread() -> i32 {
     0
 }
@@ -54,6 +60,10 @@ impl Timer {
     pub(crate) fn new(_period: Duration) -> io::Result<Self> {
         Err(absent())
     }
+}
+
+pub(crate) fn watch_for_ever(_file: BorrowedFd<'_>) -> io::Result<()> {
+    Err(absent())
 }
 
 pub(crate) fn watch(_file: BorrowedFd<'_>) -> io::Result<()> {

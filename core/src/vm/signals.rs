@@ -106,7 +106,10 @@ fn install() -> io::Result<()> {
         action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK;
         // A preemption waits until the thread is back on one side or the other.
         // SAFETY: the set is a valid one, being zero, and the signal exists.
-        check(unsafe { libc::sigaddset(&raw mut action.sa_mask, preempt::SIGNAL) })?;
+        for preempts in preempt::SIGNALS {
+            // SAFETY: the mask is part of the plain struct.
+            check(unsafe { libc::sigaddset(&raw mut action.sa_mask, preempts) })?;
+        }
         // SAFETY: `handle` is a handler of the kind that SA_SIGINFO says, and does only what a handler may.
         check(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) })?;
     }

@@ -30,6 +30,8 @@ use super::clock;
 use super::glommio::{Bell, yield_to_futures, yield_to_reactor};
 use super::network::Network;
 use super::runner::{Next, Runner};
+use crate::mesh::Announced;
+use crate::task::{Slice, TaskId};
 
 /// For how long slices may follow each other without a look at the network. Also: what is expected to take longer is long.
 const BURST: Duration = Duration::from_micros(50);
@@ -89,19 +91,17 @@ impl Runner {
                 yield_to_futures().await;
                 now = clock();
             }
+            if self.look_around(now) {
+                yield_to_futures().await;
+                now = clock();
+            }
             // What is notified from here on, the scheduler may not have seen.
             self.wakeup().take();
             match self.next(now) {
                 Next::Run { id, slice } => {
-                    now = self.slice(id, slice);
+                    now = self.announced_slice(id, slice);
                     if reactor.has_been_quiet_for(BURST, now) {
                         reactor.turn(now)?;
-                    }
-                    if now.saturating_duration_since(polled) >= DOZE {
-                        self.poll_executor().await;
-                        polled = clock();
-                    } else {
-                        yield_to_futures().await;
                     }
                 }
                 Next::Idle { wake_at } => {
@@ -109,15 +109,16 @@ impl Runner {
                     yield_to_futures().await;
                     yield_to_futures().await;
                     now = clock();
-                    if now.saturating_duration_since(polled) >= DOZE {
-                        self.poll_executor().await;
-                        polled = clock();
-                    } else if !self.wakeup().is_notified() && self.doze(&mut reactor, wake_at, now)? {
-                        self.sleep(&mut reactor, wake_at).await;
+                    if !self.wakeup().is_notified() && self.rest(&mut reactor, wake_at, now).await? {
                         polled = clock();
                     }
-                    yield_to_futures().await;
                 }
+            }
+            if now.saturating_duration_since(polled) >= DOZE {
+                self.poll_executor().await;
+                polled = clock();
+            } else {
+                yield_to_futures().await;
             }
             now = clock();
         }
@@ -128,9 +129,60 @@ impl Runner {
         yield_to_reactor(DOZE).await;
     }
 
+    /// Opens mail, gives work to whoever asks for it, and tells what there is to do. Says whether futures may have something
+    /// to do by that.
+    fn look_around(&self, now: Instant) -> bool {
+        let Some(neighbours) = self.neighbours() else {
+            return false;
+        };
+        let mut any = neighbours.open_mail();
+        if let Some((thief, want)) = neighbours.asked_for(|| self.demand(now), now) {
+            self.release(thief, want, now);
+            any = true;
+        }
+        neighbours.publish(|| self.demand(now), self.busy(), now);
+        any
+    }
+
+    /// Runs a slice, which neighbours may interrupt if it is long. Gives the time at its end.
+    fn announced_slice(&self, id: TaskId, slice: Slice) -> Instant {
+        let is_long = slice.expected.is_none_or(|expected| expected > BURST);
+        let announced = self.neighbours().filter(|_| is_long).zip(self.deadline_of(id));
+        let Some((neighbours, deadline)) = announced else {
+            return self.slice(id, slice);
+        };
+        if neighbours.run_until(deadline) == Announced::MailFirst {
+            // It was decided without what has just come: the task takes its turn, and gives it back at once.
+            neighbours.open_mail();
+            neighbours.interrupt_self();
+        }
+        let now = self.slice(id, slice);
+        neighbours.ran();
+        now
+    }
+
+    /// Sleeps until there is something to do. Says whether the executor was polled meanwhile.
+    async fn rest(&self, reactor: &mut Reactor, wake_at: Option<Instant>, now: Instant) -> io::Result<bool> {
+        if let Some(neighbours) = self.neighbours()
+            && !neighbours.park(self.busy(), now)
+        {
+            neighbours.unpark();
+            return Ok(false);
+        }
+        let nothing = self.doze(reactor, wake_at, now)?;
+        if nothing {
+            self.sleep(reactor, wake_at).await;
+        }
+        if let Some(neighbours) = self.neighbours() {
+            neighbours.unpark();
+        }
+        Ok(nothing)
+    }
+
     /// Sleeps in the ring. Says whether nothing has come of it.
     fn doze(&self, reactor: &mut Reactor, wake_at: Option<Instant>, now: Instant) -> io::Result<bool> {
         let longest = wake_at.map_or(DOZE, |at| at.saturating_duration_since(now).min(DOZE));
+        self.stats().dozed();
         let any = reactor.network.wait(longest)?;
         reactor.turned = clock();
         Ok(!any && longest == DOZE)
@@ -141,6 +193,7 @@ impl Runner {
         reactor.network.ring_bell(true);
         // What came before the bell was switched on does not ring.
         if !reactor.network.has_work() {
+            self.stats().slept();
             let guard = reactor.network.is_used().then(|| clock() + LONGEST_SLEEP);
             let until = [wake_at, guard].into_iter().flatten().min();
             let mut woken = pin!(self.wakeup().wait(until));

@@ -14,6 +14,7 @@
 
 mod cycle;
 pub(crate) mod glommio;
+mod neighbours;
 mod network;
 mod runner;
 mod shard;
@@ -28,13 +29,16 @@ use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use neighbours::Reach;
 use rustix::thread::{MembarrierCommand, membarrier};
 
-use crate::config::ShardsConfig;
+use crate::config::{NetworkMode, ShardsConfig};
 use crate::cores::{CoresError, available_cores, select};
+use crate::mesh::{MAX_SHARDS, Mesh, Port};
 use crate::probe::{ProbeError, probe_for};
 use crate::stats::ShardStats;
 
+pub use neighbours::Interrupt;
 pub use network::Doorbell;
 pub use runner::{Completed, Rejected, Ticket};
 pub use shard::{Draining, Shard, ShardId};
@@ -101,7 +105,11 @@ where
     let everyone = Arc::new(Everyone {
         controls: cpus.iter().map(|_| Control::default()).collect(),
         stats: cpus.iter().map(|_| Arc::default()).collect(),
+        reach: cpus.iter().map(|_| Reach::nowhere()).collect(),
     });
+    let joins = cpus.len() <= MAX_SHARDS && config.network == NetworkMode::Ring;
+    let ports = joins.then(|| Mesh::new(cpus.len(), None, clock()).ports);
+    let mut ports = ports.into_iter().flatten();
     let mut threads = Vec::with_capacity(cpus.len());
     let mut gates = Vec::with_capacity(cpus.len());
     // On an early return the gates are dropped, upon which the shards that stand already end by themselves.
@@ -113,6 +121,7 @@ where
             cpu,
             config: config.clone(),
             everyone: everyone.clone(),
+            port: ports.next(),
         };
         let main = main.clone();
         let thread = std::thread::Builder::new()
@@ -217,6 +226,7 @@ impl Drainer {
 struct Everyone {
     controls: Box<[Control]>,
     stats: Box<[Arc<ShardStats>]>,
+    reach: Arc<[Reach]>,
 }
 
 impl Everyone {
@@ -272,6 +282,8 @@ struct Birth {
     cpu: usize,
     config: ShardsConfig,
     everyone: Arc<Everyone>,
+    /// Its end of the mesh. Shards whose network the executor carries stay by themselves.
+    port: Option<Port>,
 }
 
 impl Birth {

@@ -14,7 +14,7 @@
 //! may run at any time.
 
 use std::any::Any;
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,11 +26,15 @@ use std::time::{Duration, Instant};
 
 use super::clock;
 use super::glommio::{Sleep, yield_to_futures, yield_to_reactor};
+use super::neighbours::Neighbours;
+use crate::admission::Demand;
+use crate::estimate::Estimate;
 use crate::event::{Action, Event, SliceOutcome};
 use crate::policy::AnyPolicy;
 use crate::scheduler::Scheduler;
 use crate::settings::SchedulerConfig;
 use crate::stats::ShardStats;
+use crate::steering::{Placement, Request};
 use crate::task::{Account, Ending, RejectReason, Slice, Task, TaskId, TaskMeta};
 
 /// A task that was not accepted, given back.
@@ -80,6 +84,7 @@ pub(super) struct Runner {
     ended: Cell<Vec<Ended>>,
     wakeup: Rc<Wakeup>,
     quantum: Duration,
+    neighbours: OnceCell<Neighbours>,
     stats: Arc<ShardStats>,
 }
 
@@ -101,6 +106,7 @@ impl Runner {
             actions: Cell::default(),
             ended: Cell::default(),
             wakeup: Rc::default(),
+            neighbours: OnceCell::new(),
             quantum,
             stats,
         }
@@ -183,6 +189,47 @@ impl Runner {
         self.handle(Event::CoreFree, now)
             .1
             .expect("a free core is given something to do, or nothing")
+    }
+
+    /// Makes the shard one of several.
+    pub(super) fn join(&self, neighbours: Neighbours) {
+        let _ = self.neighbours.set(neighbours);
+    }
+
+    /// The other shards, where there are some that this one knows.
+    pub(super) fn neighbours(&self) -> Option<&Neighbours> {
+        self.neighbours.get()
+    }
+
+    pub(super) fn place(&self, request: &Request, now: Instant) -> Placement {
+        let Some(neighbours) = self.neighbours() else {
+            return Placement::Here;
+        };
+        neighbours.place(request, &self.scheduler.borrow().demand(now), now)
+    }
+
+    pub(super) fn estimate(&self, class: u32) -> Option<Estimate> {
+        self.scheduler.borrow().estimate(class)
+    }
+
+    /// What this shard has to do.
+    pub(super) fn demand(&self, now: Instant) -> Demand {
+        self.scheduler.borrow().demand(now)
+    }
+
+    /// How long tasks have had the core, up to the last change.
+    pub(super) fn busy(&self) -> Duration {
+        self.scheduler.borrow().total().ran
+    }
+
+    /// When the task must be finished that runs.
+    pub(super) fn deadline_of(&self, id: TaskId) -> Option<Instant> {
+        Some(self.scheduler.borrow().candidate(id)?.meta.deadline)
+    }
+
+    /// Lets go of a task for another shard, about so much work.
+    pub(super) fn release(&self, to: usize, want: Duration, now: Instant) {
+        self.handle(Event::Release { to, want }, now);
     }
 
     /// Whether the tasks that are here need the core for longer than this, as far as is known.

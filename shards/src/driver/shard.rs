@@ -16,12 +16,16 @@ use slab::Slab;
 
 use super::cycle::Reactor;
 use super::glommio::{self, Bell, Heartbeat, Sleep, Spawned};
+use super::neighbours::Neighbours;
 use super::network::{Doorbell, Network};
 use super::runner::{Rejected, Runner, Ticket, catch_panic};
 use super::tcp::Listener;
 use super::{Birth, Everyone, clock, panic_message};
 use crate::config::{NetworkMode, ShardsConfig};
+use crate::estimate::Estimate;
+use crate::mesh::{Parcel, Stealing};
 use crate::stats::ShardStats;
+use crate::steering::{Placement, Request};
 use crate::task::{Task, TaskMeta};
 
 /// How long the last look at the executor's rings may take.
@@ -142,9 +146,41 @@ impl Shard {
     /// From now on new sockets of this shard are shown to `doorbell`, so that what arrives there interrupts a task that
     /// runs. Without the shard's own ring nothing is shown to it: then tasks are interrupted by time alone.
     pub fn set_doorbell(&self, doorbell: Rc<dyn Doorbell>) {
+        if let Some(neighbours) = self.inner.runner.neighbours() {
+            neighbours.set_interrupt(doorbell.interrupt());
+        }
         if let Some(network) = &self.inner.network {
             network.set_doorbell(doorbell);
         }
+    }
+
+    /// Whether a ring of the shard's own carries the network; if not, the executor does.
+    pub fn has_ring(&self) -> bool {
+        self.inner.network.is_some()
+    }
+
+    /// Sends a parcel to another shard, which opens it in the next microseconds: it is woken if it sleeps, and interrupted if
+    /// the parcel is more urgent than what it runs.
+    ///
+    /// # Errors
+    /// The parcel, where the other shard has too many unopened ones of this one, has ended, or is this one, or where shards do
+    /// not know each other because the executor carries the network.
+    pub fn send(&self, to: ShardId, parcel: Parcel) -> Result<(), Parcel> {
+        match self.inner.runner.neighbours() {
+            Some(neighbours) if to != self.id() && to.0 < self.count() => neighbours.send(to.0, parcel),
+            _ => Err(parcel),
+        }
+    }
+
+    /// Where a request that has arrived here is to be served, by what this shard and the others have to do.
+    /// [`Request::lot`] is drawn here.
+    pub fn place(&self, request: &Request) -> Placement {
+        self.inner.runner.place(request, clock())
+    }
+
+    /// What is known of how long tasks of this class take, if anything is.
+    pub fn estimate(&self, class: u32) -> Option<Estimate> {
+        self.inner.runner.estimate(class)
     }
 
     /// Gives `task` to this shard's scheduler.
@@ -173,7 +209,11 @@ where
     Fut: Future<Output = ()> + 'static,
 {
     let Birth {
-        id, config, everyone, ..
+        id,
+        config,
+        everyone,
+        port,
+        ..
     } = birth;
     let runner = Rc::new(Runner::new(config.scheduler(), everyone.stats[id.0].clone()));
     let (network, bell) = match config.network {
@@ -185,6 +225,19 @@ where
             (Some(network), Some(bell))
         }
     };
+    if let (Some(network), Some(port)) = (&network, port) {
+        let stealing = config
+            .stealing
+            .map(|stealing| Stealing::new(id.0, port.shards(), stealing));
+        runner.join(Neighbours::new(
+            port,
+            everyone.reach.clone(),
+            network.clone(),
+            stealing,
+            config.steering,
+            everyone.stats[id.0].clone(),
+        ));
+    }
     let inner = Rc::new(Inner {
         id,
         everyone,

@@ -27,6 +27,7 @@ use std::time::Duration;
 use slab::Slab;
 
 use super::glommio;
+use super::neighbours::Interrupt;
 use super::runner::Wakeup;
 use crate::ring::{Event, Ring, RingConfig};
 use crate::stats::ShardStats;
@@ -45,6 +46,9 @@ const LINGER: Duration = Duration::from_secs(5);
 /// What interrupts tasks is not known here; whoever makes them interruptible knows, and hands this in by
 /// [`Shard::set_doorbell`](crate::Shard::set_doorbell).
 pub trait Doorbell: 'static {
+    /// Interrupts, from any thread, whatever runs on the thread that this belongs to.
+    fn interrupt(&self) -> Interrupt;
+
     /// Lets arrivals at this socket ring, until it is closed.
     ///
     /// # Errors
@@ -144,10 +148,11 @@ impl Network {
         !self.sockets.borrow().is_empty()
     }
 
-    /// Wakes another shard with the next submission.
+    /// Wakes another shard, now.
     pub(super) fn wake(&self, peer: RawFd) {
+        let mut ring = self.ring.borrow_mut();
         // A ring that takes nothing any more is noticed by whoever turns it.
-        let _ = self.ring.borrow_mut().wake(peer);
+        let _ = ring.wake(peer).and_then(|()| ring.enter());
     }
 
     /// Switches the bell on, or off. On, it may ring at once.
