@@ -29,6 +29,7 @@ pub mod metrics;
 pub mod net;
 pub mod preemption;
 pub mod profile;
+pub mod remote;
 pub mod routes;
 pub mod sandbox;
 pub mod sandboxes;

@@ -64,6 +64,13 @@ pub struct Sandbox {
     allowance: LogAllowance,
 }
 
+/// A run that has not begun and goes to another shard.
+pub struct Departing {
+    function: usize,
+    request: RequestId,
+    context: Box<WasiCtx>,
+}
+
 enum State {
     Prepared(Box<WasiCtx>),
     Running(Box<Run>),
@@ -114,6 +121,39 @@ impl Sandbox {
             state,
             pace: Pace::new(sandboxes.mode(), deployed.tier()),
             allowance: LogAllowance::default(),
+        })
+    }
+
+    /// Takes a run that comes from another shard, of the same registry.
+    #[must_use]
+    pub fn arriving(sandboxes: &Rc<Sandboxes>, registry: &Registry, run: Departing) -> Sandbox {
+        let Departing {
+            function,
+            request,
+            context,
+        } = run;
+        let tier = registry.functions()[function].tier();
+        Sandbox {
+            sandboxes: Rc::clone(sandboxes),
+            registry: registry.clone(),
+            function,
+            request,
+            state: State::Prepared(context),
+            pace: Pace::new(sandboxes.mode(), tier),
+            allowance: LogAllowance::default(),
+        }
+    }
+
+    /// Makes the run ready for another shard; nothing where it has begun.
+    #[must_use]
+    pub fn departing(self) -> Option<Departing> {
+        let State::Prepared(context) = self.state else {
+            return None;
+        };
+        Some(Departing {
+            function: self.function,
+            request: self.request,
+            context,
         })
     }
 

@@ -35,6 +35,7 @@ use crate::lifecycle::{Lifecycle, StartupError};
 use crate::metrics::{Deployed, Exposition, ShardMetrics, ShardSource};
 use crate::net::{ShardRuntime, unless};
 use crate::preemption::PreemptionMode;
+use crate::remote::Host;
 use crate::profile::{self, ProfileError};
 use crate::routes::RouteTable;
 use crate::sandboxes::Sandboxes;
@@ -459,6 +460,7 @@ fn function_door(shard: &Shard, shared: &Shared, sandboxes: Rc<Sandboxes>) -> Do
             registry: shared.registry.clone(),
             routes: shared.routes.clone(),
             sources: Arc::clone(&shared.sources),
+            host: Host::install(shard, &sandboxes, &shared.registry),
             sandboxes,
             inflight: shared.inflight.writer(id),
             bodies: BodyMemory::new(shared.config.limits.bodies),

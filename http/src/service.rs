@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
-use luge_shards::{Account, Ending, RejectReason, Shard, TaskMeta};
+use luge_shards::{Account, Ending, Placement, RejectReason, Shard, ShardId, TaskMeta};
 
 use crate::cgi::{self, RequestInfo};
 use crate::config::{FunctionConfig, Mode};
@@ -26,7 +26,8 @@ use crate::h1::{Admission, Body, BodyLength, Head, Request, Response, Service};
 use crate::inflight::{InFlightTicket, InFlightWriter, RequestId};
 use crate::metrics::{FunctionMetrics, ShardMetrics, ShardSource};
 use crate::routes::{RouteMatch, RouteTable, decode_path};
-use crate::sandbox::Sandbox;
+use crate::remote::{Ended, Host, Return};
+use crate::sandbox::{Departing, Sandbox};
 use crate::sandboxes::Sandboxes;
 
 /// The `Content-Type` of an answer in raw mode, unless the manifest says another.
@@ -44,6 +45,8 @@ pub struct FunctionService {
     pub sources: Arc<[ShardSource]>,
     /// Where runs take place.
     pub sandboxes: Rc<Sandboxes>,
+    /// Runs that take place on other shards.
+    pub host: Rc<Host>,
     /// Its part of the table of requests in flight.
     pub inflight: InFlightWriter,
     /// The request bodies that the shard holds.
@@ -245,24 +248,26 @@ impl FunctionService {
             deadline: started + config.deadline,
             cpu_budget: config.cpu,
             class,
-            movable: false,
+            movable: self.shard.has_ring() && self.shard.count() > 1,
             firm: false,
         };
-        let ticket = match self.shard.submit(sandbox, meta) {
-            Ok(ticket) => ticket,
-            Err(rejected) => {
-                let failure = match rejected.reason {
-                    RejectReason::QueueFull { retry_after } => Failure::QueueFull { retry_after },
-                    RejectReason::DeadlineInfeasible { retry_after } => Failure::Infeasible { retry_after },
-                    RejectReason::OverShare { retry_after } => Failure::OverShare { retry_after },
-                    RejectReason::Draining => Failure::Draining,
-                };
-                return (Err(failure), Duration::ZERO);
-            }
+        let ended = match self.place(&meta) {
+            Placement::Here => self.run_here(sandbox, meta).await,
+            Placement::There(to) => match sandbox.departing() {
+                Some(run) => self.run_there(ShardId(to), run, meta).await,
+                None => Err(Failure::Internal),
+            },
+            Placement::Infeasible { retry_after } => Err(Failure::Infeasible { retry_after }),
         };
-        let completed = ticket.await;
-        let Account { ran, .. } = completed.account;
-        let outcome = match (completed.ending, completed.task.into_outcome()) {
+        let Ended {
+            ending,
+            outcome,
+            account: Account { ran, .. },
+        } = match ended {
+            Ok(ended) => ended,
+            Err(failure) => return (Err(failure), Duration::ZERO),
+        };
+        let outcome = match (ending, outcome) {
             // A run that came to its end in its last slice has earned its answer.
             (_, Some(outcome)) => outcome.and_then(|output| respond(config, output)),
             (Ending::CpuBudgetExceeded, None) => Err(Failure::CpuBudget(config.cpu)),
@@ -273,6 +278,59 @@ impl FunctionService {
             }
         };
         (outcome, ran)
+    }
+
+    /// Where a run should take place.
+    fn place(&self, meta: &TaskMeta) -> Placement {
+        self.shard.place(&luge_shards::Request {
+            function: u64::from(meta.class),
+            affinity: None,
+            deadline: Some(meta.deadline),
+            estimate: self.shard.estimate(meta.class).map_or(Duration::ZERO, |known| known.p50),
+            movable: meta.movable,
+            firm: meta.firm,
+            lot: 0,
+        })
+    }
+
+    /// Runs a sandbox on this shard, or on the one that takes it over while it waits.
+    async fn run_here(&self, sandbox: Sandbox, meta: TaskMeta) -> Result<Ended, Failure> {
+        let ticket = self.shard.submit(sandbox, meta).map_err(|rejected| refused(rejected.reason))?;
+        let completed = ticket.await;
+        match (completed.ending, completed.account) {
+            (Ending::Released { to }, _) => match completed.task.departing() {
+                Some(run) => self.run_there(ShardId(to), run, meta).await,
+                None => Err(Failure::Internal),
+            },
+            (ending, account) => Ok(Ended {
+                ending,
+                outcome: completed.task.into_outcome(),
+                account,
+            }),
+        }
+    }
+
+    /// Has a run take place on another shard; here, where the way there is closed.
+    async fn run_there(&self, to: ShardId, run: Departing, meta: TaskMeta) -> Result<Ended, Failure> {
+        match self.host.depart(to, run, meta).await {
+            Return::Ended(ended) => Ok(*ended),
+            Return::Rejected(reason) => Err(refused(reason)),
+            Return::Lost => Err(Failure::Internal),
+            Return::Undelivered(run) => {
+                let sandbox = Sandbox::arriving(&self.sandboxes, &self.registry, *run);
+                let meta = TaskMeta {
+                    movable: false,
+                    ..meta
+                };
+                let ticket = self.shard.submit(sandbox, meta).map_err(|rejected| refused(rejected.reason))?;
+                let completed = ticket.await;
+                Ok(Ended {
+                    ending: completed.ending,
+                    outcome: completed.task.into_outcome(),
+                    account: completed.account,
+                })
+            }
+        }
     }
 
     /// Counts and logs how a request ended, and makes the response of a failure.
@@ -313,6 +371,16 @@ impl FunctionService {
         };
         metrics.answer(response.status, duration, cpu, request.body.len(), bytes_out);
         response
+    }
+}
+
+/// What a shard's refusal is to the client.
+fn refused(reason: RejectReason) -> Failure {
+    match reason {
+        RejectReason::QueueFull { retry_after } => Failure::QueueFull { retry_after },
+        RejectReason::DeadlineInfeasible { retry_after } => Failure::Infeasible { retry_after },
+        RejectReason::OverShare { retry_after } => Failure::OverShare { retry_after },
+        RejectReason::Draining => Failure::Draining,
     }
 }
 

@@ -22,7 +22,7 @@ use super::network::Network;
 use crate::admission::Demand;
 use crate::mesh::{Announced, Parcel, Port, ShardLoad, Stealing, Wake};
 use crate::stats::ShardStats;
-use crate::steering::{self, Placement, Request, SteeringConfig};
+use crate::steering::{self, Placement, Request, Steering, SteeringConfig};
 
 /// Parcels that are opened before futures and tasks get their turn.
 const BATCH: usize = 64;
@@ -143,6 +143,11 @@ impl Neighbours {
                 Err(error.into_parcel())
             }
         }
+    }
+
+    /// Whether this shard is the first choice for a request, whatever the others have to do.
+    pub(super) fn is_home_here(&self, request: &Request) -> bool {
+        request.affinity.is_none() && self.steering.steering == Steering::Local
     }
 
     /// Where a request is to be served; `own` is what this shard has to do.

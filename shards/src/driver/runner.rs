@@ -205,6 +205,10 @@ impl Runner {
         let Some(neighbours) = self.neighbours() else {
             return Placement::Here;
         };
+        // The common case: nothing else to do, and no reason to be elsewhere.
+        if self.scheduler.borrow().work().is_zero() && neighbours.is_home_here(request) {
+            return Placement::Here;
+        }
         neighbours.place(request, &self.scheduler.borrow().demand(now), now)
     }
 
