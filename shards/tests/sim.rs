@@ -371,7 +371,7 @@ impl Policy for Wrong {
 
     fn pick(&mut self, may_start: bool) -> Option<TaskId> {
         self.picks += 1;
-        if self.way == Way::Lazy && self.picks % 10 == 0 {
+        if self.way == Way::Lazy && self.picks.is_multiple_of(10) {
             return None;
         }
         let may_run = |candidate: &Candidate| candidate.started || may_start;
@@ -431,7 +431,7 @@ fn what_is_refused_is_answered_too() {
             match seen {
                 Seen::Arrived { .. } => self.0[0] += 1,
                 Seen::Answered { answer, .. } => {
-                    self.0[1] += u64::from(matches!(answer, Answer::Rejected(_)))
+                    self.0[1] += u64::from(matches!(answer, Answer::Rejected(_)));
                 }
                 _ => {}
             }
