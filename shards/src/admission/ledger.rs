@@ -296,3 +296,127 @@ impl Ledger {
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test needs one instant to start from")]
+mod tests {
+    use super::*;
+    use crate::task::{TaskId, TaskMeta};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn candidate(arrival: u64, deadline: Instant, estimate: Duration) -> Candidate {
+        Candidate {
+            id: TaskId {
+                slot: 0,
+                generation: 0,
+            },
+            arrival,
+            meta: TaskMeta {
+                deadline,
+                cpu_budget: Duration::MAX,
+                class: 0,
+                movable: false,
+                firm: true,
+            },
+            started: false,
+            ran: Duration::ZERO,
+            estimate,
+            band: Band::First,
+        }
+    }
+
+    fn asked(deadline: Instant, work: Duration, by_deadline: bool) -> Owed {
+        Owed {
+            deadline,
+            work,
+            by_deadline,
+            skip_late: false,
+        }
+    }
+
+    /// A ledger that holds what is left of these tasks (deadline in ms, work in ms) when the core has worked on them for
+    /// `after`, by deadline. Each takes its overhead with it.
+    fn worked_off(tasks: &[(u64, u64)], after: Duration, start: Instant, by_deadline: bool) -> Ledger {
+        let mut order: Vec<(u64, u64)> = tasks.to_vec();
+        if by_deadline {
+            order.sort_unstable();
+        }
+        let (mut ledger, mut time) = (Ledger::default(), after);
+        for (arrival, (due, work)) in (0..).zip(order) {
+            let whole = Duration::from_millis(work) + TASK_OVERHEAD;
+            let left = whole.saturating_sub(time);
+            time = time.saturating_sub(whole);
+            if let Some(left) = left.checked_sub(TASK_OVERHEAD) {
+                let due = start + Duration::from_millis(due);
+                ledger.add(&candidate(arrival, due, left), start + after);
+            }
+        }
+        ledger
+    }
+
+    #[test]
+    fn the_picture_of_the_module_is_right() {
+        let start = Instant::now();
+        let ledger = worked_off(&[(5, 2), (10, 4)], Duration::ZERO, start, true);
+        let slack = ledger.fits(asked(start + 8 * MS, 3 * MS, true), None, start);
+        assert_eq!(slack, Ok(MS - 3 * TASK_OVERHEAD));
+        assert!(
+            ledger
+                .fits(asked(start + 8 * MS, 4 * MS, true), None, start)
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_now_fits_after_the_time_that_is_said() {
+        let start = Instant::now();
+        let mut state = 1_u64;
+        let mut below = |bound: u64| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (state >> 33) % bound
+        };
+        let mut refused = 0;
+        for case in 0..3_000 {
+            let by_deadline = case % 2 == 0;
+            // A set that is feasible itself.
+            let mut tasks: Vec<(u64, u64)> = Vec::new();
+            for _ in 0..below(8) {
+                let task = (1 + below(60), 1 + below(9));
+                let ledger = worked_off(&tasks, Duration::ZERO, start, by_deadline);
+                let question = asked(start + task.0 as u32 * MS, task.1 as u32 * MS, by_deadline);
+                if ledger.fits(question, None, start).is_ok() {
+                    tasks.push(task);
+                }
+            }
+            let (time, work) = (1 + below(60), 1 + below(9));
+            let fits = |after: Duration| {
+                let ledger = worked_off(&tasks, after, start, by_deadline);
+                let due = start + after + time as u32 * MS;
+                ledger.fits(asked(due, work as u32 * MS, by_deadline), None, start + after)
+            };
+            let Err(after) = fits(Duration::ZERO) else {
+                continue;
+            };
+            if work as u32 * MS + TASK_OVERHEAD > time as u32 * MS {
+                // Never.
+                continue;
+            }
+            refused += 1;
+            // Past the deadline of the last task in the way, and past the end of its overhead.
+            let told = after + TASK_OVERHEAD;
+            assert!(
+                fits(told).is_ok(),
+                "{tasks:?}, {work} ms within {time} ms, after {told:?}"
+            );
+            for part in [4, 2] {
+                let early = after.saturating_sub(TASK_OVERHEAD * 9) * (part - 1) / part;
+                assert!(
+                    fits(early).is_err(),
+                    "{tasks:?}, {work} ms within {time} ms, after {early:?}"
+                );
+            }
+        }
+        assert!(refused > 100, "{refused}");
+    }
+}

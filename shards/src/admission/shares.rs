@@ -146,3 +146,72 @@ impl Bucket {
         (self.tokens + since.as_nanos() as f64 * self.share).min(self.burst())
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test needs one instant to start from")]
+mod tests {
+    use super::*;
+    use crate::settings::{ClassConfig, TenantConfig};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    fn shares(classes: &[(u32, Option<f64>)], tenants: &[Option<f64>]) -> Shares {
+        let class = |&(tenant, cpu_share)| ClassConfig {
+            prior: None,
+            tenant,
+            cpu_share,
+        };
+        Shares::new(&SchedulerConfig {
+            classes: classes.iter().map(class).collect(),
+            tenants: tenants
+                .iter()
+                .map(|&cpu_share| TenantConfig { cpu_share })
+                .collect(),
+            ..SchedulerConfig::default()
+        })
+    }
+
+    #[test]
+    fn a_burst_is_free_and_a_debt_is_paid_at_the_share() {
+        let start = Instant::now();
+        let mut shares = shares(&[(0, Some(0.1))], &[]);
+        assert!(!shares.charge(0, 50 * MS, start));
+        assert!(shares.charge(0, 10 * MS, start));
+        // 10 ms of debt, and an eighth of 50 ms.
+        let wait = (10 * MS + 50 * MS / 8) * 10;
+        assert_eq!(shares.over_for(0, start), Some(wait));
+        assert!(!shares.refill(start + wait - MS) && shares.over_for(0, start + wait - MS).is_some());
+        assert!(shares.refill(start + wait));
+        assert_eq!(shares.over_for(0, start + wait), None);
+    }
+
+    #[test]
+    fn debt_is_bounded_by_a_burst() {
+        let start = Instant::now();
+        let mut shares = shares(&[(0, Some(0.5))], &[]);
+        shares.charge(0, Duration::from_secs(3_600), start);
+        assert_eq!(shares.over_for(0, start), Some((WINDOW / 2 + WINDOW / 16) * 2));
+    }
+
+    #[test]
+    fn a_tenant_pays_for_all_its_classes_and_nobody_else_does() {
+        let start = Instant::now();
+        let mut shares = shares(&[(1, None), (1, None), (0, None)], &[None, Some(0.1)]);
+        assert!(shares.charge(0, 51 * MS, start));
+        assert!(shares.over_for(0, start).is_some() && shares.over_for(1, start).is_some());
+        assert!(shares.over_for(2, start).is_none() && shares.over_for(3, start).is_none());
+    }
+
+    #[test]
+    fn shares_that_make_no_sense_are_brought_into_range() {
+        let start = Instant::now();
+        let mut shares = shares(&[(0, Some(f64::NAN)), (0, Some(-1.0)), (0, Some(7.0))], &[]);
+        for class in 0..3 {
+            shares.charge(class, WINDOW * 2, start);
+        }
+        let waits = [0, 1, 2].map(|class| shares.over_for(class, start));
+        assert_eq!(waits[0], None);
+        assert!(waits[1].is_some_and(|wait| wait <= WINDOW * 2));
+        assert!(waits[2].is_some_and(|wait| wait <= WINDOW * 2));
+    }
+}

@@ -272,3 +272,118 @@ fn optimistic(prior: Option<Duration>, time: Duration) -> Duration {
     let least = Duration::from_micros(1);
     prior.unwrap_or(GUESS).min(time / 4).max(least)
 }
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "a test needs one instant to start from")]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const DAY: Duration = Duration::from_secs(86_400);
+
+    fn id(generation: u32) -> TaskId {
+        TaskId { slot: 0, generation }
+    }
+
+    /// Estimates of one class, of which one task after the other took so many milliseconds.
+    fn after(milliseconds: &[u32], now: Instant) -> Estimates {
+        let mut estimates = Estimates::default();
+        for &took in milliseconds {
+            estimates.ended(0, id(0), Ending::Done, took * MS, now);
+        }
+        estimates
+    }
+
+    /// Whether `actual` is in the bucket of `expected`, or the upper end of it.
+    #[track_caller]
+    fn assert_about(actual: Duration, expected: Duration) {
+        assert!(
+            actual >= expected && actual <= expected * 9 / 8,
+            "{actual:?}, expected {expected:?}"
+        );
+    }
+
+    #[test]
+    fn a_new_task_is_taken_for_one_of_the_slower_if_that_leaves_it_a_chance() {
+        let now = Instant::now();
+        let estimates = after(&[1, 1, 1, 1, 1, 1, 1, 1, 40, 40], now);
+        assert_about(estimates.for_new(0, DAY, now), 40 * MS);
+        assert_about(estimates.for_new(0, 30 * MS, now), MS);
+        assert!(!estimates.knows(1));
+        assert_eq!(estimates.for_new(1, DAY, now), GUESS);
+        assert_eq!(estimates.for_new(u32::MAX, 2 * MS, now), MS / 2);
+    }
+
+    #[test]
+    fn a_prior_is_outweighed_by_what_is_seen() {
+        let now = Instant::now();
+        let prior = Some(100 * MS);
+        let mut estimates = Estimates::new(&[ClassConfig {
+            prior,
+            ..ClassConfig::default()
+        }]);
+        assert_about(estimates.for_new(0, DAY, now), 100 * MS);
+        for _ in 0..60 {
+            estimates.ended(0, id(0), Ending::Done, 2 * MS, now);
+        }
+        assert_about(estimates.for_new(0, DAY, now), 2 * MS);
+    }
+
+    #[test]
+    fn an_overrun_leads_to_the_next_quantile_and_then_doubles() {
+        let now = Instant::now();
+        let estimates = after(&[1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 10, 10, 10, 30], now);
+        assert_about(estimates.after_overrun(0, 2 * MS), 10 * MS);
+        assert_about(estimates.after_overrun(0, 12 * MS), 30 * MS);
+        assert_eq!(estimates.after_overrun(0, 40 * MS), 80 * MS);
+        assert_eq!(estimates.after_overrun(7, MS), 2 * MS);
+        assert_eq!(estimates.after_overrun(7, Duration::ZERO), LEAST_STEP);
+    }
+
+    #[test]
+    fn silence_takes_off_an_estimate_but_not_below_what_is_assumed_without_it() {
+        let now = Instant::now();
+        let estimates = after(&[81, 81], now);
+        let at = |minutes: u32| estimates.for_new(0, DAY, now + minutes * FADES_AFTER);
+        assert_about(at(0), 81 * MS);
+        assert_about(at(1), 41 * MS);
+        assert_about(at(2), 21 * MS);
+        assert_eq!(at(1_000), GUESS);
+    }
+
+    #[test]
+    fn one_probe_at_a_time_and_each_in_vain_delays_the_next() {
+        let now = Instant::now();
+        let mut estimates = after(&[300], now);
+        let estimate = estimates.for_new(0, 50 * MS, now);
+        let probe = |estimates: &mut Estimates, at: Duration| {
+            estimates.probe(0, 50 * MS, estimate, now + at).is_some()
+        };
+        assert_eq!(estimates.probe(0, 50 * MS, estimate, now), Some(GUESS));
+        estimates.accepted(0, id(1), true, now);
+        assert!(!probe(&mut estimates, 40 * MS) && !probe(&mut estimates, DAY));
+        estimates.ended(0, id(1), Ending::DeadlineExceeded, 50 * MS, now + 50 * MS);
+        assert!(!probe(&mut estimates, 249 * MS) && probe(&mut estimates, 250 * MS));
+        estimates.accepted(0, id(2), true, now + 250 * MS);
+        estimates.ended(0, id(2), Ending::DeadlineExceeded, 50 * MS, now + 300 * MS);
+        assert!(!probe(&mut estimates, 699 * MS) && probe(&mut estimates, 700 * MS));
+        estimates.accepted(0, id(3), true, now + 700 * MS);
+        estimates.ended(0, id(3), Ending::Done, MS, now + 701 * MS);
+        assert!(probe(&mut estimates, 801 * MS));
+    }
+
+    #[test]
+    fn a_class_that_would_fit_an_idle_core_probes_when_it_was_shut_out_for_long() {
+        let now = Instant::now();
+        let mut estimates = after(&[10], now);
+        estimates.accepted(0, id(0), false, now);
+        assert_eq!(
+            estimates.probe(0, 50 * MS, 10 * MS, now + SHUT_OUT_AFTER - MS),
+            None
+        );
+        assert_eq!(
+            estimates.probe(0, 50 * MS, 10 * MS, now + SHUT_OUT_AFTER),
+            Some(GUESS)
+        );
+    }
+}

@@ -63,17 +63,21 @@ impl Sketch {
     }
 
     /// Something took longer than this, nobody knows how long: it counts as the median of the samples that did (in the
-    /// spirit of Efron's redistribution to the right), or as this long where there is none.
+    /// spirit of Efron's redistribution to the right), or as twice as long where there is none: if it counted as this long,
+    /// tasks that are cut off by a limit would look as if they just met it.
     pub(super) fn add_censored(&mut self, at_least: u64) {
         let from = bucket(at_least);
         let above: u32 = self.counts[from..].iter().map(|&count| u32::from(count)).sum();
+        self.seen += 1;
+        if above == 0 {
+            return self.put(bucket(at_least.saturating_mul(2)));
+        }
         let mut left = above / 2;
         let median = self.counts[from..].iter().position(|&count| {
             let here = u32::from(count) > left;
             left = left.saturating_sub(count.into());
             here
         });
-        self.seen += 1;
         self.put(from + median.unwrap_or(0));
     }
 
@@ -189,6 +193,6 @@ mod tests {
         assert_eq!(sketch.quantiles()[1], before[1]);
         assert_eq!(sketch.counts[bucket(50_000_000)], 3 * WEIGHT);
         sketch.add_censored(90_000_000);
-        assert_eq!(sketch.counts[bucket(90_000_000)], WEIGHT);
+        assert_eq!(sketch.counts[bucket(180_000_000)], WEIGHT);
     }
 }
