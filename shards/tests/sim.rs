@@ -453,6 +453,22 @@ fn what_is_refused_is_answered_too() {
     assert_eq!(all.offered, all.refused + all.met + all.missed + all.dropped);
 }
 
+#[test]
+fn without_admission_only_the_bounds_refuse() {
+    let run = |admission, kind| {
+        let mut settings = Settings::new(2, Scenario::Mixed, 1.5, Seed(1));
+        settings.duration = Duration::from_secs(20);
+        settings.scheduler.policy = kind;
+        settings.admission = admission;
+        let (tally, ()) = Simulation::new(settings, start_of_time(), |_| AnyPolicy::new(kind), ()).run();
+        tally.all()
+    };
+    assert!(run(true, PolicyKind::Fifo).refused > 0);
+    let taken = run(false, PolicyKind::Fifo);
+    assert_eq!(taken.refused, 0);
+    assert!(taken.miss_rate() > 0.3, "{}", taken.miss_rate());
+}
+
 /// Costs that vary from 1 to 3 ms, at one and a half times the load: tasks that take longer than most are no reason to
 /// give up on them.
 #[test]

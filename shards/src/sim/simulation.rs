@@ -303,7 +303,7 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
             cpu_budget: self.arrivals.classes()[request.arrival.class as usize].budget,
             class: request.arrival.class,
             movable: request.sent_to.is_none() && self.settings.steals,
-            firm: self.arrivals.classes()[request.arrival.class as usize].firm,
+            firm: self.is_firm(request.arrival.class),
         };
         match self.tell(shard, Event::Submit(meta), Some(name)) {
             Some(Action::Admitted(task)) => {
@@ -313,6 +313,11 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
             Some(Action::Reject(reason)) => self.report(shard, name, Err(reason)),
             other => unreachable!("a submission is answered, not with {other:?}"),
         }
+    }
+
+    /// Whether requests of a class are refused where they would be late.
+    pub(super) fn is_firm(&self, class: u32) -> bool {
+        self.settings.admission && self.arrivals.classes()[class as usize].firm
     }
 
     /// Puts a request into the ring to another shard.
