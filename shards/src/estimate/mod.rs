@@ -44,6 +44,9 @@ const PROBES_AT_MOST_EVERY: Duration = Duration::from_secs(8);
 /// A class of which all tasks were refused for as long may probe.
 const SHUT_OUT_AFTER: Duration = Duration::from_secs(1);
 
+/// Samples from which a class's own tail is believed, more than a prior counts as.
+const WELL_KNOWN: u64 = 32;
+
 /// A step by which an estimate grows at least when it was overrun.
 const LEAST_STEP: Duration = Duration::from_micros(50);
 
@@ -141,12 +144,13 @@ impl Estimates {
     }
 
     /// Whether a task of this class may well have had the core for `ran`: no longer than 99 of 100 do, and an eighth or
-    /// [`LEAST_STEP`] more, as costs vary with the machine.
+    /// [`LEAST_STEP`] more, as costs vary with the machine. Nothing is usual in a
+    /// class of which little was seen: it may be lying.
     pub(crate) fn is_usual(&self, class: u32, ran: Duration) -> bool {
         let known = self.class(class).and_then(|class| class.sketch.as_ref());
         known.is_some_and(|sketch| {
             let [_, _, p99] = sketch.quantiles().map(Duration::from_nanos);
-            ran < p99 + (p99 / 8).max(LEAST_STEP)
+            sketch.seen() >= WELL_KNOWN && ran < p99 + (p99 / 8).max(LEAST_STEP)
         })
     }
 
