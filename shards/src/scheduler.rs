@@ -473,7 +473,8 @@ impl<P: Policy> Scheduler<P> {
             let longer = self.estimates.after_overrun(candidate.meta.class, ran);
             candidate.estimate = longer.min(candidate.meta.cpu_budget);
         }
-        let kept = before.band == Band::First && !overrun && candidate.latest_start() >= now;
+        let usual = !overrun || self.estimates.is_usual(candidate.meta.class, ran);
+        let kept = before.band == Band::First && usual && candidate.latest_start() >= now;
         if self.rules.demotes && !kept {
             self.ledger.remove(&before);
             let over = self.shares.over_for(candidate.meta.class, now).is_some();

@@ -28,6 +28,7 @@ use crate::config::parse_duration;
   luge sim --cores 2,64 --policy edf,fifo --scenario bursty --load 0.5,0.8,0.95,1.2 --svg bursty.svg
   luge sim --faults --seed 7                        the same requests every time, and things that go wrong
   luge sim --no-spill --no-steal --scenario adversarial     what moving work is worth
+  luge sim --no-admission                           orders alone: nothing is refused that will be late
   luge sim --check --seeds 0..10000                 random settings and faults before the checkers
   luge sim --check --seeds 4711 --policy edf        one of them again
 
@@ -55,6 +56,9 @@ pub struct SimArgs {
     /// Let some of everything go wrong
     #[arg(long)]
     pub faults: bool,
+    /// Take every request that the bounds allow, even if it will be late
+    #[arg(long)]
+    pub no_admission: bool,
     /// Leave requests where they arrive, even if they are late there
     #[arg(long)]
     pub no_spill: bool,
@@ -163,6 +167,7 @@ fn run_all(args: &SimArgs) -> Vec<Point> {
         let mut settings = Settings::new(cores, args.scenario.scenario(), load, Seed(args.seed));
         settings.duration = args.duration;
         settings.scheduler.policy = policy;
+        settings.admission = !args.no_admission;
         settings.steering.spill = !args.no_spill;
         settings.steals = !args.no_steal;
         if args.faults {

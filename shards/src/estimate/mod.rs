@@ -44,6 +44,9 @@ const PROBES_AT_MOST_EVERY: Duration = Duration::from_secs(8);
 /// A class of which all tasks were refused for as long may probe.
 const SHUT_OUT_AFTER: Duration = Duration::from_secs(1);
 
+/// Samples from which a class's own tail is believed, more than a prior counts as.
+const WELL_KNOWN: u64 = 32;
+
 /// A step by which an estimate grows at least when it was overrun.
 const LEAST_STEP: Duration = Duration::from_micros(50);
 
@@ -130,8 +133,25 @@ impl Estimates {
         let next = quantiles
             .into_iter()
             .map(Duration::from_nanos)
-            .find(|&next| next >= least);
-        next.unwrap_or_else(|| least.max(ran * 2))
+            .find(|&next| next >= ran + LEAST_STEP);
+        next.unwrap_or_else(|| {
+            if self.is_usual(class, ran) {
+                least
+            } else {
+                least.max(ran * 2)
+            }
+        })
+    }
+
+    /// Whether a task of this class may well have had the core for `ran`: no longer than 99 of 100 do, and an eighth or
+    /// [`LEAST_STEP`] more, as costs vary with the machine. Nothing is usual in a
+    /// class of which little was seen: it may be lying.
+    pub(crate) fn is_usual(&self, class: u32, ran: Duration) -> bool {
+        let known = self.class(class).and_then(|class| class.sketch.as_ref());
+        known.is_some_and(|sketch| {
+            let [_, _, p99] = sketch.quantiles().map(Duration::from_nanos);
+            sketch.seen() >= WELL_KNOWN && ran < p99 + (p99 / 8).max(LEAST_STEP)
+        })
     }
 
     /// A task of this class would be refused, which has `time` until its deadline and is assumed to need `estimate`: the

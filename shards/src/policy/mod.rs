@@ -94,8 +94,8 @@ pub enum Band {
     /// To be in time, together with all others of this band.
     #[default]
     First,
-    /// Nothing: there was no room for it in the first band, or it has overrun its estimate so that others would be late,
-    /// or its class or tenant has used up its share. It may still be in time.
+    /// Nothing: there was no room for it in the first band, or it has overrun what is usual in its class so that others
+    /// would be late, or its class or tenant has used up its share. It may still be in time.
     Second,
     /// To be late, even if it had the core for itself from now on.
     Late,

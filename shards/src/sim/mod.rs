@@ -20,6 +20,8 @@
 //! What is modelled is the machine: what a slice, a switch, a hand-off and a wake-up cost, and when guests can be stopped
 //! ([`Overheads`]). What is not modelled: caches, memory, and the network beyond its backlog.
 
+#![forbid(unsafe_code)]
+
 mod agenda;
 pub mod check;
 mod cores;

@@ -27,7 +27,7 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
             deadline: Some(self.start + request.arrival.deadline),
             estimate: known.map_or(Duration::ZERO, |known| known.p90),
             movable: true,
-            firm: self.arrivals.classes()[class as usize].firm,
+            firm: self.is_firm(class),
             lot: request.number,
         };
         self.show(shard);

@@ -29,6 +29,8 @@ pub struct Settings {
     pub seed: Seed,
     /// The schedulers' own settings, the policy among them.
     pub scheduler: SchedulerConfig,
+    /// Whether firm requests are refused that would be late. If not, only the bounds refuse.
+    pub admission: bool,
     /// Where requests go.
     pub steering: SteeringConfig,
     /// Whether requests have affinity keys, which send each to the home of its key.
@@ -111,6 +113,7 @@ impl Settings {
                 classes: scenario.classes().iter().map(prior).collect(),
                 ..SchedulerConfig::default()
             },
+            admission: true,
             steering: SteeringConfig::default(),
             has_keys: false,
             steals: true,

@@ -40,7 +40,7 @@ pub(super) enum Happening {
     Done { shard: usize, epoch: u64 },
     /// A parked core wakes, likewise.
     Wake { shard: usize, epoch: u64 },
-    /// A doorbell stops the guest, likewise.
+    /// A doorbell stops the guest of the slice that began at this time.
     Doorbell { shard: usize, slice: Duration },
     /// Something is in a shard's ring.
     Mail { shard: usize, mail: Mail },
@@ -75,6 +75,9 @@ pub struct Simulation<P, O> {
 
 impl<P: Policy, O: Observer> Simulation<P, O> {
     /// A run of these settings, whose clock starts at `start` ([`start_of_time`]). Each shard gets a policy of its own.
+    ///
+    /// # Panics
+    /// If there are no cores.
     pub fn new(settings: Settings, start: Instant, policy: impl FnMut(usize) -> P, observer: O) -> Self {
         let arrivals = Arrivals::new(
             settings.scenario,
@@ -88,6 +91,9 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
     }
 
     /// The same with other arrivals than those of the settings' scenario.
+    ///
+    /// # Panics
+    /// If there are no cores.
     pub fn with_arrivals(
         settings: Settings,
         arrivals: Arrivals,
@@ -95,6 +101,7 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
         mut policy: impl FnMut(usize) -> P,
         observer: O,
     ) -> Self {
+        assert!(settings.cores > 0, "requests need a core");
         let cores = (0..settings.cores)
             .map(|shard| Core::new(shard, &settings, policy(shard), start))
             .collect();
@@ -296,7 +303,7 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
             cpu_budget: self.arrivals.classes()[request.arrival.class as usize].budget,
             class: request.arrival.class,
             movable: request.sent_to.is_none() && self.settings.steals,
-            firm: self.arrivals.classes()[request.arrival.class as usize].firm,
+            firm: self.is_firm(request.arrival.class),
         };
         match self.tell(shard, Event::Submit(meta), Some(name)) {
             Some(Action::Admitted(task)) => {
@@ -306,6 +313,11 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
             Some(Action::Reject(reason)) => self.report(shard, name, Err(reason)),
             other => unreachable!("a submission is answered, not with {other:?}"),
         }
+    }
+
+    /// Whether requests of a class are refused where they would be late.
+    pub(super) fn is_firm(&self, class: u32) -> bool {
+        self.settings.admission && self.arrivals.classes()[class as usize].firm
     }
 
     /// Puts a request into the ring to another shard.

@@ -186,3 +186,49 @@ impl ClassTally {
 fn rate(part: u64, of: u64) -> f64 {
     if of == 0 { 0.0 } else { part as f64 / of as f64 }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn quantiles_are_values_that_were_counted() {
+        let class = ClassTally {
+            latencies: (1..=200).collect(),
+            ..ClassTally::default()
+        };
+        let at = |quantile| class.latency(quantile).unwrap().as_nanos();
+        assert_eq!([0.0, 0.5, 0.99, 1.0].map(at), [1, 100, 198, 200]);
+        assert_eq!(class.mean_latency().unwrap().as_nanos(), 100);
+        assert_eq!(ClassTally::default().latency(0.5), None);
+        assert_eq!(ClassTally::default().mean_latency(), None);
+    }
+
+    #[test]
+    fn those_who_went_away_count_for_nobody() {
+        let class = ClassTally {
+            offered: 10,
+            refused: 2,
+            met: 3,
+            missed: 1,
+            dropped: 4,
+            ..ClassTally::default()
+        };
+        let rates = [class.miss_rate(), class.refusal_rate(), class.failure_rate()];
+        assert_eq!(rates, [0.25, 0.2, 0.5]);
+    }
+
+    #[test]
+    fn only_the_time_in_which_requests_arrive_counts_as_busy() {
+        let mut settings = Settings::new(2, crate::sim::Scenario::Mixed, 1.0, crate::sim::Seed(1));
+        settings.duration = 10 * MS;
+        let mut tally = Tally::new(&settings, &[]);
+        for (from, to) in [(0, 4), (9, 12), (11, 30)] {
+            tally.busy(from * MS, to * MS);
+        }
+        assert_eq!(tally.busy, 5 * MS);
+        assert_eq!(tally.utilisation(), 0.25);
+    }
+}

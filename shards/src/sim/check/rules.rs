@@ -56,8 +56,16 @@ macro_rules! ensure {
 
 #[derive(Default)]
 struct Conservation {
-    /// Requests that were not answered yet: where they live, and how often they were sent.
-    open: BTreeMap<u64, (Option<(usize, TaskId)>, u32)>,
+    /// Requests that were not answered yet.
+    open: BTreeMap<u64, Open>,
+}
+
+#[derive(Default)]
+struct Open {
+    /// Whether a task of it lives.
+    lives: bool,
+    /// Whether it was sent to another shard.
+    moved: bool,
 }
 
 impl Rule for Conservation {
@@ -69,25 +77,22 @@ impl Rule for Conservation {
         match *seen {
             Seen::Arrived { request, .. } => {
                 ensure!(
-                    self.open.insert(request, (None, 0)).is_none(),
+                    self.open.insert(request, Open::default()).is_none(),
                     "request {request} arrives twice"
                 );
             }
             Seen::Answered { request, .. } => {
-                let (lives, _) = self
+                let open = self
                     .open
                     .remove(&request)
                     .ok_or_else(|| format!("request {request} is answered and was not open"))?;
-                ensure!(
-                    lives.is_none(),
-                    "request {request} is answered while its task lives"
-                );
+                ensure!(!open.lives, "request {request} is answered while its task lives");
             }
             Seen::Sent { request, .. } => {
-                let (lives, sent) = self.open(request)?;
-                *sent += 1;
+                let open = self.open(request)?;
+                let moved = std::mem::replace(&mut open.moved, true);
                 ensure!(
-                    *sent == 1 && lives.is_none(),
+                    !moved && !open.lives,
                     "request {request} moves again, or while it lives"
                 );
             }
@@ -96,11 +101,8 @@ impl Rule for Conservation {
                     !mirror.shards[shard].tasks.contains_key(&task),
                     "{task:?} is given to two tasks"
                 );
-                let (lives, _) = self.open(request)?;
-                ensure!(
-                    lives.replace((shard, task)).is_none(),
-                    "request {request} lives on two shards"
-                );
+                let lives = std::mem::replace(&mut self.open(request)?.lives, true);
+                ensure!(!lives, "request {request} lives on two shards");
             }
             Seen::Step(shard, Turn::Ended { task, ending, .. }) => {
                 let known = mirror.shards[shard].tasks.get(&task);
@@ -110,7 +112,7 @@ impl Rule for Conservation {
                     may_move || !matches!(ending, Ending::Released { .. }),
                     "{known:?} was released"
                 );
-                self.open(known.request)?.0 = None;
+                self.open(known.request)?.lives = false;
             }
             _ => {}
         }
@@ -129,7 +131,7 @@ impl Rule for Conservation {
 }
 
 impl Conservation {
-    fn open(&mut self, request: u64) -> Result<&mut (Option<(usize, TaskId)>, u32), String> {
+    fn open(&mut self, request: u64) -> Result<&mut Open, String> {
         self.open
             .get_mut(&request)
             .ok_or_else(|| format!("request {request} goes on after its answer"))
