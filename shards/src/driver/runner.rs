@@ -432,7 +432,10 @@ impl<T: Task> AnyJob for Job<T> {
     }
 
     fn end(&self, ending: Ending, account: Account) {
-        let is_from_outside = !matches!(ending, Ending::Done | Ending::Panicked);
+        let is_from_outside = !matches!(
+            ending,
+            Ending::Done | Ending::Panicked | Ending::Released { .. }
+        );
         if is_from_outside && let Some(task) = self.task.borrow_mut().as_mut() {
             // Whoever waits for it is told all the same.
             let _ = catch_unwind(AssertUnwindSafe(|| task.stop(ending)));
