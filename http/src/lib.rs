@@ -32,5 +32,6 @@ pub mod profile;
 pub mod routes;
 pub mod sandbox;
 pub mod sandboxes;
+pub mod scheduling;
 pub mod server;
 pub mod service;
