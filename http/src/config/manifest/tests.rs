@@ -374,6 +374,10 @@ fn wrong_words_about_scheduling_are_told_with_place_and_cure() {
         let found = errors(&(format!("[scheduling]\n{line}\n") + &function("")));
         assert!(found.contains(expected), "{line}: {found}");
     }
+}
+
+#[test]
+fn wrong_estimates_shares_tenants_and_affinities_are_told_with_place_and_cure() {
     for (field, expected) in [
         (
             "estimate = \"0ms\"",
