@@ -33,5 +33,6 @@ pub mod remote;
 pub mod routes;
 pub mod sandbox;
 pub mod sandboxes;
+pub mod scheduling;
 pub mod server;
 pub mod service;

@@ -4,6 +4,8 @@
 //!   signals   what arrives for the shard asks for its thread, and so does a timer on the thread's CPU time: the guest
 //!             leaves at its next instruction, the code does not know of it
 //!   polls     the code counts fuel at loops and calls, and comes back when it is used up: everywhere, and slower
+//!   off       as signals (or polls, where those are missing), but only to end runs at their limits: the scheduler
+//!             lets one that has begun go on
 //! ```
 
 use std::fmt;
@@ -29,6 +31,8 @@ pub enum PreemptionMode {
     Signals,
     /// By counting, at loops and calls: for machines without the other, and for measurements
     Polls,
+    /// Not for other runs, only at its own deadline or budget: for measurements
+    Off,
 }
 
 impl PreemptionMode {
@@ -38,6 +42,7 @@ impl PreemptionMode {
         match self {
             Self::Signals => "signals",
             Self::Polls => "polls",
+            Self::Off => "off",
         }
     }
 
@@ -56,7 +61,7 @@ impl PreemptionMode {
         match Preemption::enable() {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => (Self::Polls, Some(error)),
             // What else could be in the way is told by the shard that it is in the way of.
-            _ => (Self::Signals, None),
+            _ => (self, None),
         }
     }
 
@@ -67,7 +72,7 @@ impl PreemptionMode {
     pub fn begin(self) -> io::Result<Preempted> {
         Ok(Preempted(match self {
             Self::Polls => None,
-            Self::Signals => {
+            Self::Signals | Self::Off => {
                 let preemption = Preemption::enable()?;
                 let backstop = preemption.backstop(BACKSTOP)?;
                 // Until a guest runs that is worth disturbing.

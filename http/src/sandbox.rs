@@ -297,7 +297,7 @@ impl Pace {
     /// The pace of a run that nothing is known of.
     fn new(mode: PreemptionMode, tier: Tier) -> Pace {
         match (mode, tier) {
-            (PreemptionMode::Signals, _) => Pace::Signals,
+            (PreemptionMode::Signals | PreemptionMode::Off, _) => Pace::Signals,
             (PreemptionMode::Polls, Tier::Interp) => Pace::Polls { chunk: 16 * 1024 },
             (PreemptionMode::Polls, Tier::Baseline) => Pace::Polls { chunk: 64 * 1024 },
         }

@@ -17,8 +17,7 @@ use std::time::Duration;
 use luge_core::cache::CodeCache;
 use luge_core::pool::PoolConfig;
 use luge_shards::{
-    Capabilities, CoreSelection, CoresError, ListenAddress, ProbeError, Shard, ShardFailed, Shards,
-    ShardsConfig, StartError,
+    Capabilities, CoresError, ListenAddress, ProbeError, Shard, ShardFailed, Shards, StartError,
 };
 use signal_hook::consts::TERM_SIGNALS;
 
@@ -39,6 +38,7 @@ use crate::remote::Host;
 use crate::profile::{self, ProfileError};
 use crate::routes::RouteTable;
 use crate::sandboxes::Sandboxes;
+use crate::scheduling;
 use crate::service::{BodyMemory, FunctionService};
 
 /// Connections of the admin address.
@@ -131,6 +131,7 @@ pub fn serve(
         code_cache: code_cache(&config),
         observer: profile::asked_for(config.perf_map)?,
     };
+    let shards_config = scheduling::shards_config(&config, cores, &capabilities);
     config.preemption = preemption(&config);
     let engines = Engines::for_server(config.engine, config.preemption, attachments)?;
     let registry = Registry::deploy(&engines, config.functions.clone()).map_err(ServeError::Deploy)?;
@@ -154,13 +155,6 @@ pub fn serve(
         dropped_log_lines,
     ));
     let limits = &shared.config.limits;
-    let shards_config = ShardsConfig {
-        cores: CoreSelection::Count(cores),
-        queue_bound: limits.queue,
-        started_bound: limits.started,
-        drain_grace: limits.drain,
-        ..ShardsConfig::default()
-    };
     let per_shard = Arc::clone(&shared);
     let shards = luge_shards::start(shards_config, move |shard| {
         shard_main(shard, Arc::clone(&per_shard))

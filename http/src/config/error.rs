@@ -6,7 +6,9 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use luge_shards::UnknownPolicy;
 use matchit::InsertError;
 
 use crate::engine::Unbounded;
@@ -179,7 +181,65 @@ pub enum Problem {
     /// Bounds that a server does not have.
     #[error(transparent)]
     Unbounded(#[from] Unbounded),
+    /// No policy has this name.
+    #[error(transparent)]
+    Policy(#[from] UnknownPolicy),
+    /// None of a few words.
+    #[error("{found:?} is unknown: use {}", one_of(.allowed))]
+    UnknownChoice {
+        /// The word as written.
+        found: String,
+        /// Those that may stand there.
+        allowed: Vec<&'static str>,
+    },
+    /// A part of a core that nobody can be given.
+    #[error("{0} is no share of a core: it must lie between 0.001 and 1; leave the key out to set no limit")]
+    Share(f64),
+    /// An estimate that no run could reach.
+    #[error(
+        "{estimate:?} is longer than any run can take: the function's `{bound}` ends runs after {most:?}; write what \
+         most runs take"
+    )]
+    LongEstimate {
+        /// The estimate.
+        estimate: Duration,
+        /// The key that bounds it.
+        bound: &'static str,
+        /// That key's value.
+        most: Duration,
+    },
+    /// A function of a tenant that is not declared.
+    #[error("there is no tenant {name:?}: add a table [tenant.NAME] for it, or use {}", one_of(.known))]
+    UnknownTenant {
+        /// The tenant as the function names it.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// What keeps requests together is neither a header field nor a parameter.
+    #[error("{0:?} is no affinity: write \"header:NAME\" or \"param:NAME\", like \"header:x-session\"")]
+    Affinity(String),
+    /// A parameter that the route does not have.
+    #[error(
+        "the route {route:?} has no parameter {name:?}: use one that stands in it, like `id` in \"/users/{{id}}\""
+    )]
+    NoParameter {
+        /// The parameter.
+        name: String,
+        /// The function's route.
+        route: String,
+    },
     /// A manifest without functions.
     #[error("the manifest deploys no function: add a [[function]] with name, route and module")]
     NoFunctions,
+}
+
+/// Lists words: `a`, `b` or `c`.
+fn one_of(words: &[impl AsRef<str>]) -> String {
+    let quoted = words.iter().map(|word| format!("`{}`", word.as_ref()));
+    let mut listed: Vec<String> = quoted.collect();
+    match listed.pop() {
+        Some(last) if !listed.is_empty() => format!("{} or {last}", listed.join(", ")),
+        last => last.unwrap_or_default(),
+    }
 }

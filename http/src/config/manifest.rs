@@ -3,6 +3,8 @@
 //! The first pass is serde's: unknown keys and wrong types end there. The second collects every other problem, so
 //! that one run of `luge check` shows them all. Values that can be wrong are `Spanned`, which gives errors a line.
 
+mod scheduling;
+
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -23,6 +25,7 @@ use crate::cgi;
 use crate::engine::{Bounds, EngineChoice, Tier, Unbounded};
 use crate::preemption::PreemptionMode;
 use crate::routes::{RouteError, RouteTable};
+use scheduling::{SchedulingTable, TenantTable};
 
 /// Largest manifest and largest module, so that a wrong path (a disk image, a log) ends in words and not in swap.
 const MANIFEST_BYTES_MAX: u64 = 4 << 20;
@@ -63,6 +66,8 @@ fn parse(text: &str, file: &str, folder: &Path) -> Result<Config, ConfigErrors> 
         text,
         file,
         folder,
+        admission: true,
+        tenants: Vec::new(),
         errors: Vec::new(),
     };
     let config = check.config(manifest);
@@ -82,7 +87,11 @@ struct Manifest {
     #[serde(default)]
     engine: EngineTable,
     #[serde(default)]
+    scheduling: SchedulingTable,
+    #[serde(default)]
     limits: LimitsTable,
+    #[serde(default)]
+    tenant: BTreeMap<String, Spanned<TenantTable>>,
     #[serde(default)]
     function: Vec<FunctionTable>,
 }
@@ -124,6 +133,11 @@ struct FunctionTable {
     methods: Option<Vec<Spanned<String>>>,
     deadline: Option<Spanned<String>>,
     cpu: Option<Spanned<String>>,
+    estimate: Option<Spanned<String>>,
+    admission: Option<bool>,
+    tenant: Option<Spanned<String>>,
+    cpu_share: Option<Spanned<f64>>,
+    affinity: Option<Spanned<String>>,
     memory: Option<Spanned<String>>,
     body: Option<Spanned<String>>,
     response: Option<Spanned<String>>,
@@ -144,6 +158,10 @@ struct Check<'a> {
     text: &'a str,
     file: &'a str,
     folder: &'a Path,
+    /// Whether functions that state a deadline are admitted by it.
+    admission: bool,
+    /// Names of the tenants.
+    tenants: Vec<String>,
     errors: Vec<ConfigError>,
 }
 
@@ -157,7 +175,11 @@ impl Check<'_> {
         let code_cache = manifest.engine.code_cache.as_ref();
         config.code_cache = code_cache.map(|path| self.folder.join(path));
         self.engine(&mut config.engine, manifest.engine);
+        self.admission = manifest.scheduling.admission.unwrap_or(true);
+        self.scheduling(&mut config.scheduling, manifest.scheduling);
         self.limits(&mut config.limits, manifest.limits);
+        config.tenants = self.tenants(manifest.tenant);
+        self.tenants = config.tenants.iter().map(|tenant| tenant.name.clone()).collect();
         if manifest.function.is_empty() {
             self.problem(0..0, "function", Problem::NoFunctions);
         }
@@ -276,10 +298,17 @@ impl Check<'_> {
         }
         let route = table.route.into_inner();
         let mut function = FunctionConfig::new(name.clone(), route, ModuleSource::File(module));
+        function.firm = table
+            .admission
+            .unwrap_or(self.admission && table.deadline.is_some());
         self.duration(&mut function.deadline, &key("deadline"), table.deadline);
         // A run cannot use more CPU time than its deadline leaves it, so the deadline is the default.
         function.cpu = function.deadline;
         self.duration(&mut function.cpu, &key("cpu"), table.cpu);
+        self.estimate(&mut function, table.estimate);
+        self.tenant(&mut function, table.tenant);
+        self.share(&mut function.cpu_share, &key("cpu_share"), table.cpu_share);
+        self.affinity(&mut function, table.affinity);
         let mut memory = u64::from(function.memory_pages) * WASM_PAGE;
         self.bytes(
             &mut memory,

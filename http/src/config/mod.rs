@@ -10,6 +10,7 @@
 
 mod error;
 mod manifest;
+mod scheduling;
 mod units;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -24,6 +25,7 @@ use crate::engine::{EngineChoice, Tier};
 use crate::preemption::PreemptionMode;
 
 pub use error::{ConfigError, ConfigErrors, Place, Problem};
+pub use scheduling::{Affinity, NetworkChoice, SchedulingConfig, Tenant};
 pub use units::{DURATION_MAX, parse_duration, parse_size};
 
 /// Bytes in a page of WebAssembly memory.
@@ -46,8 +48,12 @@ pub struct Config {
     pub code_cache: Option<PathBuf>,
     /// Whether `perf` is told the names of generated code.
     pub perf_map: bool,
+    /// The order and the place of requests.
+    pub scheduling: SchedulingConfig,
     /// Bounds that hold for the whole server.
     pub limits: ServerLimits,
+    /// Whose functions they are: first the tenant of those that name none, then the others, by name.
+    pub tenants: Vec<Tenant>,
     /// The deployed functions; names and routes are unique.
     pub functions: Vec<FunctionConfig>,
 }
@@ -72,7 +78,9 @@ impl Config {
             preemption: PreemptionMode::default(),
             code_cache: None,
             perf_map: false,
+            scheduling: SchedulingConfig::default(),
             limits: ServerLimits::default(),
+            tenants: vec![Tenant::default()],
             functions,
         }
     }
@@ -148,6 +156,16 @@ pub struct FunctionConfig {
     pub deadline: Duration,
     /// CPU time that one run may use; beyond it the run is stopped and answered 500.
     pub cpu: Duration,
+    /// CPU time that a run is thought to take until some have been seen. Positive, at most deadline and CPU budget.
+    pub estimate: Option<Duration>,
+    /// Whether requests that cannot meet the deadline are refused at once, by estimate, instead of being tried.
+    pub firm: bool,
+    /// Whose function it is: an index into [`Config::tenants`].
+    pub tenant: u32,
+    /// Which part of each core its runs together may use: from 0.001 to 1. Nothing sets no limit.
+    pub cpu_share: Option<f64>,
+    /// What keeps its requests on the same core, if anything does.
+    pub affinity: Option<Affinity>,
     /// Linear memory of one run, in 64 KiB pages.
     pub memory_pages: u32,
     /// Bytes of a request body; one more is answered 413.
@@ -180,6 +198,11 @@ impl FunctionConfig {
             tier: None,
             deadline: Duration::from_secs(5),
             cpu: Duration::from_secs(5),
+            estimate: None,
+            firm: false,
+            tenant: 0,
+            cpu_share: None,
+            affinity: None,
             memory_pages: 1024,
             body_bytes: 1 << 20,
             response_bytes: 16 << 20,

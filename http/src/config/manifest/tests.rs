@@ -1,6 +1,10 @@
 //! Manifests that are right, and the words that wrong ones are answered with.
 
+use hyper::header::HeaderName;
+use luge_shards::{PolicyKind, Steering};
+
 use super::*;
+use crate::config::{Affinity, NetworkChoice, SchedulingConfig, Tenant};
 
 /// A folder with a module and a subfolder, for paths to point at.
 fn folder() -> PathBuf {
@@ -226,4 +230,221 @@ fn a_missing_manifest_is_told() {
         error.starts_with("/nowhere/luge.toml: cannot read the manifest: "),
         "{error}"
     );
+}
+
+#[test]
+fn scheduling_can_be_chosen() {
+    let table = r#"
+        [engine]
+        preemption = "off"
+        [scheduling]
+        policy = "least-slack"
+        admission = false
+        spill = false
+        steal = false
+        steering = "home"
+        network = "executor"
+        receive_buffers = 64
+    "#;
+    let config = check(&(String::from(table) + &function("deadline = \"1s\""))).unwrap();
+    let expected = SchedulingConfig {
+        policy: PolicyKind::LeastSlack,
+        steering: Steering::Home,
+        spill: false,
+        steal: false,
+        network: NetworkChoice::Executor,
+        receive_buffers: 64,
+    };
+    assert_eq!(config.scheduling, expected);
+    assert_eq!(config.preemption, PreemptionMode::Off);
+    assert!(!config.functions[0].firm);
+    for policy in PolicyKind::ALL {
+        let table = format!("[scheduling]\npolicy = \"{policy}\"\n");
+        assert_eq!(check(&(table + &function(""))).unwrap().scheduling.policy, policy);
+    }
+}
+
+#[test]
+fn scheduling_has_defaults() {
+    let config = check(&function("")).unwrap();
+    let expected = SchedulingConfig {
+        policy: PolicyKind::Edf,
+        steering: Steering::Local,
+        spill: true,
+        steal: true,
+        network: NetworkChoice::Auto,
+        receive_buffers: 256,
+    };
+    assert_eq!(config.scheduling, expected);
+    assert_eq!(config.tenants, [Tenant::default()]);
+    let function = &config.functions[0];
+    assert_eq!((function.estimate, function.cpu_share), (None, None));
+    assert_eq!((function.tenant, &function.affinity), (0, &None));
+}
+
+#[test]
+fn functions_that_state_a_deadline_are_admitted_by_it() {
+    for (table, fields, firm) in [
+        ("", "", false),
+        ("", "deadline = \"1s\"", true),
+        ("", "deadline = \"1s\"\nadmission = false", false),
+        ("", "admission = true", true),
+        ("[scheduling]\nadmission = true\n", "", false),
+        ("[scheduling]\nadmission = false\n", "deadline = \"1s\"", false),
+        (
+            "[scheduling]\nadmission = false\n",
+            "deadline = \"1s\"\nadmission = true",
+            true,
+        ),
+    ] {
+        let config = check(&(String::from(table) + &function(fields))).unwrap();
+        assert_eq!(config.functions[0].firm, firm, "{table}{fields}");
+    }
+}
+
+#[test]
+fn functions_say_what_they_take_and_whose_they_are() {
+    let text = r#"
+        [tenant.b]
+        [tenant.default]
+        cpu_share = 0.25
+        [tenant.acme]
+        cpu_share = 1
+        [[function]]
+        name = "a"
+        route = "/users/{id}/{*rest}"
+        module = "a.wasm"
+        deadline = "5ms"
+        estimate = "5ms"
+        tenant = "b"
+        cpu_share = 0.5
+        affinity = "param:id"
+        [[function]]
+        name = "b"
+        route = "/b"
+        module = "a.wasm"
+        tenant = "default"
+        affinity = "header:X-Session"
+    "#;
+    let config = check(text).unwrap();
+    let tenants: Vec<_> = config
+        .tenants
+        .iter()
+        .map(|tenant| (tenant.name.as_str(), tenant.cpu_share))
+        .collect();
+    assert_eq!(
+        tenants,
+        [("default", Some(0.25)), ("acme", Some(1.0)), ("b", None)]
+    );
+    let [a, b] = &config.functions[..] else {
+        panic!("{:?}", config.functions)
+    };
+    assert_eq!(
+        (a.estimate, a.tenant, a.cpu_share),
+        (Some(Duration::from_millis(5)), 2, Some(0.5))
+    );
+    assert_eq!(a.affinity, Some(Affinity::Parameter("id".to_owned())));
+    assert_eq!((b.tenant, b.firm), (0, false));
+    let session = Affinity::Header(HeaderName::from_static("x-session"));
+    assert_eq!(b.affinity, Some(session), "field names have no case");
+}
+
+#[test]
+fn wrong_words_about_scheduling_are_told_with_place_and_cure() {
+    for (line, expected) in [
+        (
+            "policy = \"lifo\"",
+            "luge.toml:2: `scheduling.policy`: unknown policy `lifo`: use edf, ",
+        ),
+        (
+            "steering = \"far\"",
+            "luge.toml:2: `scheduling.steering`: \"far\" is unknown: use `local` or `home`",
+        ),
+        (
+            "network = \"tap\"",
+            "`scheduling.network`: \"tap\" is unknown: use `ring`, `executor` or `auto`",
+        ),
+        (
+            "receive_buffers = 0",
+            "`scheduling.receive_buffers`: 0 is out of range: it must lie between 1 and 32768",
+        ),
+        ("receive_buffers = 40000", "40000 is out of range"),
+        ("politics = 1", "luge.toml:2: unknown field `politics`"),
+    ] {
+        let found = errors(&(format!("[scheduling]\n{line}\n") + &function("")));
+        assert!(found.contains(expected), "{line}: {found}");
+    }
+}
+
+#[test]
+fn wrong_estimates_shares_tenants_and_affinities_are_told_with_place_and_cure() {
+    for (field, expected) in [
+        (
+            "estimate = \"0ms\"",
+            "luge.toml:5: `function.a.estimate`: \"0ms\" is no duration",
+        ),
+        (
+            "deadline = \"5ms\"\nestimate = \"6ms\"",
+            "luge.toml:6: `function.a.estimate`: 6ms is longer than any run can take: the function's `deadline` ends \
+             runs after 5ms",
+        ),
+        ("cpu = \"5ms\"\nestimate = \"6ms\"", "the function's `cpu` ends"),
+        (
+            "cpu_share = 0",
+            "luge.toml:5: `function.a.cpu_share`: 0 is no share of a core",
+        ),
+        ("cpu_share = 1.5", "1.5 is no share of a core"),
+        ("cpu_share = nan", "NaN is no share of a core"),
+        (
+            "affinity = \"x-user\"",
+            "luge.toml:5: `function.a.affinity`: \"x-user\" is no affinity: write \"header:NAME\" or \"param:NAME\"",
+        ),
+        ("affinity = \"cookie:id\"", "\"cookie:id\" is no affinity"),
+        ("affinity = \"header:a b\"", "\"header:a b\" is no affinity"),
+        (
+            "affinity = \"param:id\"",
+            "the route \"/a\" has no parameter \"id\": use one that stands in it, like `id` in \"/users/{id}\"",
+        ),
+        (
+            "tenant = \"x\"",
+            "luge.toml:5: `function.a.tenant`: there is no tenant \"x\": add a table [tenant.NAME] for it, or use \
+             `default`",
+        ),
+        (
+            "tenant = \"x\"\n[tenant.acme]\n[tenant.beta]",
+            "or use `default`, `acme` or `beta`",
+        ),
+        (
+            "[tenant.\"\"]\n[tenant.acme]\ncpu_share = -1.0",
+            "luge.toml:5: `tenant`: \"\" is no name",
+        ),
+        (
+            "[tenant.acme]\ncpu_share = -1.0",
+            "luge.toml:6: `tenant.acme.cpu_share`: -1 is no share of a core",
+        ),
+    ] {
+        let found = errors(&function(field));
+        assert!(found.contains(expected), "{field}: {found}");
+    }
+}
+
+#[test]
+fn all_that_is_wrong_with_scheduling_is_found_together() {
+    let tables =
+        "[scheduling]\npolicy = \"lifo\"\nsteering = \"far\"\nnetwork = \"tap\"\n[tenant.t]\ncpu_share = 7\n";
+    let fields = "estimate = \"1\"\ntenant = \"x\"\ncpu_share = 0\naffinity = \"param:id\"";
+    let found = errors(&(String::from(tables) + &function(fields)));
+    assert_eq!(found.lines().count(), 8, "{found}");
+}
+
+#[test]
+fn the_example_of_the_reference_is_right() {
+    let reference = include_str!("../../../../docs/manifest.md");
+    let (_, after) = reference.split_once("```toml\n").expect("an example");
+    let (example, _) = after.split_once("```").expect("its end");
+    let example = example
+        .replace("price.wasm", "a.wasm")
+        .replace("report.wasm", "a.wasm");
+    let config = check(&example).unwrap();
+    assert_eq!((config.tenants.len(), config.functions.len()), (3, 2));
 }

@@ -1,0 +1,167 @@
+//! From the server's configuration to what the shards are started with.
+//!
+//! ```text
+//!   [[function]] n   --> class n       estimate, share, tenant
+//!   [tenant.NAME]    --> tenant m      share
+//!   [scheduling]     --> policy, steering, stealing
+//!   preemption, network, and what the machine has --> preemptive, network mode
+//! ```
+//! The number of a function is its place among [`Config::functions`], here as in routes, metrics and tasks.
+
+use luge_shards::{
+    Capabilities, ClassConfig, CoreSelection, KernelVersion, NetworkMode, ShardsConfig, StealingConfig,
+    SteeringConfig, TenantConfig,
+};
+
+use crate::config::{Config, FunctionConfig, NetworkChoice};
+use crate::preemption::PreemptionMode;
+
+/// The first kernel on which a shard can have a network ring of its own.
+const RING_KERNEL: KernelVersion = KernelVersion { major: 6, minor: 1 };
+
+/// What `cores` shards of such a server are started with, on a machine that has these capabilities.
+///
+/// The configuration is to be the one that was asked for: where [`PreemptionMode::or_polls`] has already replaced the mode,
+/// [`PreemptionMode::Off`] may be lost.
+#[must_use]
+pub fn shards_config(config: &Config, cores: usize, capabilities: &Capabilities) -> ShardsConfig {
+    let (scheduling, limits) = (&config.scheduling, &config.limits);
+    ShardsConfig {
+        cores: CoreSelection::Count(cores),
+        queue_bound: limits.queue,
+        started_bound: limits.started,
+        drain_grace: limits.drain,
+        network: network(scheduling.network, capabilities),
+        receive_buffers: scheduling.receive_buffers,
+        policy: scheduling.policy,
+        preemptive: config.preemption != PreemptionMode::Off,
+        classes: config.functions.iter().map(class).collect(),
+        tenants: config
+            .tenants
+            .iter()
+            .map(|tenant| TenantConfig {
+                cpu_share: tenant.cpu_share,
+            })
+            .collect(),
+        steering: SteeringConfig {
+            steering: scheduling.steering,
+            spill: scheduling.spill,
+            ..SteeringConfig::default()
+        },
+        stealing: scheduling.steal.then(StealingConfig::default),
+        ..ShardsConfig::default()
+    }
+}
+
+fn class(function: &FunctionConfig) -> ClassConfig {
+    ClassConfig {
+        prior: function.estimate,
+        tenant: function.tenant,
+        cpu_share: function.cpu_share,
+    }
+}
+
+fn network(choice: NetworkChoice, capabilities: &Capabilities) -> NetworkMode {
+    match choice {
+        NetworkChoice::Ring => NetworkMode::Ring,
+        NetworkChoice::Auto if capabilities.kernel >= RING_KERNEL => NetworkMode::Ring,
+        NetworkChoice::Auto | NetworkChoice::Executor => NetworkMode::Executor,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use luge_shards::{PolicyKind, Steering};
+
+    use super::*;
+    use crate::config::{ModuleSource, Tenant};
+
+    fn machine(major: u32, minor: u32) -> Capabilities {
+        Capabilities {
+            kernel: KernelVersion { major, minor },
+            memlock: None,
+            descriptors: None,
+            address_space: None,
+            mappings: None,
+            cores: vec![0, 1],
+            multishot: true,
+        }
+    }
+
+    fn function(name: &str) -> FunctionConfig {
+        FunctionConfig::new(name.to_owned(), format!("/{name}"), ModuleSource::Embedded(b""))
+    }
+
+    #[test]
+    fn a_server_that_was_asked_for_nothing_has_the_shards_defaults() {
+        let config = Config::for_functions(vec![function("a")]);
+        let expected = ShardsConfig {
+            cores: CoreSelection::Count(2),
+            queue_bound: config.limits.queue,
+            started_bound: config.limits.started,
+            drain_grace: config.limits.drain,
+            classes: vec![ClassConfig::default()],
+            tenants: vec![TenantConfig::default()],
+            ..ShardsConfig::default()
+        };
+        assert_eq!(shards_config(&config, 2, &machine(6, 18)), expected);
+    }
+
+    #[test]
+    fn functions_and_tenants_keep_their_numbers() {
+        let mut second = function("b");
+        second.estimate = Some(Duration::from_millis(3));
+        second.cpu_share = Some(0.25);
+        second.tenant = 1;
+        let mut config = Config::for_functions(vec![function("a"), second]);
+        config.tenants.push(Tenant {
+            name: "acme".to_owned(),
+            cpu_share: Some(0.5),
+        });
+        let shards = shards_config(&config, 1, &machine(6, 18));
+        assert_eq!(shards.classes[0], ClassConfig::default());
+        let expected = ClassConfig {
+            prior: Some(Duration::from_millis(3)),
+            tenant: 1,
+            cpu_share: Some(0.25),
+        };
+        assert_eq!(shards.classes[1], expected);
+        assert_eq!(shards.tenants[0].cpu_share, None);
+        assert_eq!(shards.tenants[1].cpu_share, Some(0.5));
+    }
+
+    #[test]
+    fn every_choice_arrives() {
+        let mut config = Config::for_functions(Vec::new());
+        config.scheduling.policy = PolicyKind::Fifo;
+        config.scheduling.steering = Steering::Home;
+        config.scheduling.spill = false;
+        config.scheduling.steal = false;
+        config.scheduling.receive_buffers = 64;
+        config.preemption = PreemptionMode::Off;
+        let shards = shards_config(&config, 1, &machine(6, 18));
+        assert_eq!((shards.policy, shards.preemptive), (PolicyKind::Fifo, false));
+        assert_eq!(shards.steering.steering, Steering::Home);
+        assert!(!shards.steering.spill);
+        assert_eq!((shards.stealing, shards.receive_buffers), (None, 64));
+    }
+
+    #[test]
+    fn the_network_is_carried_by_what_there_is_unless_it_was_said() {
+        let cases = [
+            (NetworkChoice::Auto, 6, 0, NetworkMode::Executor),
+            (NetworkChoice::Auto, 6, 1, NetworkMode::Ring),
+            (NetworkChoice::Ring, 5, 10, NetworkMode::Ring),
+            (NetworkChoice::Executor, 6, 18, NetworkMode::Executor),
+        ];
+        for (choice, major, minor, expected) in cases {
+            assert_eq!(
+                network(choice, &machine(major, minor)),
+                expected,
+                "{choice:?} on {major}.{minor}"
+            );
+        }
+    }
+}
