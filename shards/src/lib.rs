@@ -105,6 +105,9 @@ pub use policy::{
 pub use probe::{Capabilities, KernelVersion, MINIMUM_KERNEL, ProbeError, probe, probe_for};
 pub use scheduler::Scheduler;
 pub use settings::{CLASSES_MAX, ClassConfig, SchedulerConfig, TenantConfig};
-pub use stats::{ShardStats, StatsSnapshot};
+pub use stats::{
+    ADMISSION_SLACK_BOUNDS, ADMISSION_SLACK_BUCKETS, ClassSnapshot, HANDOFF_BOUNDS, HANDOFF_BUCKETS,
+    HistogramSnapshot, ShardStats, StatsSnapshot,
+};
 pub use steering::{Placement, Request, Steering, SteeringConfig, home, place};
 pub use task::{Account, Ending, RejectReason, Slice, Step, Task, TaskId, TaskMeta};
