@@ -80,6 +80,8 @@ pub struct ClassReport {
     pub latency_from_send: Percentiles,
     /// Answers that are not good, from the intended start.
     pub rejected: Percentiles,
+    /// Answers 429 and 503 alone, from the intended start.
+    pub refused: Percentiles,
     /// The generator's lateness.
     pub lateness: Percentiles,
     /// What the histograms hold, for the chart.
@@ -286,6 +288,7 @@ impl ClassReport {
             latency: Percentiles::of(&record.latency.intended),
             latency_from_send: Percentiles::of(&record.latency.sent),
             rejected: Percentiles::of(&record.rejected),
+            refused: Percentiles::of(&record.refused),
             lateness: Percentiles::of(&record.lateness),
             record,
         }
@@ -348,7 +351,7 @@ mod tests {
     fn class(late: u64, latency: u64) -> ClassReport {
         let mut record = Record::default();
         for _ in 0..100 {
-            record.issued(late);
+            record.issued(0, late);
             let times = Times {
                 intended: 0,
                 sent: Some(late),
@@ -383,6 +386,8 @@ mod tests {
             requests: None,
             drain: Duration::ZERO,
             spin: Duration::ZERO,
+            window: Duration::ZERO,
+            nice: 0,
             classes: Vec::new(),
         };
         assert_eq!(Trust::of_worker(&plan, 0.5), Trust::Good);

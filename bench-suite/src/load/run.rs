@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 
 use super::lane::share;
 use super::plan::{Connections, Mode, Plan, PlanError};
@@ -76,13 +76,61 @@ impl From<Errno> for RunError {
 pub fn run(plan: &Plan, pid: Option<u32>) -> Result<Report, RunError> {
     plan.check()?;
     raise_descriptor_limit(plan)?;
-    let opened = open(plan)?;
+    drive(plan, pid, open(plan)?)
+}
+
+/// As [`run`], on connections of the first class that are open already; those of other classes are opened.
+///
+/// # Errors
+/// [`RunError`], when no figures came about.
+pub fn run_on(plan: &Plan, pid: Option<u32>, streams: Vec<TcpStream>) -> Result<Report, RunError> {
+    let mut of_others = plan.clone();
+    if let Some(first) = of_others.classes.first_mut() {
+        first.opened = streams.len();
+    }
+    of_others.check()?;
+    raise_descriptor_limit(&of_others)?;
+    let plan = of_others.clone();
+    // Nothing of the first class is left to open.
+    of_others.classes[0].connections = Connections::PerRequest;
+    let mut opened = open(&of_others)?;
+    let threads = opened.len();
+    for (number, stream) in streams.into_iter().enumerate() {
+        stream.set_nodelay(true).map_err(RunError::System)?;
+        stream.set_nonblocking(true).map_err(RunError::System)?;
+        opened[number % threads].push((0, stream.into()));
+    }
+    drive(&plan, pid, opened)
+}
+
+/// Whether this process may give its threads this nice value.
+#[must_use]
+pub fn may_have_nice(nice: i32) -> bool {
+    // A thread that ends keeps its value to itself.
+    thread::spawn(move || set_nice(nice).is_ok())
+        .join()
+        .unwrap_or(false)
+}
+
+/// Gives the calling thread this nice value; on Linux each thread has its own.
+fn set_nice(nice: i32) -> Result<(), Errno> {
+    if nice == 0 {
+        return Ok(());
+    }
+    setpriority_process(Some(rustix::thread::gettid()), nice)
+}
+
+/// Starts the workers on these connections, and collects what they saw.
+fn drive(plan: &Plan, pid: Option<u32>, opened: Vec<Vec<(usize, OwnedFd)>>) -> Result<Report, RunError> {
     let start = pid.map(Snapshot::read).transpose()?;
     let base = Instant::now() + LEAD;
     let (outcomes, before) = thread::scope(|scope| {
         let mut workers = Vec::new();
         for (number, opened) in opened.into_iter().enumerate() {
-            let work = move || Worker::new(plan, number, base, opened)?.run();
+            let work = move || {
+                set_nice(plan.nice)?;
+                Worker::new(plan, number, base, opened)?.run()
+            };
             let worker = thread::Builder::new()
                 .name(format!("load-{number}"))
                 .spawn_scoped(scope, work);
