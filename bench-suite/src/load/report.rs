@@ -248,6 +248,16 @@ fn deadlines((class, record): (&Class, &Record)) -> Option<Deadlines> {
 }
 
 impl ClassReport {
+    /// The distribution of the time until an answer of whatever status, from the intended start, with requests that were given up.
+    ///
+    /// Where a server ends what is too late, good answers alone look fast: the slow ones are no longer among them.
+    #[must_use]
+    pub fn until_any_answer(&self) -> Percentiles {
+        let mut all = self.record.latency.intended.clone();
+        all.add(&self.record.rejected).expect("both have the same bounds");
+        Percentiles::of(&all)
+    }
+
     fn of(plan: &Plan, class: &Class, record: Record, measured_ns: u64) -> ClassReport {
         let path = match &class.path {
             Path::Fixed(path) => path.clone(),

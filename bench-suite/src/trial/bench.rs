@@ -246,7 +246,7 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Carries a plan out; a phase without any good answer is an error.
+    /// Carries a plan out; a phase without any answer is an error.
     pub(super) fn run(&self, variant: usize, phase: &str, plan: &Plan) -> Result<Report, TrialError> {
         let running = &self.running[variant];
         let report = load::run(plan, Some(running.server.pid()));
@@ -262,7 +262,7 @@ impl<'a> Bench<'a> {
     ) -> Result<Report, TrialError> {
         let (variant, phase) = (self.running[variant].name.clone(), phase.to_owned());
         match report {
-            Ok(report) if report.total.good == 0 => Err(TrialError::NoAnswer { variant, phase }),
+            Ok(report) if report.total.statuses.is_empty() => Err(TrialError::NoAnswer { variant, phase }),
             Ok(report) => Ok(report),
             Err(source) => Err(TrialError::Run {
                 variant,
@@ -278,6 +278,10 @@ impl<'a> Bench<'a> {
         class.opened = 2 * self.cores;
         let plan = self.plan(0, Mode::Closed, vec![class]);
         let rate = self.run(0, "capacity", &plan)?.total.good_per_second;
+        if rate <= 0.0 {
+            let (variant, phase) = (self.running[0].name.clone(), format!("capacity of {name}"));
+            return Err(TrialError::NoAnswer { variant, phase });
+        }
         let text = format!(
             "capacity of {}: {rate:.1} of {name} a second",
             self.running[0].name

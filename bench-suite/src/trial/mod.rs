@@ -80,7 +80,7 @@ pub struct Outcome {
 #[non_exhaustive]
 pub enum TrialError {
     /// A server did not start, or ended.
-    #[error("variant {variant}: {source}")]
+    #[error("variant {variant}")]
     Server {
         /// Which.
         variant: String,
@@ -88,7 +88,7 @@ pub enum TrialError {
         source: ServerError,
     },
     /// A measurement did not come about.
-    #[error("variant {variant}, {phase}: {source}")]
+    #[error("variant {variant}, {phase}")]
     Run {
         /// Of which server.
         variant: String,
@@ -97,8 +97,8 @@ pub enum TrialError {
         /// What went wrong.
         source: RunError,
     },
-    /// No good answer where there must be some.
-    #[error("variant {variant}, {phase}: no request had a good answer")]
+    /// No answer, or no good one where there must be some.
+    #[error("variant {variant}, {phase}: no request had an answer that counts")]
     NoAnswer {
         /// Of which server.
         variant: String,

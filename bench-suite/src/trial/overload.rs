@@ -85,8 +85,6 @@ fn phase(
         let with = |suffix: &str, by_capacity: f64| {
             let mut class = bench.class(name, share * capacity * by_capacity);
             class.name = format!("{name}{suffix}");
-            // As many as a second brings: what waits longer than that is lost to its client anyway.
-            class.max_in_flight = 4096;
             class
         };
         let mut extra: Class = with("-extra", of.offered - of.after);
@@ -120,6 +118,13 @@ fn phase(
         report.generator.cpu_ns as f64 / report.measured_ns as f64,
     );
     add("shed", report.total.shed as f64);
+    if report.total.shed > 0 {
+        let text = format!(
+            "{name}, {}: {} requests were not sent, as too many were under way",
+            mix.name, report.total.shed
+        );
+        bench.notice(&text);
+    }
     Ok(())
 }
 
