@@ -92,8 +92,8 @@ fn executable(messages: &str) -> Option<String> {
     let values = messages
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    let paths = values.filter_map(|value| value.get("executable")?.as_str().map(str::to_owned));
-    paths.last()
+    let mut paths = values.filter_map(|value| value.get("executable")?.as_str().map(str::to_owned));
+    paths.next_back()
 }
 
 #[cfg(test)]

@@ -91,6 +91,13 @@ fn phase(bench: &mut Bench<'_>, of: &Skew, (round, variant): (u32, usize)) -> Re
     bench
         .samples
         .add(round, key, "p99_ns", report.total.latency.p99_ns as f64);
+    if report.total.connections > 0 {
+        let text = format!(
+            "{name}: {} connections broke, and new ones went to whatever shard",
+            report.total.connections
+        );
+        bench.notice(&text);
+    }
     if let Some(server) = &report.server {
         let cpu = server.usage.user_seconds + server.usage.system_seconds;
         bench
