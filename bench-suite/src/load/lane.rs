@@ -114,6 +114,7 @@ pub(super) fn share(all: u64, number: usize, parts: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arrivals::Arrivals;
     use super::*;
 
     #[test]
@@ -137,5 +138,20 @@ mod tests {
         let [mut one, _] = streams(1, 2, 3);
         let [mut again, _] = streams(1, 2, 3);
         assert_eq!(one.random::<u64>(), again.random::<u64>());
+    }
+
+    #[test]
+    fn starts_lie_within_the_active_part() {
+        const MS: u64 = 1_000_000;
+        let [random, _] = streams(1, 0, 0);
+        let mut schedule = Schedule::new(Arrivals::Fixed, 100.0, 1, (0, 1), random);
+        let active = 500 * MS..600 * MS;
+        let starts: Vec<_> = std::iter::repeat_with(|| next_start(&mut schedule, &active))
+            .take_while(|start| *start != NEVER)
+            .collect();
+        assert!((9..=10).contains(&starts.len()), "{starts:?}");
+        assert!(starts.iter().all(|start| active.contains(start)), "{starts:?}");
+        // And none comes back afterwards.
+        assert_eq!(next_start(&mut schedule, &active), NEVER);
     }
 }

@@ -362,4 +362,32 @@ mod tests {
         assert_eq!(one.lateness.len(), 2);
         assert_eq!(one.last_answer_ns, 10 * MS);
     }
+
+    #[test]
+    fn windows_are_those_of_the_intended_start() {
+        let mut record = Record::with_windows(100 * MS, 250 * MS);
+        for intended in [0, 150, 240, 900] {
+            record.issued(intended * MS, 0);
+        }
+        record.answered(200, true, Some(50 * MS), times(0, 0, 10));
+        // Late, and answered in another window than it was to start in.
+        record.answered(200, true, Some(50 * MS), times(150, 150, 290));
+        record.answered(503, false, Some(50 * MS), times(240, 240, 241));
+        // Beyond the last window: counted, but in none.
+        record.answered(200, true, Some(50 * MS), times(900, 900, 910));
+        let [met, late, refused] = [(1, 0, 0), (0, 1, 0), (0, 0, 1)].map(|(met, late, refused)| Window {
+            scheduled: 1,
+            met,
+            late,
+            refused,
+        });
+        assert_eq!(record.windows, [met, late, refused]);
+        let mut sum = Record::default();
+        sum.add(&record);
+        sum.add(&record);
+        assert_eq!(
+            (sum.windows.len(), sum.windows[1].late, sum.refused.len()),
+            (3, 2, 2)
+        );
+    }
 }

@@ -444,4 +444,23 @@ mod tests {
         assert_eq!(report.good_per_second, 500.0);
         assert_eq!(report.record.late, 100);
     }
+
+    #[test]
+    fn answers_that_are_not_good_are_waited_for_too() {
+        let mut record = Record::default();
+        for (status, end) in [(200, MS), (504, 9 * MS), (504, 9 * MS)] {
+            let times = Times {
+                intended: 0,
+                sent: Some(0),
+                end,
+            };
+            record.answered(status, status == 200, None, times);
+        }
+        let report = ClassReport::new("a", MS, record);
+        assert!(report.latency.p50_ns < 2 * MS);
+        let any = report.until_any_answer();
+        assert!(any.count == 3 && any.p50_ns > 8 * MS, "{any:?}");
+        // Neither 429 nor 503.
+        assert_eq!(report.refused.count, 0);
+    }
 }

@@ -76,7 +76,7 @@ impl From<Errno> for RunError {
 pub fn run(plan: &Plan, pid: Option<u32>) -> Result<Report, RunError> {
     plan.check()?;
     raise_descriptor_limit(plan)?;
-    drive(plan, pid, open(plan)?)
+    drive(plan, pid, open(plan, 0)?)
 }
 
 /// As [`run`], on connections of the first class that are open already; those of other classes are opened.
@@ -84,16 +84,13 @@ pub fn run(plan: &Plan, pid: Option<u32>) -> Result<Report, RunError> {
 /// # Errors
 /// [`RunError`], when no figures came about.
 pub fn run_on(plan: &Plan, pid: Option<u32>, streams: Vec<TcpStream>) -> Result<Report, RunError> {
-    let mut of_others = plan.clone();
-    if let Some(first) = of_others.classes.first_mut() {
+    let mut plan = plan.clone();
+    if let Some(first) = plan.classes.first_mut() {
         first.opened = streams.len();
     }
-    of_others.check()?;
-    raise_descriptor_limit(&of_others)?;
-    let plan = of_others.clone();
-    // Nothing of the first class is left to open.
-    of_others.classes[0].connections = Connections::PerRequest;
-    let mut opened = open(&of_others)?;
+    plan.check()?;
+    raise_descriptor_limit(&plan)?;
+    let mut opened = open(&plan, 1)?;
     let threads = opened.len();
     for (number, stream) in streams.into_iter().enumerate() {
         stream.set_nodelay(true).map_err(RunError::System)?;
@@ -180,12 +177,12 @@ fn join(plan: &Plan, outcomes: Vec<Outcome>, wall: Duration) -> Measured {
     measured
 }
 
-/// Opens the connections that are to be there at the start; returns them by worker, each with its class.
-fn open(plan: &Plan) -> Result<Vec<Vec<(usize, OwnedFd)>>, RunError> {
+/// Opens the connections that are to be there at the start, but for the first `given` classes; returns them by worker, each with its class.
+fn open(plan: &Plan, given: usize) -> Result<Vec<Vec<(usize, OwnedFd)>>, RunError> {
     let address = plan.target.address;
     let connect_error = |source| RunError::Connect { address, source };
     let mut opened: Vec<Vec<_>> = (0..plan.threads).map(|_| Vec::new()).collect();
-    for (class, of) in plan.classes.iter().enumerate() {
+    for (class, of) in plan.classes.iter().enumerate().skip(given) {
         if of.connections == Connections::PerRequest {
             continue;
         }
@@ -203,7 +200,7 @@ fn open(plan: &Plan) -> Result<Vec<Vec<(usize, OwnedFd)>>, RunError> {
             }
         }
     }
-    if opened.iter().all(Vec::is_empty) {
+    if given == 0 && opened.iter().all(Vec::is_empty) {
         // Nothing has shown yet that there is a server.
         drop(TcpStream::connect_timeout(&address, OPEN_TIMEOUT).map_err(connect_error)?);
     }

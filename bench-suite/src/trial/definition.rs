@@ -23,6 +23,9 @@ pub const TRIALS: [(&str, &str); 5] = [
 const ROUNDS_MAX: u32 = 1000;
 const VARIANTS_MAX: usize = 32;
 
+/// What is wrong with a trial that does not say of which kind it is.
+const NO_KIND: &str = "one of [mixed], [overload], [hello], [skew], [soak] is needed";
+
 /// A trial.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -262,10 +265,15 @@ impl Definition {
     /// # Errors
     /// [`DefinitionError`].
     pub fn parse(text: &str, file: &str) -> Result<Definition, DefinitionError> {
-        let definition: Definition = toml::from_str(text).map_err(|error| DefinitionError::Syntax {
+        let syntax = |error: toml::de::Error| DefinitionError::Syntax {
             file: file.to_owned(),
-            message: error.to_string().trim_end().to_owned(),
-        })?;
+            message: match error.message() {
+                // Serde's words for an enum of which nothing is there.
+                text if text.contains("no variant of enum Kind") => NO_KIND.to_owned(),
+                _ => error.to_string().trim_end().to_owned(),
+            },
+        };
+        let definition: Definition = toml::from_str(text).map_err(syntax)?;
         definition.check().map_err(|problem| DefinitionError::Value {
             file: file.to_owned(),
             problem,
@@ -444,7 +452,8 @@ mod tests {
                 "name = \"luge\"\npeer = \"cgi\"",
                 "the first variant is luge",
             ),
-            ("[skew]", "[skewed]", "skewed"),
+            ("[skew]", "[skewed]", "one of [mixed]"),
+            ("rounds = 1", "rounds = 1\nround = 1", "round"),
         ] {
             let text = TEXT.replace(from, to);
             let error = Definition::parse(&text, "a.toml").expect_err(to).to_string();

@@ -1,10 +1,13 @@
 //! Every trial in miniature, against the real server: that it comes to its end, and what its report says.
 //!
 //! No figure is compared with a bar here, as a busy machine may miss every one: deadlines are far away, and only what must
-//! hold at any speed is asserted.
+//! hold at any speed is asserted. The program is also the server that it starts: with `serve` as its first argument.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+mod serve;
+
+use std::process::{Command, ExitCode, Output};
+
+use libtest_mimic::{Arguments, Failed, Trial};
 
 const FUNCTIONS: &str = r#"
 [[function]]
@@ -27,10 +30,44 @@ deadline = "30s"
 name = "luge"
 "#;
 
-/// `luge serve` as an example of this package, which cargo builds with its tests.
-fn server() -> PathBuf {
-    let program = PathBuf::from(env!("CARGO_BIN_EXE_luge-load"));
-    program.with_file_name("examples").join("serve")
+fn main() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("serve") {
+        return match serve::serve() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        };
+    }
+    let tests: [(&str, fn()); 6] = [
+        (
+            "mixed_has_a_row_for_each_load_and_a_chart",
+            mixed_has_a_row_for_each_load_and_a_chart,
+        ),
+        (
+            "overload_tells_what_became_of_each_mix",
+            overload_tells_what_became_of_each_mix,
+        ),
+        ("hello_takes_ratios_of_cpu_time", hello_takes_ratios_of_cpu_time),
+        (
+            "skew_keeps_connections_of_one_shard",
+            skew_keeps_connections_of_one_shard,
+        ),
+        ("soak_counts_every_request_once", soak_counts_every_request_once),
+        (
+            "a_manifest_that_the_server_refuses_is_told_in_its_words",
+            a_manifest_that_the_server_refuses_is_told_in_its_words,
+        ),
+    ];
+    let trials = tests.map(|(name, test)| {
+        let test = move || {
+            test();
+            Ok::<_, Failed>(())
+        };
+        Trial::test(name, test)
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
 }
 
 /// Runs the trial whose kind's table and further variants are `text`.
@@ -45,7 +82,7 @@ fn trial(text: &str, arguments: &[&str]) -> Output {
         .arg("trial")
         .arg(&file)
         .arg("--luge")
-        .arg(server())
+        .arg(std::env::current_exe().expect("a path"))
         .args(arguments);
     command.output().expect("the program runs")
 }
@@ -57,7 +94,6 @@ fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-#[test]
 fn mixed_has_a_row_for_each_load_and_a_chart() {
     let folder = tempfile::tempdir().expect("a folder");
     let (csv, svg) = (folder.path().join("a.csv"), folder.path().join("a.svg"));
@@ -90,7 +126,6 @@ fn mixed_has_a_row_for_each_load_and_a_chart() {
     assert!(std::fs::read_to_string(svg).expect("a file").starts_with("<svg"));
 }
 
-#[test]
 fn overload_tells_what_became_of_each_mix() {
     let of = "[overload]\noffered = 0.4\nafter = 0.2\nwindow = \"20ms\"\n\
               [[overload.mix]]\nname = \"one\"\nshares = { long = 1.0 }\n\
@@ -102,7 +137,6 @@ fn overload_tells_what_became_of_each_mix() {
     );
 }
 
-#[test]
 fn hello_takes_ratios_of_cpu_time() {
     let of = "[[variant]]\nname = \"again\"\ncores = 1\n\
               [hello]\nfunction = \"hello\"\nconnections = 4\nratios = [[\"luge\", \"again\"]]\nscaling = [[\"again\", \"luge\"]]\n";
@@ -113,14 +147,12 @@ fn hello_takes_ratios_of_cpu_time() {
     );
 }
 
-#[test]
 fn skew_keeps_connections_of_one_shard() {
     let of = "[skew]\nfunction = \"long\"\nconnections = 3\n";
     let text = text(&trial(of, &[]));
     assert!(text.contains("3 connections on shard 0"), "{text}");
 }
 
-#[test]
 fn soak_counts_every_request_once() {
     let of = "[soak]\nrequests = 3000\nconnections = 8\nrequests_per_connection = 20\nstall = \"5ms\"\nstall_every = \"50ms\"\n\
               guests = { short = 50, long = 1, hello = 10, mirror = 39 }\n";
@@ -129,7 +161,6 @@ fn soak_counts_every_request_once() {
     assert!(text.contains("every number has one answer: met"), "{text}");
 }
 
-#[test]
 fn a_manifest_that_the_server_refuses_is_told_in_its_words() {
     let of = "[[variant]]\nname = \"odd\"\nmanifest = \"[engine]\\nno_such_key = 1\"\n\
               [skew]\nfunction = \"long\"\nconnections = 1\n";

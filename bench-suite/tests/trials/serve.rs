@@ -1,5 +1,4 @@
-//! `luge serve` from its parts, for the tests of the trials: they need the server as a program, and the package that holds it is not
-//! built with this one.
+//! `luge serve` from its parts: the tests need the server as a program, and the package that holds it is not built with this one.
 
 use std::io::Write;
 
@@ -10,7 +9,8 @@ use luge_http::config::Config;
 use luge_http::log::Log;
 use luge_http::server;
 
-fn main() -> anyhow::Result<()> {
+/// Serves as the command line says, until it is told to end.
+pub(crate) fn serve() -> anyhow::Result<()> {
     let Command::Serve(args) = Cli::parse().command else {
         anyhow::bail!("this program serves and does nothing else");
     };
