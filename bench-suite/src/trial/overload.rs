@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   offered  150 % ┌───────────────────┐
-//!             50 % ┘                   └────────────────   by capacity, which is measured first
+//!             50 % ┘                   └────────────────   by capacity, which is measured first in each round
 //!                  0                 phase            2 phases
 //! ```
 //! One class at the rate of afterwards goes on throughout, a second one on top of it ends with the load. Requests are counted in windows
@@ -13,6 +13,7 @@
 //! - *goodput* is what was met, each request counting as the part of a second of the whole server that it takes at capacity;
 //! - all is *normal again* from the first of five windows in a row in which every request met its deadline.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::bench::Bench;
@@ -24,21 +25,16 @@ use crate::load::{Class, Mode, Report, Window};
 /// Windows in a row without a miss that count as normal.
 const NORMAL_WINDOWS: usize = 5;
 
+/// Figures of capacity, with the function as their phase.
+const CAPACITY: &str = "capacity_per_s";
+
 /// A function of a mix: requests a second at which it alone takes the whole server.
 type Capacity = (String, f64);
 
 /// Runs it.
 pub(super) fn run(bench: &mut Bench<'_>, of: &Overload) -> Result<Outcome, TrialError> {
-    let mut capacities: Vec<Capacity> = Vec::new();
-    for mix in &of.mix {
-        for name in mix.shares.keys() {
-            if capacities.iter().all(|(known, _)| known != name) {
-                let capacity = bench.capacity(name)?;
-                capacities.push((name.clone(), capacity));
-            }
-        }
-    }
     for round in 1..=bench.rounds {
+        let capacities = capacities(bench, of, round)?;
         for variant in bench.order(round) {
             for mix in &of.mix {
                 let name = bench.running[variant].name.clone();
@@ -53,8 +49,9 @@ pub(super) fn run(bench: &mut Bench<'_>, of: &Overload) -> Result<Outcome, Trial
     let names: Vec<_> = bench.running.iter().map(|running| running.name.clone()).collect();
     let mut text = table(&bench.samples, of, &names);
     text += &bars(&bench.samples, of, &names[0]);
-    for (name, capacity) in &capacities {
-        text += &format!("\ncapacity {capacity:.1} of {name} a second");
+    for name in functions(of) {
+        let capacity = bench.samples.median((&names[0], name, CAPACITY));
+        text += &format!("\ncapacity {} of {name} a second", cell(capacity, 1, ""));
     }
     text += &format!(
         "; {} rounds of {:?} and as long after it\n",
@@ -67,6 +64,24 @@ pub(super) fn run(bench: &mut Bench<'_>, of: &Overload) -> Result<Outcome, Trial
         samples: std::mem::take(&mut bench.samples),
         is_broken: false,
     })
+}
+
+/// The functions of all mixes.
+fn functions(of: &Overload) -> BTreeSet<&str> {
+    let names = of.mix.iter().flat_map(|mix| mix.shares.keys());
+    names.map(String::as_str).collect()
+}
+
+/// What the first server does of each function alone, measured in each round anew: machines do not stay as fast as they are.
+fn capacities(bench: &mut Bench<'_>, of: &Overload, round: u32) -> Result<Vec<Capacity>, TrialError> {
+    let first = bench.running[0].name.clone();
+    let mut found = Vec::new();
+    for name in functions(of) {
+        let capacity = bench.capacity(name)?;
+        bench.samples.add(round, (&first, name), CAPACITY, capacity);
+        found.push((name.to_owned(), capacity));
+    }
+    Ok(found)
 }
 
 fn phase(

@@ -27,6 +27,8 @@ use crate::load::may_have_nice;
 const ABANDONED_EVERY: u32 = 50;
 /// Longest body for a guest that answers it.
 const BODY_BYTES_MAX: u32 = 8192;
+/// The answer of one request for work in so many is computed here too; that takes as long as there.
+const COMPUTED_EVERY: u64 = 64;
 /// Faults that are shown; all are counted.
 const FAULTS_SHOWN: usize = 10;
 /// How often memory is looked at, in the whole run.
@@ -257,6 +259,16 @@ fn choose<'a>(guests: &'a [Guest], random: &mut Xoshiro256PlusPlus) -> &'a Guest
     found.unwrap_or(&guests[0])
 }
 
+/// The state that `functions/work` has after `steps` steps for `number`.
+fn worked(number: u64, steps: u64) -> u64 {
+    let step = |state: u64, _| {
+        state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407)
+    };
+    (0..steps).fold(number, step)
+}
+
 impl Guest {
     /// The bytes of request `number`, and how its answer begins.
     fn request(&self, number: u64, padding: u32) -> (Vec<u8>, Vec<u8>) {
@@ -264,7 +276,12 @@ impl Guest {
         match self.module {
             Module::Work => {
                 let head = format!("GET /{name}?i={steps}&id={number} HTTP/1.1\r\nHost: soak\r\n\r\n");
-                (head.into_bytes(), format!("{number} ").into_bytes())
+                let expected = if number.is_multiple_of(COMPUTED_EVERY) {
+                    format!("{number} {}\n", worked(number, *steps))
+                } else {
+                    format!("{number} ")
+                };
+                (head.into_bytes(), expected.into_bytes())
             }
             Module::Empty => {
                 let head = format!("GET /{name} HTTP/1.1\r\nHost: soak\r\n\r\n");
@@ -431,6 +448,14 @@ mod tests {
         let (request, expected) = guest(Module::Echo, 1).request(17, 3);
         assert_eq!(expected, b"17 ...");
         assert!(request.ends_with(b"Content-Length: 6\r\n\r\n17 ..."));
+    }
+
+    #[test]
+    fn work_is_computed_as_the_function_does() {
+        // By the native build of functions/work/work.c.
+        assert_eq!(worked(17, 1000), 9_094_672_515_880_700_089);
+        let (_, expected) = guest(Module::Work, 1).request(64, 0);
+        assert_eq!(expected, format!("64 {}\n", worked(64, 5)).as_bytes());
     }
 
     #[test]

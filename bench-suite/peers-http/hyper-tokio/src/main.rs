@@ -7,6 +7,7 @@
 //!
 //! It listens on a port of the system's choice, on loopback, and prints its address. With one thread it runs on tokio's
 //! scheduler for one thread, which is the cheaper one there; with more on the one for many, as a server of that size would.
+#![forbid(unsafe_code)]
 
 use std::convert::Infallible;
 use std::io::Write;
