@@ -18,6 +18,7 @@ functions=(
 	"echo raw functions/echo/echo.c functions/include/body.h"
 	"fibonacci raw functions/fibonacci/fibonacci.c functions/include/body.h"
 	"hash raw functions/hash/hash.c functions/include/body.h"
+	"work raw functions/work/work.c functions/include/body.h"
 	"ekf raw functions/ekf/ekf.c functions/ekf/filter.c functions/ekf/filter.h functions/include/body.h"
 	"cgi_env cgi functions/cgi_env/cgi_env.c functions/include/body.h"
 	"resize cgi functions/resize/Cargo.toml functions/resize/src/main.rs"

@@ -3,7 +3,7 @@
 //! Three kinds share this crate. `benches/counts.rs` counts instructions against the expectations in the tree, and
 //! `benches/wallclock.rs` times the same operations; the programs `kernels` and `compile` measure time against other engines, by
 //! [`kernel`], [`lineup`], [`contender`], and by what the overhead suite has for it: `luge_polybench`; the program `luge-load`
-//! measures the server as its clients see it, by [`load`]. See
+//! measures the server as its clients see it, by [`load`], and beside others in one run, by [`trial`]. See
 //! `bench-suite/README.md`.
 //!
 //! A count is of one operation and nothing else, so that everything that is not to be measured (reading a module, linking
@@ -16,6 +16,7 @@ pub mod contender;
 pub mod kernel;
 pub mod lineup;
 pub mod load;
+pub mod trial;
 
 use luge_core::wasi::{self, Output, WasiCtx, WasiTemplate};
 use luge_core::{Engine, Func, Limits, Linked, Linker, Module, Store, Value};

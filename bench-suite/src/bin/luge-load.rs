@@ -14,6 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use luge_bench_suite::load::{
     self, Arrivals, Class, Connections, Mode, Path, Plan, Report, SCENARIOS, Scenario, Target, Trust,
 };
+use luge_bench_suite::trial::{self, Definition, Settings, TRIALS};
 
 /// The exit code for figures that are not to be believed.
 const EXIT_NOT_TRUSTWORTHY: u8 = 3;
@@ -37,6 +38,13 @@ enum Command {
     Run(RunArgs),
     /// Send one kind of request to a URL
     Url(UrlArgs),
+    /// Measure luge beside variants of itself and beside other servers, in one run; starts and ends all of them
+    Trial(TrialArgs),
+    /// List the embedded trials, or show one
+    Trials {
+        /// The one to show
+        name: Option<String>,
+    },
     /// Write a manifest with many functions for the server
     Manifest(ManifestArgs),
     /// List the embedded scenarios, or show one
@@ -154,6 +162,9 @@ struct CommonArgs {
     /// Watch the clock instead of sleeping for this long before each start; takes a core
     #[arg(long, value_name = "TIME", num_args = 0..=1, default_missing_value = "200us", value_parser = parse_time)]
     spin: Option<Duration>,
+    /// Priority of the generator, from -20 to 19; below 0 needs a privilege
+    #[arg(long, default_value_t = 0, value_name = "NICE", allow_negative_numbers = true)]
+    nice: i32,
     /// Process whose CPU time, memory and context switches are to be told
     #[arg(long)]
     pid: Option<u32>,
@@ -164,6 +175,44 @@ struct CommonArgs {
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
     /// Draw the distribution of latencies
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+}
+
+#[derive(Args)]
+#[command(after_help = "Examples:
+  luge-load trial mixed --csv mixed.csv --svg mixed.svg
+  luge-load trial overload --rounds 5 --phase 10s
+  luge-load trial soak --requests 100000
+  luge-load trial mixed --variants luge,cgi --luge target/release/luge")]
+struct TrialArgs {
+    /// Name of an embedded trial, or a file
+    trial: String,
+    /// The server's program [default: the one beside this program]
+    #[arg(long, value_name = "FILE")]
+    luge: Option<PathBuf>,
+    /// Rounds; every variant is measured once in each [default: that of the trial]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
+    /// Length of a phase [default: that of the trial]
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    phase: Option<Duration>,
+    /// Cores of each server [default: those of the trial]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    cores: Option<u16>,
+    /// Only these servers; the first that the trial has is what all is calibrated by
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    variants: Vec<String>,
+    /// Requests, of trials that are counted by them
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    requests: Option<u64>,
+    /// Where all randomness comes from
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Write every single figure as CSV
+    #[arg(long, value_name = "FILE")]
+    csv: Option<PathBuf>,
+    /// Draw the chart, of trials that have one
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
@@ -204,6 +253,19 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run_scenario(&args),
         Command::Url(args) => run_url(args),
+        Command::Trial(args) => run_trial(&args),
+        Command::Trials { name: None } => {
+            let described = TRIALS.map(|(name, text)| {
+                let trial = Definition::parse(text, name);
+                trial.map(|trial| format!("{name:<16}{}\n", trial.description))
+            });
+            print(&described.into_iter().collect::<Result<String, _>>()?)
+        }
+        Command::Trials { name: Some(name) } => {
+            let found = TRIALS.iter().find(|(own, _)| *own == name);
+            let (_, text) = found.with_context(|| format!("no trial is called {name}"))?;
+            print(text)
+        }
         Command::Manifest(args) => {
             // Absolute, because nobody knows the folder in which the manifest will lie.
             let absolute =
@@ -286,6 +348,44 @@ fn run_url(args: UrlArgs) -> anyhow::Result<ExitCode> {
     execute(&plan(&args.common, target, scenario), &args.common, &args.url)
 }
 
+fn run_trial(args: &TrialArgs) -> anyhow::Result<ExitCode> {
+    let definition = Definition::load(&args.trial)?;
+    let beside = || -> anyhow::Result<PathBuf> { Ok(std::env::current_exe()?.with_file_name("luge")) };
+    let settings = Settings {
+        luge: args.luge.clone().map_or_else(beside, Ok)?,
+        rounds: args.rounds,
+        phase: args.phase,
+        cores: args.cores.map(usize::from),
+        variants: args.variants.clone(),
+        requests: args.requests,
+        seed: args.seed,
+    };
+    let mut progress = |text: &str| {
+        // Nobody who looks is no reason to stop.
+        let _ = writeln!(io::stderr(), "{text}");
+    };
+    let outcome = trial::run(&definition, &settings, &mut progress)?;
+    let write = |path: &PathBuf, text: &str| {
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    if let Some(path) = &args.csv {
+        write(path, &outcome.samples.csv())?;
+    }
+    if let Some(path) = &args.svg {
+        let chart = outcome.chart.as_deref();
+        write(
+            path,
+            chart.with_context(|| format!("the trial {} has no chart", args.trial))?,
+        )?;
+    }
+    print(&outcome.text)?;
+    Ok(if outcome.is_broken {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
 fn plan(args: &CommonArgs, target: Target, scenario: Scenario) -> Plan {
     let duration = args.duration.unwrap_or(scenario.duration);
     let warmup = warmup(&scenario, duration);
@@ -299,6 +399,8 @@ fn plan(args: &CommonArgs, target: Target, scenario: Scenario) -> Plan {
         requests: args.requests,
         drain: args.drain,
         spin: args.spin.unwrap_or_default(),
+        window: Duration::ZERO,
+        nice: args.nice,
         classes: scenario.classes,
     }
 }

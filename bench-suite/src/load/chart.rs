@@ -17,7 +17,8 @@ const STEPS: u32 = 50;
 /// Nines that are shown at most.
 const NINES_MAX: f64 = 6.0;
 
-const COLOURS: [RGBColor; 8] = [
+/// Colours of series, told apart by people who see few colours as well.
+pub(crate) const COLOURS: [RGBColor; 8] = [
     RGBColor(31, 119, 180),
     RGBColor(214, 39, 40),
     RGBColor(44, 160, 44),

@@ -1,6 +1,7 @@
 //! A class on a worker: its share of the arrivals, its connections that are free, its requests that wait, its record.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
@@ -17,6 +18,8 @@ pub(super) struct Lane<'a> {
     pub(super) class: &'a Class,
     pub(super) template: Template,
     schedule: Schedule,
+    /// Starts of the schedule count from here and end there.
+    active: Range<u64>,
     pub(super) next: u64,
     routes: Option<RouteSampler>,
     pub(super) idle: VecDeque<u64>,
@@ -44,11 +47,15 @@ impl<'a> Lane<'a> {
             (worker, plan.threads),
             arrivals,
         );
+        let active = class.active.as_ref().map_or(0..NEVER, |active| {
+            nanoseconds(active.start)..nanoseconds(active.end)
+        });
         Lane {
             class,
             template: Template::new(class, &plan.target),
-            next: schedule.next().unwrap_or(NEVER),
+            next: next_start(&mut schedule, &active),
             schedule,
+            active,
             routes: match class.path {
                 Path::Fixed(_) => None,
                 Path::Numbered {
@@ -63,13 +70,14 @@ impl<'a> Lane<'a> {
             restarts: 0,
             deadline: class.deadline.map(nanoseconds),
             timeout: nanoseconds(class.timeout),
-            record: Record::default(),
+            record: Record::with_windows(nanoseconds(plan.window), nanoseconds(plan.duration)),
         }
     }
 
     /// The start that is due; the next one takes its place.
     pub(super) fn advance(&mut self) -> u64 {
-        std::mem::replace(&mut self.next, self.schedule.next().unwrap_or(NEVER))
+        let next = next_start(&mut self.schedule, &self.active);
+        std::mem::replace(&mut self.next, next)
     }
 
     /// The function that the next request asks for.
@@ -78,6 +86,12 @@ impl<'a> Lane<'a> {
             .as_mut()
             .map_or_else(Digits::none, |routes| Digits::of(routes.draw()))
     }
+}
+
+/// The schedule's next start within `active`.
+fn next_start(schedule: &mut Schedule, active: &Range<u64>) -> u64 {
+    let start = schedule.next().map(|start| active.start.saturating_add(start));
+    start.filter(|start| *start < active.end).unwrap_or(NEVER)
 }
 
 /// Independent generators for a class on a worker: one for arrivals, one for routes.
@@ -100,6 +114,7 @@ pub(super) fn share(all: u64, number: usize, parts: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use super::super::arrivals::Arrivals;
     use super::*;
 
     #[test]
@@ -123,5 +138,20 @@ mod tests {
         let [mut one, _] = streams(1, 2, 3);
         let [mut again, _] = streams(1, 2, 3);
         assert_eq!(one.random::<u64>(), again.random::<u64>());
+    }
+
+    #[test]
+    fn starts_lie_within_the_active_part() {
+        const MS: u64 = 1_000_000;
+        let [random, _] = streams(1, 0, 0);
+        let mut schedule = Schedule::new(Arrivals::Fixed, 100.0, 1, (0, 1), random);
+        let active = 500 * MS..600 * MS;
+        let starts: Vec<_> = std::iter::repeat_with(|| next_start(&mut schedule, &active))
+            .take_while(|start| *start != NEVER)
+            .collect();
+        assert!((9..=10).contains(&starts.len()), "{starts:?}");
+        assert!(starts.iter().all(|start| active.contains(start)), "{starts:?}");
+        // And none comes back afterwards.
+        assert_eq!(next_start(&mut schedule, &active), NEVER);
     }
 }

@@ -43,13 +43,14 @@ mod worker;
 
 pub use answer::{AnswerReader, BadAnswer, Complete, Progress};
 pub use arrivals::{Arrivals, RouteSampler, Schedule};
+pub(crate) use chart::COLOURS;
 pub use chart::{ChartError, svg};
 pub use manifest::{ManifestError, ROUTES_MAX, manifest};
 pub use plan::{Class, Connections, Mode, Path, Plan, PlanError, Target, TargetError};
 pub use process::{ProcessError, Snapshot, Usage};
-pub use record::{ErrorKind, Latency, Record};
+pub use record::{ErrorKind, Latency, Record, Window};
 pub use report::{ClassReport, Deadlines, Generator, Percentiles, Report, Server, Trust};
-pub use run::{RunError, run};
+pub use run::{RunError, may_have_nice, run, run_on};
 pub use scenario::{SCENARIOS, Scenario, ScenarioError, body_of, read_bounded};
 pub use table::table;
 pub use units::{duration_text, parse_duration};

@@ -4,6 +4,7 @@
 //! unbounded memory, so that a worker has no errors of its own to report but those of the network.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::ops::Range;
 use std::time::Duration;
 
 use super::arrivals::Arrivals;
@@ -20,6 +21,8 @@ const QUEUE_MAX: usize = 1_000_000;
 const BODY_BYTES_MAX: usize = 64 << 20;
 /// Highest rate of a class, in requests a second.
 const RATE_MAX: f64 = 1e7;
+/// Most windows of a run.
+const WINDOWS_MAX: u128 = 100_000;
 /// Longest run, and longest timeout: what the latency histograms hold.
 const TIME_MAX: Duration = Duration::from_secs(3600);
 
@@ -44,6 +47,11 @@ pub struct Plan {
     pub drain: Duration,
     /// How long before a start a worker stops sleeping and watches the clock; zero lets it sleep always.
     pub spin: Duration,
+    /// What became of requests is also counted by their intended start, in windows of this length; zero counts none.
+    pub window: Duration,
+    /// The workers' nice value. Where the generator shares its cores with the server, a low one makes it a client that has
+    /// cores of its own and takes little of theirs; it needs a privilege, see [`super::may_have_nice`].
+    pub nice: i32,
     /// The kinds of requests.
     pub classes: Vec<Class>,
 }
@@ -80,6 +88,8 @@ pub struct Class {
     pub deadline: Option<Duration>,
     /// The field that tells the server the deadline, in milliseconds.
     pub deadline_header: Option<String>,
+    /// Starts of the class lie in this part of the run; all of it when it is `None`.
+    pub active: Option<Range<Duration>>,
     /// A request without a complete answer this long after it was issued is given up.
     pub timeout: Duration,
     /// How connections are used.
@@ -213,6 +223,9 @@ pub enum PlanError {
     /// The warm-up leaves nothing to measure.
     #[error("the warm-up is not shorter than the run")]
     Warmup,
+    /// Windows without number.
+    #[error("more than {WINDOWS_MAX} windows: make them longer")]
+    Windows,
     /// Two classes with one name.
     #[error("two classes are called {0}")]
     DuplicateName(String),
@@ -244,6 +257,9 @@ impl Plan {
         time("the duration", self.duration)?;
         if !self.drain.is_zero() {
             time("the time for the last answers", self.drain)?;
+        }
+        if !self.window.is_zero() && self.duration.as_nanos() / self.window.as_nanos() > WINDOWS_MAX {
+            return Err(PlanError::Windows);
         }
         if self.warmup >= self.duration {
             return Err(PlanError::Warmup);
@@ -283,6 +299,7 @@ impl Class {
             body: Vec::new(),
             deadline: None,
             deadline_header: None,
+            active: None,
             timeout: Duration::from_secs(10),
             connections: Connections::KeepAlive,
             opened: 16,
@@ -332,6 +349,9 @@ impl Class {
         }
         if self.deadline.is_some_and(|deadline| deadline.is_zero()) {
             return problem("`deadline` is more than nothing");
+        }
+        if self.active.as_ref().is_some_and(Range::is_empty) {
+            return problem("`until` is after `from`");
         }
         if self.body.len() > BODY_BYTES_MAX {
             return problem("a body has at most 64 MiB");
@@ -483,6 +503,8 @@ mod tests {
             requests: None,
             drain: Duration::from_secs(1),
             spin: Duration::ZERO,
+            window: Duration::ZERO,
+            nice: 0,
             classes: vec![class],
         }
     }

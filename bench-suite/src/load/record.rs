@@ -20,6 +20,9 @@ const LOWEST_NS: u64 = 1;
 const HIGHEST_NS: u64 = 2 * 3600 * 1_000_000_000;
 const DIGITS: u8 = 3;
 
+/// Statuses by which a server turns a request away that it could have served at another time.
+const REFUSALS: [u16; 2] = [429, 503];
+
 /// Why a request has no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -72,6 +75,19 @@ pub struct Latency {
     pub sent: Histogram<u64>,
 }
 
+/// What became of the requests whose intended start lies in one window of the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Window {
+    /// How many there were.
+    pub scheduled: u64,
+    /// Good answers in time, or good answers where the class has no deadline.
+    pub met: u64,
+    /// Good answers too late.
+    pub late: u64,
+    /// Answered 429 or 503: turned away.
+    pub refused: u64,
+}
+
 /// What became of the requests of a class. Those of the warm-up are not in it.
 #[derive(Debug, Clone)]
 pub struct Record {
@@ -79,6 +95,8 @@ pub struct Record {
     pub latency: Latency,
     /// Answers with another status, from the intended start.
     pub rejected: Histogram<u64>,
+    /// Answers 429 and 503 alone, from the intended start: turned away before they ran.
+    pub refused: Histogram<u64>,
     /// The generator's own lateness: from the intended start to the moment when the request was issued.
     pub lateness: Histogram<u64>,
     /// Requests whose intended start fell into the measured time.
@@ -97,6 +115,11 @@ pub struct Record {
     pub body_bytes: u64,
     /// When the last answer was complete, in nanoseconds from the start of the run.
     pub last_answer_ns: u64,
+    /// By intended start; empty unless the plan asks for them.
+    pub windows: Vec<Window>,
+    window_ns: u64,
+    /// What no window takes.
+    outside: Window,
     statuses: Vec<u64>,
     errors: [u64; ErrorKind::ALL.len()],
 }
@@ -118,6 +141,7 @@ impl Default for Record {
                 sent: histogram(),
             },
             rejected: histogram(),
+            refused: histogram(),
             lateness: histogram(),
             scheduled: 0,
             shed: 0,
@@ -127,6 +151,9 @@ impl Default for Record {
             connections: 0,
             body_bytes: 0,
             last_answer_ns: 0,
+            windows: Vec::new(),
+            window_ns: 0,
+            outside: Window::default(),
             // A status has three digits.
             statuses: vec![0; 1000],
             errors: [0; ErrorKind::ALL.len()],
@@ -135,12 +162,23 @@ impl Default for Record {
 }
 
 impl Record {
+    /// A record with windows of `window_ns` up to `end_ns`; without any where the former is 0.
+    pub(super) fn with_windows(window_ns: u64, end_ns: u64) -> Record {
+        let count = end_ns.checked_div(window_ns).map_or(0, |count| count + 1);
+        Record {
+            windows: vec![Window::default(); count as usize],
+            window_ns,
+            ..Record::default()
+        }
+    }
+
     /// Adds what another worker wrote down of the same class, or another class for the total.
     pub fn add(&mut self, other: &Record) {
         for (mine, theirs) in [
             (&mut self.latency.intended, &other.latency.intended),
             (&mut self.latency.sent, &other.latency.sent),
             (&mut self.rejected, &other.rejected),
+            (&mut self.refused, &other.refused),
             (&mut self.lateness, &other.lateness),
         ] {
             mine.add(theirs).expect("all have the same bounds");
@@ -153,6 +191,16 @@ impl Record {
         self.connections += other.connections;
         self.body_bytes += other.body_bytes;
         self.last_answer_ns = self.last_answer_ns.max(other.last_answer_ns);
+        if self.windows.len() < other.windows.len() {
+            self.windows.resize(other.windows.len(), Window::default());
+            self.window_ns = other.window_ns;
+        }
+        for (mine, theirs) in self.windows.iter_mut().zip(&other.windows) {
+            mine.scheduled += theirs.scheduled;
+            mine.met += theirs.met;
+            mine.late += theirs.late;
+            mine.refused += theirs.refused;
+        }
         for (mine, theirs) in self.statuses.iter_mut().zip(&other.statuses) {
             *mine += theirs;
         }
@@ -161,8 +209,10 @@ impl Record {
         }
     }
 
-    pub(super) fn issued(&mut self, lateness_ns: u64) {
+    /// A request is due whose start was to be at `intended`.
+    pub(super) fn issued(&mut self, intended: u64, lateness_ns: u64) {
         self.scheduled += 1;
+        self.window(intended).scheduled += 1;
         self.lateness.saturating_record(lateness_ns);
     }
 
@@ -170,14 +220,21 @@ impl Record {
         self.statuses[usize::from(status).min(999)] += 1;
         self.last_answer_ns = self.last_answer_ns.max(times.end);
         if !is_good {
-            self.rejected
-                .saturating_record(times.end.saturating_sub(times.intended));
+            let waited = times.end.saturating_sub(times.intended);
+            self.rejected.saturating_record(waited);
+            if REFUSALS.contains(&status) {
+                self.refused.saturating_record(waited);
+                self.window(times.intended).refused += 1;
+            }
             return;
         }
         self.good += 1;
         self.latency(times);
         if deadline_ns.is_some_and(|deadline| times.end > times.intended.saturating_add(deadline)) {
             self.late += 1;
+            self.window(times.intended).late += 1;
+        } else {
+            self.window(times.intended).met += 1;
         }
     }
 
@@ -196,6 +253,13 @@ impl Record {
                 .sent
                 .saturating_record(times.end.saturating_sub(sent));
         }
+    }
+
+    /// The window of a start, or one that nobody sees.
+    fn window(&mut self, intended: u64) -> &mut Window {
+        let index = intended.checked_div(self.window_ns);
+        let window = index.and_then(|index| self.windows.get_mut(index as usize));
+        window.unwrap_or(&mut self.outside)
     }
 
     /// Answers of whatever status.
@@ -246,7 +310,7 @@ mod tests {
     fn every_request_ends_in_one_place() {
         let mut record = Record::default();
         for _ in 0..5 {
-            record.issued(0);
+            record.issued(0, 0);
         }
         record.answered(200, true, Some(50 * MS), times(0, 0, 10));
         record.answered(200, true, Some(50 * MS), times(0, 40, 60));
@@ -280,22 +344,50 @@ mod tests {
         }
         // Beyond two hours the largest value stands for all.
         let mut record = Record::default();
-        record.issued(u64::MAX);
+        record.issued(0, u64::MAX);
         assert!(record.lateness.max() >= HIGHEST_NS);
     }
 
     #[test]
     fn records_add_up() {
         let mut one = Record::default();
-        one.issued(0);
+        one.issued(0, 0);
         one.answered(200, true, None, times(0, 0, 10));
         let mut other = Record::default();
-        other.issued(MS);
+        other.issued(0, MS);
         other.failed(ErrorKind::Reset, times(0, 0, 5));
         one.add(&other);
         assert_eq!((one.scheduled, one.good, one.failures()), (2, 1, 1));
         assert_eq!(one.errors(ErrorKind::Reset), 1);
         assert_eq!(one.lateness.len(), 2);
         assert_eq!(one.last_answer_ns, 10 * MS);
+    }
+
+    #[test]
+    fn windows_are_those_of_the_intended_start() {
+        let mut record = Record::with_windows(100 * MS, 250 * MS);
+        for intended in [0, 150, 240, 900] {
+            record.issued(intended * MS, 0);
+        }
+        record.answered(200, true, Some(50 * MS), times(0, 0, 10));
+        // Late, and answered in another window than it was to start in.
+        record.answered(200, true, Some(50 * MS), times(150, 150, 290));
+        record.answered(503, false, Some(50 * MS), times(240, 240, 241));
+        // Beyond the last window: counted, but in none.
+        record.answered(200, true, Some(50 * MS), times(900, 900, 910));
+        let [met, late, refused] = [(1, 0, 0), (0, 1, 0), (0, 0, 1)].map(|(met, late, refused)| Window {
+            scheduled: 1,
+            met,
+            late,
+            refused,
+        });
+        assert_eq!(record.windows, [met, late, refused]);
+        let mut sum = Record::default();
+        sum.add(&record);
+        sum.add(&record);
+        assert_eq!(
+            (sum.windows.len(), sum.windows[1].late, sum.refused.len()),
+            (3, 2, 2)
+        );
     }
 }

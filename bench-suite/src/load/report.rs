@@ -80,6 +80,8 @@ pub struct ClassReport {
     pub latency_from_send: Percentiles,
     /// Answers that are not good, from the intended start.
     pub rejected: Percentiles,
+    /// Answers 429 and 503 alone, from the intended start.
+    pub refused: Percentiles,
     /// The generator's lateness.
     pub lateness: Percentiles,
     /// What the histograms hold, for the chart.
@@ -246,6 +248,16 @@ fn deadlines((class, record): (&Class, &Record)) -> Option<Deadlines> {
 }
 
 impl ClassReport {
+    /// The distribution of the time until an answer of whatever status, from the intended start, with requests that were given up.
+    ///
+    /// Where a server ends what is too late, good answers alone look fast: the slow ones are no longer among them.
+    #[must_use]
+    pub fn until_any_answer(&self) -> Percentiles {
+        let mut all = self.record.latency.intended.clone();
+        all.add(&self.record.rejected).expect("both have the same bounds");
+        Percentiles::of(&all)
+    }
+
     fn of(plan: &Plan, class: &Class, record: Record, measured_ns: u64) -> ClassReport {
         let path = match &class.path {
             Path::Fixed(path) => path.clone(),
@@ -286,6 +298,7 @@ impl ClassReport {
             latency: Percentiles::of(&record.latency.intended),
             latency_from_send: Percentiles::of(&record.latency.sent),
             rejected: Percentiles::of(&record.rejected),
+            refused: Percentiles::of(&record.refused),
             lateness: Percentiles::of(&record.lateness),
             record,
         }
@@ -348,7 +361,7 @@ mod tests {
     fn class(late: u64, latency: u64) -> ClassReport {
         let mut record = Record::default();
         for _ in 0..100 {
-            record.issued(late);
+            record.issued(0, late);
             let times = Times {
                 intended: 0,
                 sent: Some(late),
@@ -383,6 +396,8 @@ mod tests {
             requests: None,
             drain: Duration::ZERO,
             spin: Duration::ZERO,
+            window: Duration::ZERO,
+            nice: 0,
             classes: Vec::new(),
         };
         assert_eq!(Trust::of_worker(&plan, 0.5), Trust::Good);
@@ -428,5 +443,24 @@ mod tests {
         );
         assert_eq!(report.good_per_second, 500.0);
         assert_eq!(report.record.late, 100);
+    }
+
+    #[test]
+    fn answers_that_are_not_good_are_waited_for_too() {
+        let mut record = Record::default();
+        for (status, end) in [(200, MS), (504, 9 * MS), (504, 9 * MS)] {
+            let times = Times {
+                intended: 0,
+                sent: Some(0),
+                end,
+            };
+            record.answered(status, status == 200, None, times);
+        }
+        let report = ClassReport::new("a", MS, record);
+        assert!(report.latency.p50_ns < 2 * MS);
+        let any = report.until_any_answer();
+        assert!(any.count == 3 && any.p50_ns > 8 * MS, "{any:?}");
+        // Neither 429 nor 503.
+        assert_eq!(report.refused.count, 0);
     }
 }

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
 
 use super::lane::share;
 use super::plan::{Connections, Mode, Plan, PlanError};
@@ -76,13 +76,58 @@ impl From<Errno> for RunError {
 pub fn run(plan: &Plan, pid: Option<u32>) -> Result<Report, RunError> {
     plan.check()?;
     raise_descriptor_limit(plan)?;
-    let opened = open(plan)?;
+    drive(plan, pid, open(plan, 0)?)
+}
+
+/// As [`run`], on connections of the first class that are open already; those of other classes are opened.
+///
+/// # Errors
+/// [`RunError`], when no figures came about.
+pub fn run_on(plan: &Plan, pid: Option<u32>, streams: Vec<TcpStream>) -> Result<Report, RunError> {
+    let mut plan = plan.clone();
+    if let Some(first) = plan.classes.first_mut() {
+        first.opened = streams.len();
+    }
+    plan.check()?;
+    raise_descriptor_limit(&plan)?;
+    let mut opened = open(&plan, 1)?;
+    let threads = opened.len();
+    for (number, stream) in streams.into_iter().enumerate() {
+        stream.set_nodelay(true).map_err(RunError::System)?;
+        stream.set_nonblocking(true).map_err(RunError::System)?;
+        opened[number % threads].push((0, stream.into()));
+    }
+    drive(&plan, pid, opened)
+}
+
+/// Whether this process may give its threads this nice value.
+#[must_use]
+pub fn may_have_nice(nice: i32) -> bool {
+    // A thread that ends keeps its value to itself.
+    thread::spawn(move || set_nice(nice).is_ok())
+        .join()
+        .unwrap_or(false)
+}
+
+/// Gives the calling thread this nice value; on Linux each thread has its own.
+fn set_nice(nice: i32) -> Result<(), Errno> {
+    if nice == 0 {
+        return Ok(());
+    }
+    setpriority_process(Some(rustix::thread::gettid()), nice)
+}
+
+/// Starts the workers on these connections, and collects what they saw.
+fn drive(plan: &Plan, pid: Option<u32>, opened: Vec<Vec<(usize, OwnedFd)>>) -> Result<Report, RunError> {
     let start = pid.map(Snapshot::read).transpose()?;
     let base = Instant::now() + LEAD;
     let (outcomes, before) = thread::scope(|scope| {
         let mut workers = Vec::new();
         for (number, opened) in opened.into_iter().enumerate() {
-            let work = move || Worker::new(plan, number, base, opened)?.run();
+            let work = move || {
+                set_nice(plan.nice)?;
+                Worker::new(plan, number, base, opened)?.run()
+            };
             let worker = thread::Builder::new()
                 .name(format!("load-{number}"))
                 .spawn_scoped(scope, work);
@@ -132,12 +177,12 @@ fn join(plan: &Plan, outcomes: Vec<Outcome>, wall: Duration) -> Measured {
     measured
 }
 
-/// Opens the connections that are to be there at the start; returns them by worker, each with its class.
-fn open(plan: &Plan) -> Result<Vec<Vec<(usize, OwnedFd)>>, RunError> {
+/// Opens the connections that are to be there at the start, but for the first `given` classes; returns them by worker, each with its class.
+fn open(plan: &Plan, given: usize) -> Result<Vec<Vec<(usize, OwnedFd)>>, RunError> {
     let address = plan.target.address;
     let connect_error = |source| RunError::Connect { address, source };
     let mut opened: Vec<Vec<_>> = (0..plan.threads).map(|_| Vec::new()).collect();
-    for (class, of) in plan.classes.iter().enumerate() {
+    for (class, of) in plan.classes.iter().enumerate().skip(given) {
         if of.connections == Connections::PerRequest {
             continue;
         }
@@ -155,7 +200,7 @@ fn open(plan: &Plan) -> Result<Vec<Vec<(usize, OwnedFd)>>, RunError> {
             }
         }
     }
-    if opened.iter().all(Vec::is_empty) {
+    if given == 0 && opened.iter().all(Vec::is_empty) {
         // Nothing has shown yet that there is a server.
         drop(TcpStream::connect_timeout(&address, OPEN_TIMEOUT).map_err(connect_error)?);
     }

@@ -155,6 +155,8 @@ struct ClassTable {
     body_file: Option<String>,
     body_bytes: Option<usize>,
     deadline: Option<String>,
+    from: Option<String>,
+    until: Option<String>,
     timeout: Option<String>,
     #[serde(default)]
     connection: ConnectionKey,
@@ -190,6 +192,10 @@ impl Reader<'_> {
         };
         let deadline = optional("deadline", &table.deadline)?;
         let timeout = optional("timeout", &table.timeout)?;
+        let from = optional("from", &table.from)?;
+        let until = optional("until", &table.until)?;
+        let active = (from.is_some() || until.is_some())
+            .then(|| from.unwrap_or_default()..until.unwrap_or(Duration::MAX));
         let path = self.path(&table, &key)?;
         let mut class = Class::new(&table.name, path, table.rate);
         class.arrivals = table.arrivals;
@@ -200,6 +206,7 @@ impl Reader<'_> {
         class.body = body;
         class.deadline = deadline;
         class.deadline_header = deadline_header.cloned();
+        class.active = active;
         class.timeout = timeout.unwrap_or(class.timeout);
         class.connections = match table.connection {
             ConnectionKey::KeepAlive => Connections::KeepAlive,
@@ -314,6 +321,8 @@ mod tests {
                 requests: None,
                 drain: Duration::from_secs(1),
                 spin: Duration::ZERO,
+                window: Duration::ZERO,
+                nice: 0,
                 classes: scenario.classes,
             };
             assert_eq!(plan.check(), Ok(()), "{name}");
@@ -338,6 +347,8 @@ mod tests {
             headers = { A = "b" }
             body_bytes = 30
             deadline = "50ms"
+            from = "500ms"
+            until = "1s"
             timeout = "1s"
             connection = "per-request"
             max_in_flight = 8
@@ -354,6 +365,10 @@ mod tests {
         assert_eq!(
             (class.method.as_str(), class.body.len(), class.body[27]),
             ("POST", 30, b'b')
+        );
+        assert_eq!(
+            class.active,
+            Some(Duration::from_millis(500)..Duration::from_secs(1))
         );
         assert_eq!(
             (class.arrivals, class.batch, class.rate),

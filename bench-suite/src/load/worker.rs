@@ -224,7 +224,7 @@ impl<'a> Worker<'a> {
         let is_measured = intended >= self.warmup;
         let state = &mut self.lanes[lane];
         if is_measured {
-            state.record.issued(now.saturating_sub(intended));
+            state.record.issued(intended, now.saturating_sub(intended));
         }
         let request = Request {
             intended,
@@ -452,7 +452,7 @@ impl<'a> Worker<'a> {
         let state = &mut self.lanes[lane];
         state.in_flight += 1;
         if now >= self.warmup {
-            state.record.issued(0);
+            state.record.issued(now, 0);
         }
         let request = Request {
             intended: now,
@@ -550,7 +550,7 @@ impl<'a> Worker<'a> {
                 let intended = lane.advance();
                 self.budget -= 1;
                 if intended >= self.warmup {
-                    lane.record.issued(now.saturating_sub(intended));
+                    lane.record.issued(intended, now.saturating_sub(intended));
                     let times = Times {
                         intended,
                         sent: None,
@@ -598,6 +598,8 @@ mod tests {
             requests: None,
             drain: Duration::ZERO,
             spin: Duration::ZERO,
+            window: Duration::ZERO,
+            nice: 0,
             classes: vec![Class::new("a", Path::Fixed("/".to_owned()), 1.0)],
         };
         let (near, mut far) = UnixStream::pair().expect("a pair");

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use luge_bench_suite::load::{Connections, Mode, Path, Report, run, svg, table};
+use luge_bench_suite::load::{Connections, Mode, Path, Report, run, run_on, svg, table};
 
 use super::server::{Received, Reply, class, ok, plan, serve};
 
@@ -256,4 +256,36 @@ fn large_bodies_go_out_whole() {
     let report = run(&plan(&url, 3, vec![large]), None).expect("a run");
     // The sum, 8388608, has seven digits.
     assert_eq!((report.total.good, report.total.body_bytes), (3, 21));
+}
+
+#[test]
+fn connections_that_are_given_are_those_that_are_used() {
+    let (url, seen) = serve(|_| ok("x"));
+    let mut closed = plan(&url, 20, vec![class("/", 1.0)]);
+    closed.mode = Mode::Closed;
+    let connect = || std::net::TcpStream::connect(closed.target.address).expect("a connection");
+    let streams = vec![connect(), connect()];
+    let report = run_on(&closed, None, streams).expect("a run");
+    assert_eq!((report.total.good, report.total.connections), (20, 0));
+    assert_eq!(seen.connections.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_class_starts_and_ends_when_it_is_told_to() {
+    let (url, _) = serve(|_| ok("x"));
+    let mut part = class("/", 100.0);
+    part.active = Some(Duration::from_millis(200)..Duration::from_millis(300));
+    let mut open = plan(&url, 1000, vec![part]);
+    open.duration = Duration::from_millis(400);
+    open.window = Duration::from_millis(100);
+    let report = run(&open, None).expect("a run");
+    let windows: Vec<_> = report.classes[0]
+        .record
+        .windows
+        .iter()
+        .map(|window| window.scheduled)
+        .collect();
+    assert!(matches!(windows[..], [0, 0, 9 | 10, 0, 0]), "{windows:?}");
+    open.classes[0].active = Some(Duration::from_secs(1)..Duration::from_secs(1));
+    assert!(run(&open, None).is_err());
 }

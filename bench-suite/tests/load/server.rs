@@ -147,6 +147,8 @@ pub(crate) fn plan(url: &str, requests: u64, classes: Vec<Class>) -> Plan {
         requests: Some(requests),
         drain: Duration::from_secs(20),
         spin: Duration::ZERO,
+        window: Duration::ZERO,
+        nice: 0,
         classes,
     }
 }

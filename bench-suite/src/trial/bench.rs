@@ -1,0 +1,301 @@
+//! What all trials share: the servers, the functions' calibrated work, the figures.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::definition::{Definition, Function, Module};
+use super::samples::Samples;
+use super::server::{Server, ServerError};
+use super::{Settings, TrialError};
+use crate::load::{self, Class, Mode, Path, Plan, Report, Snapshot};
+
+/// The generator's priority where it is allowed: see the module's top.
+const NICE: i32 = -10;
+/// Steps of `work` whose time is taken to calibrate it: some milliseconds.
+const CALIBRATION_STEPS: u64 = 4_000_000;
+/// How often.
+const CALIBRATION_REQUESTS: u64 = 100;
+/// Part of a phase that is not counted: what the phase before has left behind ends in it.
+const WARMUP_SHARE: f64 = 0.1;
+/// How long a phase waits for its last answers.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// A variant and its server.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) name: String,
+    pub(super) server: Server,
+}
+
+/// A trial under way.
+pub(super) struct Bench<'a> {
+    pub(super) definition: &'a Definition,
+    pub(super) settings: &'a Settings,
+    pub(super) samples: Samples,
+    pub(super) rounds: u32,
+    pub(super) phase: Duration,
+    pub(super) cores: usize,
+    /// All that run, in the definition's order.
+    pub(super) running: Vec<Running>,
+    /// What the reader has to know.
+    pub(super) notices: Vec<String>,
+    progress: &'a mut dyn FnMut(&str),
+    nice: i32,
+    /// Steps of `work` in a nanosecond of CPU time.
+    steps_per_ns: f64,
+    /// Holds manifests, modules, peers.
+    _folder: TempDir,
+}
+
+impl<'a> Bench<'a> {
+    /// Starts all servers, and calibrates the work of the first.
+    pub(super) fn new(
+        definition: &'a Definition,
+        settings: &'a Settings,
+        progress: &'a mut dyn FnMut(&str),
+    ) -> Result<Bench<'a>, TrialError> {
+        let names = &settings.variants;
+        let is_known = |name: &&String| definition.variants.iter().any(|variant| variant.name == **name);
+        if let Some(name) = names.iter().find(|name| !is_known(name)) {
+            return Err(TrialError::NoVariant(name.clone(), definition.variant_names()));
+        }
+        let folder = tempfile::Builder::new().prefix("luge-trial-").tempdir()?;
+        let may_hurry = load::may_have_nice(NICE);
+        let mut bench = Bench {
+            definition,
+            settings,
+            samples: Samples::default(),
+            rounds: settings.rounds.unwrap_or(definition.rounds),
+            phase: settings.phase.unwrap_or(definition.phase),
+            cores: settings.cores.unwrap_or(definition.cores),
+            running: Vec::new(),
+            notices: Vec::new(),
+            progress,
+            nice: if may_hurry { NICE } else { 0 },
+            steps_per_ns: 1.0,
+            _folder: folder,
+        };
+        if !may_hurry {
+            bench.notice("the generator may not raise its priority: its lateness is part of all latencies");
+        }
+        bench.start()?;
+        bench.calibrate()?;
+        Ok(bench)
+    }
+
+    fn start(&mut self) -> Result<(), TrialError> {
+        let names = &self.settings.variants;
+        let chosen = |name: &String| names.is_empty() || names.contains(name);
+        for variant in self
+            .definition
+            .variants
+            .iter()
+            .filter(|variant| chosen(&variant.name))
+        {
+            let cores = variant.cores.unwrap_or(self.cores);
+            let folder = self._folder.path();
+            let started = match variant.peer {
+                Some(peer) => peer.start(folder, self.definition, cores),
+                None => Server::luge(&self.settings.luge, folder, self.definition, variant, cores),
+            };
+            match started {
+                Ok(server) => self.running.push(Running {
+                    name: variant.name.clone(),
+                    server,
+                }),
+                Err(ServerError::Unavailable(why)) => {
+                    let text = format!("{} is left out: {}", variant.name, why.trim_end());
+                    self.notice(&text);
+                }
+                Err(source) => return Err(self.server_error(&variant.name, source)),
+            }
+        }
+        if self.running.is_empty() {
+            return Err(TrialError::NoVariant(
+                "none".to_owned(),
+                self.definition.variant_names(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Finds out how many steps of `work` take a nanosecond of CPU time, by the first variant.
+    fn calibrate(&mut self) -> Result<(), TrialError> {
+        let functions = &self.definition.functions;
+        let Some(function) = functions.iter().max_by_key(|function| function.cpu) else {
+            return Ok(());
+        };
+        if function.module != Module::Work {
+            return Ok(());
+        }
+        let path = format!("/{}?i={CALIBRATION_STEPS}", function.name);
+        let first = &self.running[0];
+        let metrics = || {
+            first
+                .server
+                .metrics()
+                .map_err(|source| self.server_error(&first.name, source))
+        };
+        let before = metrics()?;
+        let mut plan = self.plan(
+            0,
+            Mode::Closed,
+            vec![Class::new("calibration", Path::Fixed(path), 1.0)],
+        );
+        plan.classes[0].opened = 1;
+        plan.warmup = Duration::ZERO;
+        plan.duration = Duration::from_secs(60);
+        plan.requests = Some(CALIBRATION_REQUESTS);
+        let report = self.run(0, "calibration", &plan)?;
+        let after = metrics()?;
+        let cpu = after.cpu_seconds(&function.name) - before.cpu_seconds(&function.name);
+        let runs = after.requests(&function.name) - before.requests(&function.name);
+        // The mean of what the server counts, or the fastest answer: on a busy machine the former holds time of others, and a
+        // server that counts none is measured by its clients.
+        let fastest = report.total.record.latency.intended.min() as f64;
+        let mean = if cpu > 0.0 && runs > 0.0 {
+            cpu * 1e9 / runs
+        } else {
+            f64::MAX
+        };
+        let each_ns = mean.min(fastest);
+        self.steps_per_ns = CALIBRATION_STEPS as f64 / each_ns.max(1.0);
+        let text = format!(
+            "a step of work takes {:.3} ns of CPU time",
+            1.0 / self.steps_per_ns
+        );
+        self.say(&text);
+        Ok(())
+    }
+
+    /// Keeps words for the report, and shows them at once.
+    pub(super) fn notice(&mut self, text: &str) {
+        self.say(&format!("notice: {text}"));
+        self.notices.push(text.to_owned());
+    }
+
+    pub(super) fn say(&mut self, text: &str) {
+        (self.progress)(text);
+    }
+
+    /// Notices as Markdown, with what is to be known of the machine.
+    pub(super) fn notes(&self) -> String {
+        let mut text = String::new();
+        for notice in &self.notices {
+            text += &format!("- {notice}\n");
+        }
+        text
+    }
+
+    pub(super) fn server_error(&self, variant: &str, source: ServerError) -> TrialError {
+        TrialError::Server {
+            variant: variant.to_owned(),
+            source,
+        }
+    }
+
+    /// Indices of the servers in the order of a round (from 1): another one begins each.
+    pub(super) fn order(&self, round: u32) -> Vec<usize> {
+        let count = self.running.len();
+        (0..count)
+            .map(|turn| (turn + round as usize - 1) % count)
+            .collect()
+    }
+
+    /// The function of that name, which the definition was checked to have.
+    pub(super) fn function(&self, name: &str) -> &'a Function {
+        let found = self
+            .definition
+            .functions
+            .iter()
+            .find(|function| function.name == name);
+        found.expect("checked when the definition was read")
+    }
+
+    /// Steps of `work` that take the function's CPU time.
+    pub(super) fn steps(&self, function: &Function) -> u64 {
+        (function.cpu.as_nanos() as f64 * self.steps_per_ns) as u64
+    }
+
+    /// A class that asks for a function at its calibrated size.
+    pub(super) fn class(&self, name: &str, rate: f64) -> Class {
+        let function = self.function(name);
+        let path = match function.module {
+            Module::Work => format!("/{name}?i={}", self.steps(function)),
+            Module::Empty | Module::Echo => format!("/{name}"),
+        };
+        let mut class = Class::new(name, Path::Fixed(path), rate);
+        class.deadline = Some(function.deadline);
+        class.timeout = function.deadline.max(Duration::from_secs(1)) * 2;
+        class
+    }
+
+    /// A run of a phase's length against a server.
+    pub(super) fn plan(&self, variant: usize, mode: Mode, classes: Vec<Class>) -> Plan {
+        Plan {
+            target: self.running[variant].server.target.clone(),
+            mode,
+            seed: self.settings.seed,
+            threads: 1,
+            warmup: self.phase.mul_f64(WARMUP_SHARE),
+            duration: self.phase,
+            requests: None,
+            drain: DRAIN,
+            spin: Duration::ZERO,
+            window: Duration::ZERO,
+            nice: self.nice,
+            classes,
+        }
+    }
+
+    /// Carries a plan out; a phase without any answer is an error.
+    pub(super) fn run(&self, variant: usize, phase: &str, plan: &Plan) -> Result<Report, TrialError> {
+        let running = &self.running[variant];
+        let report = load::run(plan, Some(running.server.pid()));
+        self.judge(variant, phase, report)
+    }
+
+    /// A report, or the reason why there is none.
+    pub(super) fn judge(
+        &self,
+        variant: usize,
+        phase: &str,
+        report: Result<Report, load::RunError>,
+    ) -> Result<Report, TrialError> {
+        let (variant, phase) = (self.running[variant].name.clone(), phase.to_owned());
+        match report {
+            Ok(report) if report.total.statuses.is_empty() => Err(TrialError::NoAnswer { variant, phase }),
+            Ok(report) => Ok(report),
+            Err(source) => Err(TrialError::Run {
+                variant,
+                phase,
+                source,
+            }),
+        }
+    }
+
+    /// Requests a second of a function alone, as many as the first server completes with two requests for each core under way.
+    pub(super) fn capacity(&mut self, name: &str) -> Result<f64, TrialError> {
+        let mut class = self.class(name, 1.0);
+        class.opened = 2 * self.cores;
+        let plan = self.plan(0, Mode::Closed, vec![class]);
+        let rate = self.run(0, "capacity", &plan)?.total.good_per_second;
+        if rate <= 0.0 {
+            let (variant, phase) = (self.running[0].name.clone(), format!("capacity of {name}"));
+            return Err(TrialError::NoAnswer { variant, phase });
+        }
+        let text = format!(
+            "capacity of {}: {rate:.1} of {name} a second",
+            self.running[0].name
+        );
+        self.say(&text);
+        Ok(rate)
+    }
+
+    /// Resident memory of a server now.
+    pub(super) fn resident_bytes(&self, variant: usize) -> Option<u64> {
+        let now = Snapshot::read(self.running[variant].server.pid()).ok()?;
+        Some(now.since(&now).ok()?.resident_bytes)
+    }
+}

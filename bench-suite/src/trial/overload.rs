@@ -1,0 +1,317 @@
+//! `overload`: more than there is capacity for, and then less.
+//!
+//! ```text
+//!   offered  150 % ┌───────────────────┐
+//!             50 % ┘                   └────────────────   by capacity, which is measured first in each round
+//!                  0                 phase            2 phases
+//! ```
+//! One class at the rate of afterwards goes on throughout, a second one on top of it ends with the load. Requests are counted in windows
+//! by their intended start:
+//!
+//! - *admitted* is what was scheduled and not turned away with 429 or 503: whatever else becomes of a request, its client has
+//!   waited for it. *Met* is a good answer in time, as the client counts;
+//! - *goodput* is what was met, each request counting as the part of a second of the whole server that it takes at capacity;
+//! - all is *normal again* from the first of five windows in a row in which every request met its deadline.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::bench::Bench;
+use super::definition::{Mix, Overload};
+use super::samples::{Samples, Table, bar, cell, time_cell};
+use super::{Outcome, TrialError};
+use crate::load::{Class, Mode, Report, Window};
+
+/// Windows in a row without a miss that count as normal.
+const NORMAL_WINDOWS: usize = 5;
+
+/// Figures of capacity, with the function as their phase.
+const CAPACITY: &str = "capacity_per_s";
+
+/// A function of a mix: requests a second at which it alone takes the whole server.
+type Capacity = (String, f64);
+
+/// Runs it.
+pub(super) fn run(bench: &mut Bench<'_>, of: &Overload) -> Result<Outcome, TrialError> {
+    for round in 1..=bench.rounds {
+        let capacities = capacities(bench, of, round)?;
+        for variant in bench.order(round) {
+            for mix in &of.mix {
+                let name = bench.running[variant].name.clone();
+                bench.say(&format!(
+                    "round {round} of {}: {name}, {}",
+                    bench.rounds, mix.name
+                ));
+                phase(bench, of, mix, (round, variant), &capacities)?;
+            }
+        }
+    }
+    let names: Vec<_> = bench.running.iter().map(|running| running.name.clone()).collect();
+    let mut text = table(&bench.samples, of, &names);
+    text += &bars(&bench.samples, of, &names[0]);
+    for name in functions(of) {
+        let capacity = bench.samples.median((&names[0], name, CAPACITY));
+        text += &format!("\ncapacity {} of {name} a second", cell(capacity, 1, ""));
+    }
+    text += &format!(
+        "; {} rounds of {:?} and as long after it\n",
+        bench.rounds, bench.phase
+    );
+    text += &bench.notes();
+    Ok(Outcome {
+        text,
+        chart: None,
+        samples: std::mem::take(&mut bench.samples),
+        is_broken: false,
+    })
+}
+
+/// The functions of all mixes.
+fn functions(of: &Overload) -> BTreeSet<&str> {
+    let names = of.mix.iter().flat_map(|mix| mix.shares.keys());
+    names.map(String::as_str).collect()
+}
+
+/// What the first server does of each function alone, measured in each round anew: machines do not stay as fast as they are.
+fn capacities(bench: &mut Bench<'_>, of: &Overload, round: u32) -> Result<Vec<Capacity>, TrialError> {
+    let first = bench.running[0].name.clone();
+    let mut found = Vec::new();
+    for name in functions(of) {
+        let capacity = bench.capacity(name)?;
+        bench.samples.add(round, (&first, name), CAPACITY, capacity);
+        found.push((name.to_owned(), capacity));
+    }
+    Ok(found)
+}
+
+fn phase(
+    bench: &mut Bench<'_>,
+    of: &Overload,
+    mix: &Mix,
+    (round, variant): (u32, usize),
+    capacities: &[Capacity],
+) -> Result<(), TrialError> {
+    let load_end = bench.phase;
+    let mut classes = Vec::new();
+    let mut costs = Vec::new();
+    for (name, share) in &mix.shares {
+        let capacity = capacities.iter().find(|(known, _)| known == name);
+        let capacity = capacity.map_or(1.0, |(_, capacity)| *capacity);
+        let with = |suffix: &str, by_capacity: f64| {
+            let mut class = bench.class(name, share * capacity * by_capacity);
+            class.name = format!("{name}{suffix}");
+            class
+        };
+        let mut extra: Class = with("-extra", of.offered - of.after);
+        extra.active = Some(Duration::ZERO..load_end);
+        classes.extend([with("", of.after), extra]);
+        costs.extend([1.0 / capacity; 2]);
+    }
+    let mut plan = bench.plan(variant, Mode::Open, classes);
+    plan.duration = load_end * 2;
+    plan.window = of.window;
+    let report = bench.run(variant, &mix.name, &plan)?;
+    let name = bench.running[variant].name.clone();
+    let seen = Seen::of(&report, &costs, of.window, (plan.warmup, load_end));
+    let key = (name.as_str(), mix.name.as_str());
+    let mut add = |metric, value| bench.samples.add(round, key, metric, value);
+    add("admitted_met_percent", seen.admitted_met_percent);
+    add("refused_percent", seen.refused_percent);
+    add("goodput_percent", seen.goodput_percent);
+    // What never came back to normal took the whole rest.
+    add(
+        "normal_after_ns",
+        seen.normal_after.unwrap_or(load_end).as_nanos() as f64,
+    );
+    if report.total.refused.count > 0 {
+        add("refused_p50_ns", report.total.refused.p50_ns as f64);
+        add("refused_p99_ns", report.total.refused.p99_ns as f64);
+    }
+    add("lateness_p99_ns", report.total.lateness.p99_ns as f64);
+    add(
+        "generator_cores",
+        report.generator.cpu_ns as f64 / report.measured_ns as f64,
+    );
+    add("shed", report.total.shed as f64);
+    if report.total.shed > 0 {
+        let text = format!(
+            "{name}, {}: {} requests were not sent, as too many were under way",
+            mix.name, report.total.shed
+        );
+        bench.notice(&text);
+    }
+    Ok(())
+}
+
+/// What the windows tell.
+#[derive(Debug, PartialEq)]
+struct Seen {
+    admitted_met_percent: f64,
+    refused_percent: f64,
+    goodput_percent: f64,
+    /// None when it never was.
+    normal_after: Option<Duration>,
+}
+
+impl Seen {
+    /// `costs` are seconds of the whole server that a request of each class takes; the load lasts from `start` to `end`.
+    fn of(report: &Report, costs: &[f64], window: Duration, (start, end): (Duration, Duration)) -> Seen {
+        let by_class: Vec<_> = report
+            .classes
+            .iter()
+            .map(|class| class.record.windows.as_slice())
+            .collect();
+        Seen::of_windows(&by_class, costs, window, (start, end))
+    }
+
+    fn of_windows(
+        by_class: &[&[Window]],
+        costs: &[f64],
+        window: Duration,
+        (start, end): (Duration, Duration),
+    ) -> Seen {
+        let index = |time: Duration| (time.as_nanos() / window.as_nanos()) as usize;
+        // Whole windows only.
+        let first = (start.as_nanos().div_ceil(window.as_nanos())) as usize;
+        let loaded = first..index(end);
+        let (mut all, mut used) = (Window::default(), 0.0);
+        for (windows, cost) in by_class.iter().zip(costs) {
+            for one in windows.get(loaded.clone()).unwrap_or_default() {
+                all.scheduled += one.scheduled;
+                all.met += one.met;
+                all.refused += one.refused;
+                used += one.met as f64 * cost;
+            }
+        }
+        let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
+        let seconds = window.as_secs_f64() * loaded.len().max(1) as f64;
+        Seen {
+            admitted_met_percent: percent(all.met, all.scheduled - all.refused),
+            refused_percent: percent(all.refused, all.scheduled),
+            goodput_percent: used * 100.0 / seconds,
+            normal_after: normal_after(by_class, index(end)).map(|windows| window * windows as u32),
+        }
+    }
+}
+
+/// How many windows after `end` the first of [`NORMAL_WINDOWS`] begins in which all is met. The last window is cut short by the
+/// end of the run.
+fn normal_after(by_class: &[&[Window]], end: usize) -> Option<usize> {
+    let count = by_class
+        .iter()
+        .map(|windows| windows.len())
+        .max()?
+        .saturating_sub(1);
+    let is_met = |index: usize| {
+        let windows = by_class.iter().filter_map(|windows| windows.get(index));
+        windows.into_iter().all(|window| window.met == window.scheduled)
+    };
+    let is_normal = |from: &usize| (*from..from + NORMAL_WINDOWS).all(is_met);
+    let found = (end..(count + 1).saturating_sub(NORMAL_WINDOWS)).find(is_normal)?;
+    Some(found - end)
+}
+
+fn table(samples: &Samples, of: &Overload, names: &[String]) -> String {
+    let mut table = Table::new(&[
+        "server",
+        "mix",
+        "refused",
+        "admitted: met",
+        "goodput",
+        "refusal p50",
+        "p99",
+        "normal after",
+        "lateness p99",
+        "generator",
+    ]);
+    for mix in &of.mix {
+        for name in names {
+            let median = |metric| samples.median((name, &mix.name, metric));
+            table.row([
+                name.clone(),
+                mix.name.clone(),
+                cell(median("refused_percent"), 1, " %"),
+                cell(median("admitted_met_percent"), 2, " %"),
+                cell(median("goodput_percent"), 1, " %"),
+                time_cell(median("refused_p50_ns")),
+                time_cell(median("refused_p99_ns")),
+                time_cell(median("normal_after_ns")),
+                time_cell(median("lateness_p99_ns")),
+                cell(median("generator_cores").map(|cores| cores * 100.0), 1, " %"),
+            ]);
+        }
+    }
+    table.text()
+}
+
+fn bars(samples: &Samples, of: &Overload, first: &str) -> String {
+    let mut text = format!("\n{first}:\n");
+    for mix in &of.mix {
+        let median = |metric| samples.median((first, &mix.name, metric));
+        let name = &mix.name;
+        let met = median("admitted_met_percent");
+        let what = format!("{name}: admitted requests that met their deadline, at least 99 %");
+        bar(&mut text, &what, met, &cell(met, 2, " %"), |met| met >= 99.0);
+        let goodput = median("goodput_percent");
+        let what = format!("{name}: goodput, at least 95 % of capacity");
+        bar(&mut text, &what, goodput, &cell(goodput, 1, " %"), |goodput| {
+            goodput >= 95.0
+        });
+        let refusal = median("refused_p99_ns");
+        let what = format!("{name}: p99 of refusals, below 2 ms");
+        bar(&mut text, &what, refusal, &time_cell(refusal), |refusal| {
+            refusal < 2e6
+        });
+        let normal = median("normal_after_ns");
+        let what = format!("{name}: normal again, within a second");
+        bar(&mut text, &what, normal, &time_cell(normal), |normal| {
+            normal <= 1e9
+        });
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WINDOW: Duration = Duration::from_millis(100);
+
+    fn window(scheduled: u64, met: u64, refused: u64) -> Window {
+        Window {
+            scheduled,
+            met,
+            late: 0,
+            refused,
+        }
+    }
+
+    #[test]
+    fn windows_tell_shares_and_goodput() {
+        // Half a second of load after 100 ms of warm-up; ten windows after it, of which the first two have misses.
+        let mut windows = vec![window(9, 0, 0)];
+        windows.extend([window(30, 19, 10); 5]);
+        windows.extend([window(10, 9, 0), window(10, 9, 1)]);
+        windows.extend([window(10, 10, 0); 8]);
+        // The last one of a record is the part of a window beyond the end.
+        windows.push(window(0, 0, 0));
+        let of_load = (WINDOW, WINDOW * 6);
+        // 200 requests a second are the capacity.
+        let seen = Seen::of_windows(&[&windows], &[1.0 / 200.0], WINDOW, of_load);
+        assert_eq!(seen.admitted_met_percent, 95.0);
+        assert!((seen.refused_percent - 100.0 / 3.0).abs() < 1e-9);
+        assert!((seen.goodput_percent - 95.0).abs() < 1e-9, "{seen:?}");
+        assert_eq!(seen.normal_after, Some(WINDOW * 2));
+    }
+
+    #[test]
+    fn every_class_must_be_normal_for_long_enough() {
+        let good = vec![window(1, 1, 0); 12];
+        let mut bad = good.clone();
+        bad[4].met = 0;
+        assert_eq!(normal_after(&[&good], 2), Some(0));
+        assert_eq!(normal_after(&[&good, &bad], 2), Some(3));
+        // Four windows are left.
+        assert_eq!(normal_after(&[&good[..10], &bad[..10]], 2), None);
+    }
+}
