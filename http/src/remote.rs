@@ -227,7 +227,10 @@ impl Host {
                     Err(again) => parcel = again,
                 }
             }
-            tracing::error!(to = label.home, "an answer could not be handed to its connection's shard");
+            tracing::error!(
+                to = label.home,
+                "an answer could not be handed to its connection's shard"
+            );
         });
     }
 

@@ -8,6 +8,7 @@
 //! A client that goes away drops the call, which drops the ticket, which cancels the run.
 
 use std::cell::Cell;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,14 +20,14 @@ use hyper::{Method, StatusCode};
 use luge_shards::{Account, Ending, Placement, RejectReason, Shard, ShardId, TaskMeta};
 
 use crate::cgi::{self, RequestInfo};
-use crate::config::{FunctionConfig, Mode};
+use crate::config::{Affinity, FunctionConfig, Mode};
 use crate::error::{Failure, FailureKind, explained};
 use crate::function::Registry;
 use crate::h1::{Admission, Body, BodyLength, Head, Request, Response, Service};
 use crate::inflight::{InFlightTicket, InFlightWriter, RequestId};
 use crate::metrics::{FunctionMetrics, ShardMetrics, ShardSource};
-use crate::routes::{RouteMatch, RouteTable, decode_path};
 use crate::remote::{Ended, Host, Return};
+use crate::routes::{RouteMatch, RouteTable, decode_path};
 use crate::sandbox::{Departing, Sandbox};
 use crate::sandboxes::Sandboxes;
 
@@ -249,9 +250,10 @@ impl FunctionService {
             cpu_budget: config.cpu,
             class,
             movable: self.shard.has_ring() && self.shard.count() > 1,
-            firm: false,
+            firm: config.firm,
         };
-        let ended = match self.place(&meta) {
+        let key = self.affinity(request, &matched);
+        let ended = match self.place(&meta, key) {
             Placement::Here => self.run_here(sandbox, meta).await,
             Placement::There(to) => match sandbox.departing() {
                 Some(run) => self.run_there(ShardId(to), run, meta).await,
@@ -280,13 +282,30 @@ impl FunctionService {
         (outcome, ran)
     }
 
+    /// What keeps requests like this one together, where the function's route names something.
+    fn affinity(&self, request: &Request, matched: &RouteMatch) -> Option<u64> {
+        let key = match self.config(matched.function).affinity.as_ref()? {
+            Affinity::Header(name) => request.headers.get(name)?.as_bytes(),
+            Affinity::Parameter(name) => {
+                let parameters = matched.parameters.iter();
+                parameters.into_iter().find(|(own, _)| own == name)?.1.as_bytes()
+            }
+        };
+        let mut hasher = DefaultHasher::new();
+        key.hash(&mut hasher);
+        Some(hasher.finish())
+    }
+
     /// Where a run should take place.
-    fn place(&self, meta: &TaskMeta) -> Placement {
+    fn place(&self, meta: &TaskMeta, affinity: Option<u64>) -> Placement {
         self.shard.place(&luge_shards::Request {
             function: u64::from(meta.class),
-            affinity: None,
+            affinity,
             deadline: Some(meta.deadline),
-            estimate: self.shard.estimate(meta.class).map_or(Duration::ZERO, |known| known.p50),
+            estimate: self
+                .shard
+                .estimate(meta.class)
+                .map_or(Duration::ZERO, |known| known.p50),
             movable: meta.movable,
             firm: meta.firm,
             lot: 0,
@@ -295,7 +314,10 @@ impl FunctionService {
 
     /// Runs a sandbox on this shard, or on the one that takes it over while it waits.
     async fn run_here(&self, sandbox: Sandbox, meta: TaskMeta) -> Result<Ended, Failure> {
-        let ticket = self.shard.submit(sandbox, meta).map_err(|rejected| refused(rejected.reason))?;
+        let ticket = self
+            .shard
+            .submit(sandbox, meta)
+            .map_err(|rejected| refused(rejected.reason))?;
         let completed = ticket.await;
         match (completed.ending, completed.account) {
             (Ending::Released { to }, _) => match completed.task.departing() {
@@ -322,7 +344,10 @@ impl FunctionService {
                     movable: false,
                     ..meta
                 };
-                let ticket = self.shard.submit(sandbox, meta).map_err(|rejected| refused(rejected.reason))?;
+                let ticket = self
+                    .shard
+                    .submit(sandbox, meta)
+                    .map_err(|rejected| refused(rejected.reason))?;
                 let completed = ticket.await;
                 Ok(Ended {
                     ending: completed.ending,

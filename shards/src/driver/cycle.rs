@@ -87,6 +87,7 @@ impl Runner {
         loop {
             // Before the core is given away for long: what waits to be sent, and what makes another task more urgent.
             if self.has_more_work_than(BURST) && reactor.network.has_work() {
+                self.stats().ring_turned();
                 reactor.turn(now)?;
                 yield_to_futures().await;
                 now = clock();
@@ -101,6 +102,7 @@ impl Runner {
                 Next::Run { id, slice } => {
                     now = self.announced_slice(id, slice);
                     if reactor.has_been_quiet_for(BURST, now) {
+                        self.stats().ring_turned();
                         reactor.turn(now)?;
                     }
                 }

@@ -104,7 +104,10 @@ where
 
     let everyone = Arc::new(Everyone {
         controls: cpus.iter().map(|_| Control::default()).collect(),
-        stats: cpus.iter().map(|_| Arc::default()).collect(),
+        stats: cpus
+            .iter()
+            .map(|_| Arc::new(ShardStats::new(config.classes.len())))
+            .collect(),
         reach: cpus.iter().map(|_| Reach::nowhere()).collect(),
     });
     let joins = cpus.len() <= MAX_SHARDS && config.network == NetworkMode::Ring;

@@ -24,6 +24,8 @@ use crate::mesh::{Announced, Parcel, Port, ShardLoad, Stealing, Wake};
 use crate::stats::ShardStats;
 use crate::steering::{self, Placement, Request, Steering, SteeringConfig};
 
+/// The name of parcels with tasks, which are counted.
+pub(super) const TASK: &str = "run";
 /// Parcels that are opened before futures and tasks get their turn.
 const BATCH: usize = 64;
 /// Least time between two publications of the load, as long as there is some.
@@ -68,6 +70,8 @@ pub(super) struct Neighbours {
     steering: SteeringConfig,
     /// Whom this shard has asked for work.
     asked: Cell<Option<usize>>,
+    /// Whom it has asked last.
+    victim: Cell<Option<usize>>,
     published: Cell<Option<Published>>,
     utilisation: Cell<Utilisation>,
     lot: Cell<u64>,
@@ -111,6 +115,7 @@ impl Neighbours {
             stealing: RefCell::new(stealing),
             steering,
             asked: Cell::new(None),
+            victim: Cell::new(None),
             published: Cell::new(None),
             utilisation: Cell::new(utilisation),
             lot: Cell::new(0),
@@ -161,7 +166,11 @@ impl Neighbours {
             true => load(own, now, 0.0),
             false => port.board().load(shard),
         };
-        steering::place(&request, here, shards, now, loads, &self.steering)
+        let placement = steering::place(&request, here, shards, now, loads, &self.steering);
+        if matches!(placement, Placement::There(_)) {
+            self.stats.spilled_out();
+        }
+        placement
     }
 
     /// Opens the mail that is there, or a batch of it. Says whether there was any.
@@ -177,6 +186,12 @@ impl Neighbours {
             };
             self.stats
                 .handed_off(clock().saturating_duration_since(delivered.sent));
+            if delivered.parcel.name() == TASK {
+                match self.victim.get() == Some(delivered.from) {
+                    true => self.stats.stolen(),
+                    false => self.stats.spilled_in(),
+                }
+            }
             if catch_unwind(AssertUnwindSafe(|| delivered.parcel.open())).is_err() {
                 self.stats.future_panicked();
             }
@@ -261,6 +276,7 @@ impl Neighbours {
             && board.ask(port.id(), victim)
         {
             self.asked.set(Some(victim));
+            self.victim.set(Some(victim));
             // It looks when its slice is over; that may be a while.
             self.interrupt(victim);
         }

@@ -152,7 +152,8 @@ impl Runner {
         task: T,
         meta: TaskMeta,
     ) -> Result<Ticket<T>, Rejected<T>> {
-        let (reply, _) = self.handle(Event::Submit(meta), clock());
+        let now = clock();
+        let (reply, _) = self.handle(Event::Submit(meta), now);
         let id = match reply.expect("a submission is answered") {
             Ok(id) => id,
             Err(reason) => {
@@ -161,10 +162,12 @@ impl Runner {
             }
         };
         self.stats.admitted();
+        self.stats.admitted_with_slack(self.slack(id, meta.deadline, now));
         let job = Rc::new(Job {
             task: RefCell::new(Some(task)),
             outcome: Cell::default(),
             waiter: Cell::default(),
+            meta,
         });
         let mut jobs = self.jobs.borrow_mut();
         if jobs.len() <= id.slot() {
@@ -275,12 +278,29 @@ impl Runner {
         self.actions.set(actions);
         // Only after all have left the table: whoever is woken may submit, and the scheduler gives their slots out again.
         for (job, ending, account) in ended.drain(..) {
-            self.stats.ended(ending);
+            self.count_end(job.meta(), ending, &account, now);
             job.end(ending, account);
             let_go(job);
         }
         self.ended.set(ended);
         (reply, next)
+    }
+
+    fn count_end(&self, meta: TaskMeta, ending: Ending, account: &Account, now: Instant) {
+        self.stats.ended(ending);
+        match ending {
+            Ending::Done if now > meta.deadline => self.stats.done_late(),
+            Ending::Released { .. } => return self.stats.stolen_from(),
+            _ => {}
+        }
+        self.stats
+            .class_ended(meta.class, account.ran, self.estimate(meta.class));
+    }
+
+    /// The time that a task has to spare, by its estimate; nothing where it has too little.
+    fn slack(&self, id: TaskId, deadline: Instant, now: Instant) -> Option<Duration> {
+        let remaining = self.scheduler.borrow().candidate(id)?.remaining();
+        deadline.checked_duration_since(now)?.checked_sub(remaining)
     }
 
     fn take(&self, id: TaskId) -> Rc<dyn AnyJob> {
@@ -412,12 +432,14 @@ struct Job<T> {
     task: RefCell<Option<T>>,
     outcome: Cell<Option<(Ending, Account)>>,
     waiter: Cell<Option<Waker>>,
+    meta: TaskMeta,
 }
 
 /// A [`Job`] of any task, as the runner sees it.
 trait AnyJob {
     fn run(&self, slice: Slice) -> SliceOutcome;
     fn end(&self, ending: Ending, account: Account);
+    fn meta(&self) -> TaskMeta;
 }
 
 impl<T: Task> AnyJob for Job<T> {
@@ -432,10 +454,7 @@ impl<T: Task> AnyJob for Job<T> {
     }
 
     fn end(&self, ending: Ending, account: Account) {
-        let is_from_outside = !matches!(
-            ending,
-            Ending::Done | Ending::Panicked | Ending::Released { .. }
-        );
+        let is_from_outside = !matches!(ending, Ending::Done | Ending::Panicked | Ending::Released { .. });
         if is_from_outside && let Some(task) = self.task.borrow_mut().as_mut() {
             // Whoever waits for it is told all the same.
             let _ = catch_unwind(AssertUnwindSafe(|| task.stop(ending)));
@@ -444,6 +463,10 @@ impl<T: Task> AnyJob for Job<T> {
         if let Some(waiter) = self.waiter.take() {
             waiter.wake();
         }
+    }
+
+    fn meta(&self) -> TaskMeta {
+        self.meta
     }
 }
 

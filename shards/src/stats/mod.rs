@@ -279,10 +279,6 @@ impl ShardStats {
 }
 
 /// What shards do to each other, and how well promises are kept.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the driver counts these as it comes to use the mesh")
-)]
 impl ShardStats {
     /// A task was admitted that has as much time to spare, by its estimate; nothing: it has too little.
     pub(crate) fn admitted_with_slack(&self, slack: Option<Duration>) {
