@@ -155,6 +155,7 @@ pub fn serve(
         dropped_log_lines,
     ));
     let limits = &shared.config.limits;
+    let network = shards_config.network;
     let per_shard = Arc::clone(&shared);
     let shards = luge_shards::start(shards_config, move |shard| {
         shard_main(shard, Arc::clone(&per_shard))
@@ -164,7 +165,8 @@ pub fn serve(
         let functions = shared.registry.functions().len();
         let Addresses { listen, admin } = addresses;
         let (tier, bounds, preemption) = (engines.tier(), engines.bounds(), shared.config.preemption);
-        tracing::info!(%listen, %admin, cores, functions, %tier, %bounds, %preemption, ?pool, system = ?capabilities, ?limits, "started");
+        let policy = shared.config.scheduling.policy;
+        tracing::info!(%listen, %admin, cores, functions, %tier, %bounds, %preemption, %policy, ?network, ?pool, system = ?capabilities, ?limits, "started");
         announce(addresses);
     } else {
         shards.drain();

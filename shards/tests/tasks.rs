@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 
 use harness::{FnTask, PATIENCE, endless, eventually, join, loopback, one_shard, serve_echo, within};
 use luge_shards::{
-    Ending, ListenAddress, RejectReason, Shard, ShardsConfig, Slice, Step, Task, TaskMeta, Ticket, start,
+    Ending, ListenAddress, PolicyKind, RejectReason, Shard, ShardsConfig, Slice, Step, Task, TaskMeta,
+    Ticket, start,
 };
 
 /// Runs `main` on one shard to its end; a panic in it fails the test.
@@ -476,6 +477,8 @@ fn a_full_queue_gives_the_task_back() {
 fn a_drain_refuses_new_tasks_lets_running_ones_finish_and_ends_the_rest_after_its_grace() {
     let config = ShardsConfig {
         drain_grace: Duration::from_millis(100),
+        // So that what waits behind the endless task does not overtake it.
+        policy: PolicyKind::Fifo,
         ..one_shard()
     };
     let (ready, is_ready) = mpsc::channel();

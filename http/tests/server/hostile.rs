@@ -109,7 +109,9 @@ fn each_ends_only_its_own_request(engine: &[&str]) {
         .map(|&(name, module, lines, ..)| (name, module, lines))
         .collect();
     functions.push(("echo", ECHO, "deadline = \"30s\""));
-    let server = Server::functions(&functions, "", &[engine, &["--cores", "1"]].concat());
+    // What never ends in time would soon be refused; here it is to be started, and ended.
+    let top = "[scheduling]\nadmission = false";
+    let server = Server::functions(&functions, top, &[engine, &["--cores", "1"]].concat());
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let well_behaved = scope.spawn(|| {

@@ -8,5 +8,6 @@ mod hostile;
 mod isolation;
 mod preemption;
 mod protocol;
+mod scheduling;
 mod slow_clients;
 mod support;

@@ -30,8 +30,12 @@ const HOUR: &str = r#"(module
 
 const EMPTY: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
 
+/// What never ends in time would soon be refused; here it is to be started, and ended.
+const NO_ADMISSION: &str = "[scheduling]\nadmission = false\n";
+
 /// One core, and short deadlines for what never ends.
 fn server(engine: &[&str], top: &str) -> Server {
+    let top = &format!("{NO_ADMISSION}{top}");
     let functions = [
         ("spin", SPIN, "deadline = \"50ms\""),
         ("brief", SPIN, "deadline = \"2ms\""),
@@ -194,7 +198,7 @@ fn clients_that_go_away_leave_no_sandbox() {
 #[test]
 fn many_clients_of_long_runs_see_no_error_of_a_signal() {
     let functions = [("spin", SPIN, "deadline = \"30ms\""), ("empty", EMPTY, "")];
-    let mut server = Server::functions(&functions, "", &["--cores", "1", "--log", "info"]);
+    let mut server = Server::functions(&functions, NO_ADMISSION, &["--cores", "1", "--log", "info"]);
     let mut clients: Vec<Client> = (0..16).map(|_| server.connect()).collect();
     for _ in 0..10 {
         for (client, target) in clients

@@ -1,0 +1,91 @@
+//! Who runs first, who is refused, and where: what clients see of the scheduler.
+
+use crate::support::{Client, Server, in_each_engine};
+
+/// Computes until it is ended.
+const SPIN: &str = r#"(module (memory (export "memory") 1)
+    (func (export "_start") (loop (i32.store (i32.const 8) (i32.add (i32.load (i32.const 8)) (i32.const 1))) (br 0))))"#;
+
+/// Computes for some milliseconds.
+const WHILE: &str = r#"(module (memory (export "memory") 1)
+    (func (export "_start") (local $left i64)
+        (local.set $left (i64.const 2000000))
+        (loop
+            (i64.store (i32.const 8) (i64.add (i64.load (i32.const 8)) (local.get $left)))
+            (br_if 0 (i64.ne (i64.const 0) (local.tee $left (i64.sub (local.get $left) (i64.const 1))))))))"#;
+
+const EMPTY: &str = r#"(module (memory (export "memory") 1) (func (export "_start")))"#;
+
+in_each_engine!(an_urgent_request_overtakes_a_long_run);
+
+fn an_urgent_request_overtakes_a_long_run(engine: &[&str]) {
+    for how in ["signals", "polls"] {
+        let functions = [
+            ("spin", SPIN, "deadline = \"1h\"\ncpu = \"1h\""),
+            ("urgent", EMPTY, "deadline = \"20s\""),
+        ];
+        let flags = [engine, &["--cores", "1", "--preemption", how]].concat();
+        let server = Server::functions(&functions, "", &flags);
+        let mut long = server.connect();
+        long.send("GET", "/spin", &[], b"");
+        server.wait_until("it runs", |server| {
+            server.metric("luge_running{shard=\"0\"}") == 1.0
+        });
+        let mut client = server.connect();
+        for _ in 0..50 {
+            assert_eq!(client.request("GET", "/urgent", &[], b"").status, 200, "{how}");
+        }
+        assert_eq!(
+            server.metric("luge_running{shard=\"0\"}"),
+            1.0,
+            "the long run goes on"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_in_time_is_refused_and_tried_again_now_and_then() {
+    let functions = [
+        ("late", SPIN, "deadline = \"5ms\""),
+        ("good", EMPTY, "deadline = \"20s\""),
+        ("patient", SPIN, "deadline = \"5ms\"\nadmission = false"),
+    ];
+    let server = Server::functions(&functions, "", &["--cores", "1", "--log", "error"]);
+    let mut client = server.connect();
+    let (mut refused, mut tried) = (0, 0);
+    for _ in 0..300 {
+        let answer = client.request("GET", "/late", &[], b"");
+        match answer.status {
+            503 => {
+                let seconds = answer.header("retry-after").expect("when to come back");
+                assert!(seconds.parse::<u64>().expect("whole seconds") >= 1);
+                refused += 1;
+            }
+            504 => tried += 1,
+            other => panic!("{other}: {}", answer.reason()),
+        }
+    }
+    assert!(tried >= 1 && refused > tried, "{tried} tried, {refused} refused");
+    for _ in 0..20 {
+        assert_eq!(client.request("GET", "/good", &[], b"").status, 200);
+        assert_eq!(client.request("GET", "/patient", &[], b"").status, 504);
+    }
+}
+
+#[test]
+fn a_core_that_is_idle_takes_over_what_waits_at_another() {
+    let functions = [("while", WHILE, "deadline = \"60s\"\ncpu = \"60s\"")];
+    let server = Server::functions(&functions, "", &["--cores", "2"]);
+    // More at once than there are cores, so that some wait whichever core they have come to.
+    let mut clients: Vec<Client> = (0..12).map(|_| server.connect()).collect();
+    for _ in 0..20 {
+        for client in &mut clients {
+            client.send("GET", "/while", &[], b"");
+        }
+        for client in &mut clients {
+            assert_eq!(client.answer("GET").status, 200);
+        }
+    }
+    let requests = server.metric("luge_function_requests_total{function=\"while\",class=\"2xx\"}");
+    assert_eq!(requests, 240.0, "each is answered once");
+}
