@@ -286,12 +286,11 @@ impl<P: Policy> Scheduler<P> {
         let Rules { bands, demotes, .. } = self.rules;
         if demotes && candidate.latest_start() < now {
             Band::Late
-        } else if bands && over {
-            Band::Second
-        } else if demotes
-            && self
-                .room_for(candidate.meta.deadline, candidate.remaining(), now)
-                .is_err()
+        } else if (bands && over)
+            || (demotes
+                && self
+                    .room_for(candidate.meta.deadline, candidate.remaining(), now)
+                    .is_err())
         {
             Band::Second
         } else {
