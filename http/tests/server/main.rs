@@ -10,3 +10,4 @@ mod preemption;
 mod protocol;
 mod slow_clients;
 mod support;
+mod top;
