@@ -104,49 +104,37 @@ fn quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
 mod tests {
     use super::*;
 
-    fn one(line: &str) -> Option<(String, Vec<(String, String)>, f64)> {
-        let sample = Sample::parse(line)?;
-        let labels = sample
-            .labels
-            .iter()
-            .map(|(name, value)| (name.to_string(), value.to_string()));
-        Some((sample.name.to_owned(), labels.collect(), sample.value))
+    fn sample<'a>(name: &'a str, labels: &[(&'a str, &'a str)], value: f64) -> Sample<'a> {
+        let labels = labels.iter().map(|&(label, value)| (label, Cow::Borrowed(value)));
+        Sample {
+            name,
+            labels: labels.collect(),
+            value,
+        }
     }
 
     #[test]
     fn names_labels_and_numbers_are_found() {
-        let owned = |labels: &[(&str, &str)]| -> Vec<(String, String)> {
-            labels
-                .iter()
-                .map(|(name, value)| (name.to_string(), value.to_string()))
-                .collect()
-        };
-        let cases: [(&str, &str, &[(&str, &str)], f64); 7] = [
-            ("up 1", "up", &[], 1.0),
-            ("a{} 2.5e-7", "a", &[], 2.5e-7),
-            (r#"a{shard="0"} 3"#, "a", &[("shard", "0")], 3.0),
+        let infinite = [("shard", "0"), ("le", "+Inf")];
+        for (line, expected) in [
+            ("up 1", sample("up", &[], 1.0)),
+            ("a{} 2.5e-7", sample("a", &[], 2.5e-7)),
+            (r#"a{shard="0"} 3"#, sample("a", &[("shard", "0")], 3.0)),
             (
                 r#"a{shard="0",le="+Inf",} 4 1770000000.5"#,
-                "a",
-                &[("shard", "0"), ("le", "+Inf")],
-                4.0,
+                sample("a", &infinite, 4.0),
             ),
             (
                 r#"a{ b = "c" , d="e"}5 # {x="y"} 1"#,
-                "a",
-                &[("b", "c"), ("d", "e")],
-                5.0,
+                sample("a", &[("b", "c"), ("d", "e")], 5.0),
             ),
             (
                 r#"a{b="say \"}\" \\ \n"} 6"#,
-                "a",
-                &[("b", "say \"}\" \\ \n")],
-                6.0,
+                sample("a", &[("b", "say \"}\" \\ \n")], 6.0),
             ),
-            ("a +Inf", "a", &[], f64::INFINITY),
-        ];
-        for (line, name, labels, value) in cases {
-            assert_eq!(one(line), Some((name.to_owned(), owned(labels), value)), "{line}");
+            ("a +Inf", sample("a", &[], f64::INFINITY)),
+        ] {
+            assert_eq!(Sample::parse(line), Some(expected), "{line}");
         }
     }
 
@@ -166,7 +154,7 @@ mod tests {
             "<html>",
             r#"a{b="\"#,
         ] {
-            assert_eq!(one(line), None, "{line:?}");
+            assert_eq!(Sample::parse(line), None, "{line:?}");
         }
     }
 
