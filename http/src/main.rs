@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::anyhow;
 use clap::Parser;
-use luge_http::cli::{self, Cli, Command, ServeArgs, check, compile, inspect, polybench, run, sim};
+use luge_http::cli::{self, Cli, Command, ServeArgs, check, compile, inspect, polybench, run, sim, top};
 use luge_http::config::Config;
 use luge_http::log::Log;
 use luge_http::{examples, server};
@@ -50,6 +50,7 @@ fn dispatch(command: Command) -> anyhow::Result<ExitCode> {
         Command::Inspect(args) => finish(inspect::inspect(&args, &mut out)?),
         Command::Compile(args) => finish(compile::compile(&args, &mut out)?),
         Command::Sim(args) => finish(sim::sim(&args, &mut out)?),
+        Command::Top(args) => finish(top::top(&args, &mut out)?),
         Command::Polybench(args) => finish(polybench::polybench(&args, &mut out)?),
     }
 }

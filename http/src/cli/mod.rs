@@ -10,6 +10,7 @@ pub mod inspect;
 pub mod polybench;
 pub mod run;
 pub mod sim;
+pub mod top;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -50,6 +51,8 @@ pub enum Command {
     Polybench(polybench::PolybenchArgs),
     /// Simulate shards under a load and a policy, or check them with random seeds
     Sim(sim::SimArgs),
+    /// Show what a running server does, again each second
+    Top(top::TopArgs),
 }
 
 /// The options that choose an engine.

@@ -11,3 +11,4 @@ mod protocol;
 mod scheduling;
 mod slow_clients;
 mod support;
+mod top;
