@@ -108,6 +108,10 @@ impl Preempted {
 struct SocketBell(Preemption);
 
 impl Doorbell for SocketBell {
+    fn hush(&self) {
+        preempt::take_rung();
+    }
+
     fn watch(&self, socket: BorrowedFd<'_>) -> io::Result<()> {
         self.0.ring_for(socket)
     }

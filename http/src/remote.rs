@@ -53,8 +53,8 @@ pub struct Ended {
 pub enum Return {
     /// It has ended there.
     Ended(Box<Ended>),
-    /// It was refused there.
-    Rejected(RejectReason),
+    /// It was refused there, and is back.
+    Rejected(RejectReason, Option<Box<Departing>>),
     /// It could not be sent: it is to be served here.
     Undelivered(Box<Departing>),
     /// Nothing was heard of it.
@@ -182,7 +182,10 @@ impl Host {
         let sandbox = Sandbox::arriving(&self.sandboxes, &self.registry, run);
         let ticket = match self.shard.submit(sandbox, meta) {
             Ok(ticket) => ticket,
-            Err(rejected) => return self.reply(label, Return::Rejected(rejected.reason), meta),
+            Err(rejected) => {
+                let run = rejected.task.departing().map(Box::new);
+                return self.reply(label, Return::Rejected(rejected.reason, run), meta);
+            }
         };
         let cancel = Rc::new(Cancel::default());
         self.guests.borrow_mut().insert(label, Rc::clone(&cancel));

@@ -49,10 +49,6 @@ const STDERR_LINES_MAX: usize = 256;
 /// Longest line of it; longer ones are cut.
 const STDERR_LINE_MAX: usize = 4096;
 
-/// A run that is expected to take less than this is not disturbed by what arrives: hearing it costs two system calls and, at
-/// each arrival, some microseconds. Should it take longer, the timer on CPU time brings it back.
-const WORTH_HEARING: Duration = Duration::from_micros(100);
-
 /// One run of one function.
 pub struct Sandbox {
     sandboxes: Rc<Sandboxes>,
@@ -392,8 +388,7 @@ impl Sandbox {
     fn run_attentively(&mut self, slice: luge_shards::Slice) -> luge_shards::Step {
         // What the timer has asked before is answered: the scheduler has just looked, and decided for this run.
         preempt::take_request();
-        let hears = slice.expected.is_none_or(|expected| expected >= WORTH_HEARING);
-        let _attentive = hears.then(Attentive::begin);
+        let _attentive = (!slice.undisturbed).then(Attentive::begin);
         match self.step() {
             Progress::Done => luge_shards::Step::Done,
             Progress::Blocked(until) => luge_shards::Step::Blocked { until },

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hyper::header::{self, HeaderValue};
 use hyper::{Method, StatusCode};
-use luge_shards::{Account, Ending, Placement, RejectReason, Shard, ShardId, TaskMeta};
+use luge_shards::{Account, Completed, Ending, Placement, RejectReason, Shard, ShardId, TaskMeta, Ticket};
 
 use crate::cgi::{self, RequestInfo};
 use crate::config::{Affinity, FunctionConfig, Mode};
@@ -314,48 +314,38 @@ impl FunctionService {
 
     /// Runs a sandbox on this shard, or on the one that takes it over while it waits.
     async fn run_here(&self, sandbox: Sandbox, meta: TaskMeta) -> Result<Ended, Failure> {
-        let ticket = self
-            .shard
-            .submit(sandbox, meta)
-            .map_err(|rejected| refused(rejected.reason))?;
+        let ticket = self.submit(sandbox, meta)?;
         let completed = ticket.await;
-        match (completed.ending, completed.account) {
-            (Ending::Released { to }, _) => match completed.task.departing() {
-                Some(run) => self.run_there(ShardId(to), run, meta).await,
-                None => Err(Failure::Internal),
-            },
-            (ending, account) => Ok(Ended {
-                ending,
-                outcome: completed.task.into_outcome(),
-                account,
-            }),
-        }
+        let Ending::Released { to } = completed.ending else {
+            return Ok(ended(completed));
+        };
+        let Some(run) = completed.task.departing() else {
+            return Err(Failure::Internal);
+        };
+        // It was promised here already: if the other shard has no room for it after all, it does not have to ask again.
+        let meta = TaskMeta { firm: false, ..meta };
+        self.run_there(ShardId(to), run, meta).await
     }
 
-    /// Has a run take place on another shard; here, where the way there is closed.
+    /// Has a run take place on another shard; here, where the way there is closed or the other does not take it.
     async fn run_there(&self, to: ShardId, run: Departing, meta: TaskMeta) -> Result<Ended, Failure> {
-        match self.host.depart(to, run, meta).await {
-            Return::Ended(ended) => Ok(*ended),
-            Return::Rejected(reason) => Err(refused(reason)),
-            Return::Lost => Err(Failure::Internal),
-            Return::Undelivered(run) => {
-                let sandbox = Sandbox::arriving(&self.sandboxes, &self.registry, *run);
-                let meta = TaskMeta {
-                    movable: false,
-                    ..meta
-                };
-                let ticket = self
-                    .shard
-                    .submit(sandbox, meta)
-                    .map_err(|rejected| refused(rejected.reason))?;
-                let completed = ticket.await;
-                Ok(Ended {
-                    ending: completed.ending,
-                    outcome: completed.task.into_outcome(),
-                    account: completed.account,
-                })
-            }
-        }
+        let run = match self.host.depart(to, run, meta).await {
+            Return::Ended(ended) => return Ok(*ended),
+            Return::Rejected(_, Some(run)) | Return::Undelivered(run) => *run,
+            Return::Rejected(reason, None) => return Err(refused(reason)),
+            Return::Lost => return Err(Failure::Internal),
+        };
+        let sandbox = Sandbox::arriving(&self.sandboxes, &self.registry, run);
+        let meta = TaskMeta {
+            movable: false,
+            ..meta
+        };
+        Ok(ended(self.submit(sandbox, meta)?.await))
+    }
+
+    fn submit(&self, sandbox: Sandbox, meta: TaskMeta) -> Result<Ticket<Sandbox>, Failure> {
+        let submitted = self.shard.submit(sandbox, meta);
+        submitted.map_err(|rejected| refused(rejected.reason))
     }
 
     /// Counts and logs how a request ended, and makes the response of a failure.
@@ -396,6 +386,15 @@ impl FunctionService {
         };
         metrics.answer(response.status, duration, cpu, request.body.len(), bytes_out);
         response
+    }
+}
+
+/// What is left of a run that was over on this shard.
+fn ended(completed: Completed<Sandbox>) -> Ended {
+    Ended {
+        ending: completed.ending,
+        outcome: completed.task.into_outcome(),
+        account: completed.account,
     }
 }
 

@@ -132,6 +132,8 @@ impl<P: Policy> Scheduler<P> {
             Event::CoreFree => self.core_free(now, actions),
             Event::Sliced { outcome } => self.sliced(outcome, now, actions),
             Event::Cancel(id) => self.cancel(id, now, actions),
+            // Nobody takes new work then.
+            Event::Release { .. } if self.draining => {}
             Event::Release { to, want } => {
                 if let Some(id) = self.best_to_release(want, now) {
                     self.end(id, Ending::Released { to }, now, actions);
@@ -190,6 +192,16 @@ impl<P: Policy> Scheduler<P> {
     /// How long all live tasks together will still need the core, by the estimates.
     pub fn work(&self) -> Duration {
         self.ledger.total()
+    }
+
+    /// Whether the task that is next may need the core for longer than this, as far as is known. `false` where none is ready.
+    pub fn next_is_longer_than(&self, time: Duration) -> bool {
+        let may_start = self.load.started < self.config.started_bound;
+        let next = self.held.or_else(|| self.policy.peek(may_start));
+        next.is_some_and(|id| {
+            let candidate = &self.tasks[id.slot()].candidate;
+            candidate.remaining() > time || !self.estimates.knows(candidate.meta.class)
+        })
     }
 
     /// What is left to do, by the estimates, for other shards to see. O(n).
@@ -417,7 +429,11 @@ impl<P: Policy> Scheduler<P> {
         let expected = self.estimates.knows(meta.class).then_some(remaining);
         Action::Run {
             id,
-            slice: Slice { until, expected },
+            slice: Slice {
+                until,
+                expected,
+                undisturbed: false,
+            },
         }
     }
 

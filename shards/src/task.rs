@@ -23,8 +23,8 @@ pub trait Task: 'static {
     /// something urgent waits; with [`Step::Preempted`] then. A panic ends this task alone, with [`Ending::Panicked`].
     fn run(&mut self, slice: Slice) -> Step;
 
-    /// The task was ended from outside ([`Ending::DeadlineExceeded`], [`Ending::CpuBudgetExceeded`], [`Ending::Drained`],
-    /// [`Ending::Cancelled`] or [`Ending::Released`]), at rest between two slices. To be used to let go of what it holds:
+    /// The task was ended from outside ([`Ending::DeadlineExceeded`], [`Ending::CpuBudgetExceeded`], [`Ending::Drained`] or
+    /// [`Ending::Cancelled`]), at rest between two slices. To be used to let go of what it holds:
     /// no other task runs before this has returned, but before its ticket gets it back others may.
     fn stop(&mut self, _ending: Ending) {}
 }
@@ -37,6 +37,9 @@ pub struct Slice {
     /// How long the task will still take altogether, as the scheduler estimates: what nine of ten of its class take, less
     /// what it has had. Nothing when nothing is known of its class.
     pub expected: Option<Duration>,
+    /// Whether what arrives may wait until it is over, and only the time should end it: it is expected to be short, or the task
+    /// was interrupted too often to get on. Set by the driver.
+    pub undisturbed: bool,
 }
 
 /// How one slice of a [`Task`] ended.

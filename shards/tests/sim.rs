@@ -382,6 +382,13 @@ impl Policy for Wrong {
         Some(self.ready.remove(at).id)
     }
 
+    fn peek(&self, may_start: bool) -> Option<TaskId> {
+        self.ready
+            .iter()
+            .find(|candidate| candidate.started || may_start)
+            .map(|next| next.id)
+    }
+
     fn remove(&mut self, candidate: &Candidate) {
         self.ready.retain(|ready| ready.id != candidate.id);
     }

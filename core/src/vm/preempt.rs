@@ -127,10 +127,8 @@ pub(crate) fn enable() -> io::Result<bool> {
 pub(crate) fn disable(was_blocked: bool) {
     ENABLED.set(false);
     take_mark();
-    if was_blocked {
-        // It cannot fail: the signal is one, and the set is ours.
-        let _ = set_blocked(true);
-    }
+    // As it was, even if the thread is deaf. It cannot fail: the signals are some, and the set is ours.
+    let _ = set_blocked(was_blocked);
 }
 
 /// Blocks the signals for this thread or lets them through; gives whether that of doorbells was blocked before.

@@ -125,10 +125,20 @@ async fn close<T: Transport, R: Runtime>(wire: &RefCell<Wire<T>>, runtime: &R, l
     let mut time = None;
     let mut left = limits.linger_bytes;
     let mut unread = wire.borrow().has_unread_input();
+    let mut stall = None;
     poll_fn(|cx| {
         let mut wire = wire.borrow_mut();
-        if ready!(wire.poll_shutdown(cx)).is_err() || wire.at_end() {
-            return Poll::Ready(());
+        match wire.poll_shutdown(cx) {
+            Poll::Ready(Ok(())) if !wire.at_end() => {}
+            Poll::Ready(_) => return Poll::Ready(()),
+            // What was written has not left yet.
+            Poll::Pending => {
+                let Some(end) = runtime.now().checked_add(limits.write_timeout) else {
+                    return Poll::Pending;
+                };
+                let stall = stall.get_or_insert_with(|| runtime.sleep_until(end));
+                return stall.as_mut().poll(cx);
+            }
         }
         while left > 0 {
             match wire.poll_discard(cx) {

@@ -183,10 +183,21 @@ impl<T: Transport> Wire<T> {
     /// Shuts the writing side, once.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.shut {
-            ready!(self.transport.poll_shutdown(cx))?;
+            let shut = self.transport.poll_shutdown(cx);
+            self.note_progress(shut.is_ready());
+            ready!(shut)?;
             self.shut = true;
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// The client has taken what it was to take, or not yet.
+    fn note_progress(&mut self, taken: bool) {
+        if taken {
+            self.stalled = None;
+        } else {
+            self.stalled.get_or_insert(self.shared.now.get());
+        }
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, cursor: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {

@@ -35,6 +35,9 @@ use crate::task::{Slice, TaskId};
 
 /// For how long slices may follow each other without a look at the network. Also: what is expected to take longer is long.
 const BURST: Duration = Duration::from_micros(50);
+/// A slice that is expected to take less than this is not disturbed by what arrives: hearing it costs two system calls and, at each
+/// arrival, some microseconds. Should it take longer, the timer on CPU time ends it.
+const WORTH_HEARING: Duration = Duration::from_micros(100);
 /// How long a shard that has nothing to do sleeps in the ring before it sleeps in the executor; and the longest time for which
 /// the executor, its timers among it, is not looked at.
 const DOZE: Duration = Duration::from_millis(4);
@@ -86,11 +89,14 @@ impl Runner {
         let mut polled = now;
         loop {
             // Before the core is given away for long: what waits to be sent, and what makes another task more urgent.
-            if self.has_more_work_than(BURST) && reactor.network.has_work() {
-                self.stats().ring_turned();
-                reactor.turn(now)?;
-                yield_to_futures().await;
-                now = clock();
+            if self.next_is_longer_than(BURST) {
+                reactor.network.hush();
+                if reactor.network.has_work() {
+                    self.stats().ring_turned();
+                    reactor.turn(now)?;
+                    yield_to_futures().await;
+                    now = clock();
+                }
             }
             if self.look_around(now) {
                 yield_to_futures().await;
@@ -100,7 +106,7 @@ impl Runner {
             self.wakeup().take();
             match self.next(now) {
                 Next::Run { id, slice } => {
-                    now = self.announced_slice(id, slice);
+                    now = self.announced_slice(id, slice, now);
                     if reactor.has_been_quiet_for(BURST, now) {
                         self.stats().ring_turned();
                         reactor.turn(now)?;
@@ -146,21 +152,28 @@ impl Runner {
         any
     }
 
-    /// Runs a slice, which neighbours may interrupt if it is long. Gives the time at its end.
-    fn announced_slice(&self, id: TaskId, slice: Slice) -> Instant {
-        let is_long = slice.expected.is_none_or(|expected| expected > BURST);
-        let announced = self.neighbours().filter(|_| is_long).zip(self.deadline_of(id));
-        let Some((neighbours, deadline)) = announced else {
-            return self.slice(id, slice);
-        };
-        if neighbours.run_until(deadline) == Announced::MailFirst {
+    /// Runs a slice. One that may be long is disturbed by what arrives and by neighbours, unless it was too often. Gives the time
+    /// at its end.
+    fn announced_slice(&self, id: TaskId, mut slice: Slice, began: Instant) -> Instant {
+        let is_short = slice.expected.is_some_and(|expected| expected < WORTH_HEARING);
+        slice.undisturbed = is_short || self.is_hindered(id);
+        let announced = self
+            .neighbours()
+            .filter(|_| !slice.undisturbed)
+            .zip(self.deadline_of(id));
+        if let Some((neighbours, deadline)) = announced
+            && neighbours.run_until(deadline) == Announced::MailFirst
+        {
             // It was decided without what has just come: the task takes its turn, and gives it back at once.
             neighbours.open_mail();
             neighbours.interrupt_self();
         }
-        let now = self.slice(id, slice);
-        neighbours.ran();
-        now
+        let ended = self.slice(id, slice);
+        if let Some((neighbours, _)) = announced {
+            neighbours.ran();
+        }
+        self.count_hindrance(id, ended.saturating_duration_since(began) < BURST);
+        ended
     }
 
     /// Sleeps until there is something to do. Says whether the executor was polled meanwhile.

@@ -73,6 +73,10 @@ impl<T> fmt::Debug for Completed<T> {
     }
 }
 
+/// Interrupted slices in a row after which a task is left alone for one. What makes a shard look so often and finds nothing to run is
+/// nobody's urgent work: bytes that trickle in, say.
+const HINDERED: u32 = 32;
+
 /// The tasks of one shard and the scheduler that orders them.
 pub(super) struct Runner {
     scheduler: RefCell<Scheduler<AnyPolicy>>,
@@ -85,6 +89,8 @@ pub(super) struct Runner {
     wakeup: Rc<Wakeup>,
     quantum: Duration,
     neighbours: OnceCell<Neighbours>,
+    /// The task that ran last, and how many slices in a row it was hardly let run.
+    hindered: Cell<(Option<TaskId>, u32)>,
     stats: Arc<ShardStats>,
 }
 
@@ -107,6 +113,7 @@ impl Runner {
             ended: Cell::default(),
             wakeup: Rc::default(),
             neighbours: OnceCell::new(),
+            hindered: Cell::default(),
             quantum,
             stats,
         }
@@ -194,6 +201,24 @@ impl Runner {
             .expect("a free core is given something to do, or nothing")
     }
 
+    /// Whether this task was interrupted so often, with nothing else to run in between, that it should be left alone for once.
+    pub(super) fn is_hindered(&self, id: TaskId) -> bool {
+        let (last, times) = self.hindered.get();
+        last == Some(id) && times >= HINDERED
+    }
+
+    /// A slice of this task is over, which was hardly let run or not.
+    pub(super) fn count_hindrance(&self, id: TaskId, hardly: bool) {
+        let (last, times) = self.hindered.get();
+        let before = if last == Some(id) { times } else { 0 };
+        let times = if hardly && before < HINDERED {
+            before + 1
+        } else {
+            0
+        };
+        self.hindered.set((Some(id), times));
+    }
+
     /// Makes the shard one of several.
     pub(super) fn join(&self, neighbours: Neighbours) {
         let _ = self.neighbours.set(neighbours);
@@ -239,9 +264,9 @@ impl Runner {
         self.handle(Event::Release { to, want }, now);
     }
 
-    /// Whether the tasks that are here need the core for longer than this, as far as is known.
-    pub(super) fn has_more_work_than(&self, time: Duration) -> bool {
-        self.scheduler.borrow().work() > time
+    /// Whether the task that is next may take longer than this.
+    pub(super) fn next_is_longer_than(&self, time: Duration) -> bool {
+        self.scheduler.borrow().next_is_longer_than(time)
     }
 
     pub(super) fn slice(&self, id: TaskId, slice: Slice) -> Instant {

@@ -68,6 +68,13 @@ impl Policy for Edf {
         }
     }
 
+    fn peek(&self, may_start: bool) -> Option<TaskId> {
+        match &self.0 {
+            Order::Banded(queue) => queue.peek(may_start),
+            Order::Plain(queue) => queue.peek(may_start),
+        }
+    }
+
     fn remove(&mut self, candidate: &Candidate) {
         let key = (candidate.meta.deadline, candidate.arrival);
         match &mut self.0 {

@@ -57,6 +57,11 @@ impl Policy for Fifo {
         next.map(|(_, id)| id)
     }
 
+    fn peek(&self, may_start: bool) -> Option<TaskId> {
+        let fresh = self.fresh.first_key_value().filter(|_| may_start);
+        self.started.first_key_value().or(fresh).map(|(_, id)| *id)
+    }
+
     fn remove(&mut self, candidate: &Candidate) {
         let removed = self.side(candidate.started).remove(&candidate.arrival);
         debug_assert_eq!(removed, Some(candidate.id), "only a ready task is removed");

@@ -125,6 +125,10 @@ impl Policy for AnyPolicy {
         ask!(self, policy => policy.pick(may_start))
     }
 
+    fn peek(&self, may_start: bool) -> Option<TaskId> {
+        ask!(self, policy => policy.peek(may_start))
+    }
+
     fn remove(&mut self, candidate: &Candidate) {
         ask!(self, policy => policy.remove(candidate));
     }

@@ -42,6 +42,10 @@ impl Policy for LeastSlack {
         self.0.pop(may_start)
     }
 
+    fn peek(&self, may_start: bool) -> Option<TaskId> {
+        self.0.peek(may_start)
+    }
+
     fn remove(&mut self, candidate: &Candidate) {
         self.0.remove(candidate, key(candidate));
     }

@@ -113,6 +113,9 @@ pub trait Policy {
     /// are under way as the bound allows.
     fn pick(&mut self, may_start: bool) -> Option<TaskId>;
 
+    /// The task that [`Policy::pick`] would take out.
+    fn peek(&self, may_start: bool) -> Option<TaskId>;
+
     /// A ready task leaves without being picked. It is told as it was when it was enqueued.
     fn remove(&mut self, candidate: &Candidate);
 

@@ -34,6 +34,10 @@ impl<K: Ord + Copy> Banded<K> {
         self.first.pop(may_start).or_else(|| self.lower.pop(may_start))
     }
 
+    pub(super) fn peek(&self, may_start: bool) -> Option<TaskId> {
+        self.first.peek(may_start).or_else(|| self.lower.peek(may_start))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.first.len() + self.lower.len()
     }
@@ -78,6 +82,15 @@ impl<K: Ord + Copy> Queue<K> {
             (None, None) => return None,
         };
         Some(next.remove())
+    }
+
+    pub(super) fn peek(&self, may_start: bool) -> Option<TaskId> {
+        let fresh = self.fresh.first_key_value().filter(|_| may_start);
+        match (self.started.first_key_value(), fresh) {
+            (Some(started), Some(fresh)) if fresh.0 < started.0 => Some(*fresh.1),
+            (Some((_, next)), _) | (None, Some((_, next))) => Some(*next),
+            (None, None) => None,
+        }
     }
 
     pub(super) fn len(&self) -> usize {

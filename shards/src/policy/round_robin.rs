@@ -47,6 +47,10 @@ impl Policy for RoundRobin {
         self.queue.pop(may_start)
     }
 
+    fn peek(&self, may_start: bool) -> Option<TaskId> {
+        self.queue.peek(may_start)
+    }
+
     fn remove(&mut self, candidate: &Candidate) {
         let turn = self.turn_of[candidate.id.slot()];
         self.queue.remove(candidate, turn);

@@ -21,6 +21,7 @@ use std::io;
 use std::mem;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use io_uring::types::{Fd, SubmitArgs, Timespec};
@@ -225,6 +226,11 @@ impl Ring {
         self.push(&silent(entry))
     }
 
+    /// Whether anything waits to be submitted. Makes no system call.
+    pub(crate) fn has_entries(&mut self) -> bool {
+        !self.uring.submission().is_empty()
+    }
+
     /// Whether anything waits to be submitted, or [`Ring::has_completed`]. Makes no system call.
     pub(crate) fn has_work(&mut self) -> bool {
         !self.uring.submission().is_empty() || self.has_completed()
@@ -284,6 +290,8 @@ impl Ring {
         let completion = self.uring.completion();
         if on {
             completion.enable_eventfd();
+            // The kernel sees that before we look whether anything has come.
+            fence(Ordering::SeqCst);
         } else {
             completion.disable_eventfd();
         }
@@ -371,12 +379,12 @@ fn completed(
             if ended {
                 operations.remove(key);
             }
-            let buffer = cqueue::buffer_select(entry.flags());
-            let result = result.map(|length| {
+            let length = result.as_ref().map_or(0, |length| *length);
+            let chunk = cqueue::buffer_select(entry.flags()).map(|id| {
                 // SAFETY: the completion says that the kernel has filled this buffer, and completions are seen once.
-                let chunk = buffer.map(|id| unsafe { buffers.take(id, length) });
-                chunk.filter(|_| length > 0)
+                unsafe { buffers.take(id, length) }
             });
+            let result = result.map(|length| chunk.filter(|_| length > 0));
             Event::Received { owner, result, ended }
         }
         Kind::Send(_) => {

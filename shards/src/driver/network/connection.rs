@@ -19,7 +19,8 @@ use rustix::net::{Shutdown, shutdown};
 
 use crate::ring::{Chunk, OperationId, Ring};
 
-/// Bytes that may lie unread before receiving pauses.
+/// Bytes that may lie unread before receiving pauses. What the kernel had begun by then still comes: the provided buffers, at
+/// worst, which are the bound on one connection's share therefore.
 const UNREAD: usize = 64 << 10;
 /// Bytes that may lie unsent before writing waits.
 const UNSENT: usize = 64 << 10;
@@ -163,8 +164,15 @@ impl Connection {
             self.is_ending = false;
         }
         match result {
+            // Nobody will read it.
+            Ok(Some(_)) if !self.open => return None,
             Ok(Some(chunk)) if keep_chunk && self.unread() == 0 => self.chunk = Some(chunk),
-            Ok(Some(chunk)) => self.heap.extend_from_slice(&chunk),
+            Ok(Some(chunk)) => {
+                // What was read makes room, so that the heap is never larger than what is unread.
+                self.heap.drain(..self.heap_at);
+                self.heap_at = 0;
+                self.heap.extend_from_slice(&chunk);
+            }
             Ok(None) => self.end = Some(Ok(())),
             Err(error) => match Errno::from_io_error(&error) {
                 // Of these receiving begins anew: when there are buffers, when somebody has read.
@@ -184,6 +192,9 @@ impl Connection {
         mut buffer: Vec<u8>,
     ) -> Option<Waker> {
         let Sending { taken, .. } = self.sending.take()?;
+        if self.broken.is_some() {
+            return self.writer.take();
+        }
         let again = result.and_then(|count| {
             let taken = taken + count;
             if taken < buffer.len() {

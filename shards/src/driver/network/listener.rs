@@ -72,10 +72,11 @@ impl Accepting {
     /// Whether it is to be put into the list; says so once.
     pub(super) fn wants_flush(&mut self) -> bool {
         let wants = self.wants_accept() || self.wants_cancel();
-        wants && !std::mem::replace(&mut self.listed, true)
+        wants && !self.is_paused && !std::mem::replace(&mut self.listed, true)
     }
 
-    pub(super) fn flush(&mut self, ring: &mut Ring, key: usize) -> Option<Waker> {
+    /// Begins what it needs. Says how long to wait where the ring takes nothing now.
+    pub(super) fn flush(&mut self, ring: &mut Ring, key: usize) -> Option<Duration> {
         self.listed = false;
         let mut tried = Ok(());
         if self.wants_accept() {
@@ -87,13 +88,12 @@ impl Accepting {
             && let Some(id) = self.operation
         {
             tried = ring.cancel(id);
-            self.is_ending = true;
+            self.is_ending = tried.is_ok();
         }
-        if let Err(error) = tried {
-            self.failure = Some(error);
-            return self.caller.take();
-        }
-        None
+        tried.err().map(|_| {
+            self.is_paused = true;
+            self.pause.next()
+        })
     }
 
     /// A connection has come, or accepting has failed. Says how long to wait where resources are short.

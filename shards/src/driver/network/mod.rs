@@ -38,6 +38,8 @@ pub(crate) use accept::{AcceptFailure, Pause};
 pub(crate) use listener::RingListener;
 pub(crate) use stream::RingStream;
 
+/// How often a wake-up is submitted that the kernel does not take at once.
+const WAKE_TRIES: usize = 8;
 /// How long bytes that were written may take to leave after their stream was dropped.
 const LINGER: Duration = Duration::from_secs(5);
 
@@ -48,6 +50,10 @@ const LINGER: Duration = Duration::from_secs(5);
 pub trait Doorbell: 'static {
     /// Interrupts, from any thread, whatever runs on the thread that this belongs to.
     fn interrupt(&self) -> Interrupt;
+
+    /// Takes what has rung on the thread that this belongs to and was not heard. Called before the shard looks what has come,
+    /// so that a task is not interrupted for what was seen.
+    fn hush(&self);
 
     /// Lets arrivals at this socket ring, until it is closed.
     ///
@@ -112,6 +118,13 @@ impl Network {
         *self.doorbell.borrow_mut() = Some(doorbell);
     }
 
+    /// Takes what has rung up to now: a look that follows sees what it rang for.
+    pub(super) fn hush(&self) {
+        if let Some(doorbell) = &*self.doorbell.borrow() {
+            doorbell.hush();
+        }
+    }
+
     /// Whether anything waits to be submitted or looked at. No system call.
     pub(super) fn has_work(&self) -> bool {
         !self.listed.borrow().is_empty() || self.ring.borrow_mut().has_work()
@@ -152,7 +165,12 @@ impl Network {
     pub(super) fn wake(&self, peer: RawFd) {
         let mut ring = self.ring.borrow_mut();
         // A ring that takes nothing any more is noticed by whoever turns it.
-        let _ = ring.wake(peer).and_then(|()| ring.enter());
+        let _ = ring.wake(peer);
+        for _ in 0..WAKE_TRIES {
+            if ring.enter().is_err() || !ring.has_entries() {
+                return;
+            }
+        }
     }
 
     /// Switches the bell on, or off. On, it may ring at once.
@@ -172,7 +190,13 @@ impl Network {
                         connection.listed = false;
                         connection.flush(&mut ring, key)
                     }
-                    Some(Socket::Listener(listener)) => [listener.flush(&mut ring, key), None],
+                    Some(Socket::Listener(listener)) => {
+                        if let Some(pause) = listener.flush(&mut ring, key) {
+                            let network = self.clone();
+                            glommio::after(pause, move || network.resume_accepting(key));
+                        }
+                        continue;
+                    }
                     None => continue,
                 }
             };

@@ -48,6 +48,10 @@ impl<P: Policy> Policy for Spy<P> {
         self.policy.pick(may_start)
     }
 
+    fn peek(&self, may_start: bool) -> Option<TaskId> {
+        self.policy.peek(may_start)
+    }
+
     fn remove(&mut self, candidate: &Candidate) {
         self.policy.remove(candidate);
     }
