@@ -152,7 +152,8 @@ impl Neighbours {
 
     /// Whether this shard is the first choice for a request, whatever the others have to do.
     pub(super) fn is_home_here(&self, request: &Request) -> bool {
-        request.affinity.is_none() && self.steering.steering == Steering::Local
+        let is_local = request.affinity.is_none() && self.steering.steering == Steering::Local;
+        is_local || self.reach.len() == 1
     }
 
     /// Where a request is to be served; `own` is what this shard has to do.
@@ -231,6 +232,9 @@ impl Neighbours {
     /// Tells the others what this shard has to do, if it is time to, and wakes one that sleeps if it is too much.
     pub(super) fn publish(&self, demand: impl FnOnce() -> Demand, busy: Duration, now: Instant) {
         let published = self.published.get();
+        if self.reach.len() == 1 {
+            return;
+        }
         if published.is_some_and(|last| now.saturating_duration_since(last.at) < PUBLISH) {
             return;
         }

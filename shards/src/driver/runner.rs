@@ -233,8 +233,12 @@ impl Runner {
         let Some(neighbours) = self.neighbours() else {
             return Placement::Here;
         };
-        // The common case: nothing else to do, and no reason to be elsewhere.
-        if self.scheduler.borrow().work().is_zero() && neighbours.is_home_here(request) {
+        // The common case: it is home here, and in time even if all that is here went before it.
+        let ahead = self.scheduler.borrow().work() + request.estimate;
+        let in_time = request
+            .deadline
+            .is_none_or(|deadline| deadline.saturating_duration_since(now) > ahead * 2);
+        if neighbours.is_home_here(request) && in_time {
             return Placement::Here;
         }
         neighbours.place(request, &self.scheduler.borrow().demand(now), now)

@@ -301,3 +301,51 @@ impl Connection {
         !self.open && self.receive.is_none() && is_sent
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::ring::{Event, RingConfig};
+
+    #[test]
+    fn what_was_read_takes_no_room_though_something_is_always_left() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let addr = listener.local_addr().expect("bound");
+        let mut client = TcpStream::connect(addr).expect("it listens");
+        let (server, peer) = listener.accept().expect("it has connected");
+        let mut ring = Ring::new(RingConfig::default()).expect("a ring");
+        let mut connection = Connection::new(server.into(), peer, 0);
+        assert!(connection.flush(&mut ring, 0).iter().all(Option::is_none));
+        let mut cx = Context::from_waker(Waker::noop());
+        let (mut events, mut buf) = (Vec::new(), [0; 2_000]);
+        for round in 0..2_000 {
+            client.write_all(&[round as u8; 2_000]).expect("open");
+            while connection.unread() < 4_000 {
+                ring.wait(Duration::from_secs(1)).expect("a ring");
+                ring.complete(&mut events);
+                for event in events.drain(..) {
+                    let Event::Received { result, ended, .. } = event else {
+                        panic!("only receiving is under way")
+                    };
+                    connection.received(result, ended, false);
+                }
+                if round == 0 {
+                    break;
+                }
+            }
+            if round > 0 {
+                let read = connection.poll_read(&mut cx, &mut buf);
+                assert!(matches!(read, Poll::Ready(Ok(2_000))), "{read:?}");
+            }
+        }
+        assert!(
+            connection.heap.capacity() <= UNREAD,
+            "{}",
+            connection.heap.capacity()
+        );
+    }
+}
