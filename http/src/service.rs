@@ -31,6 +31,9 @@ use crate::routes::{RouteMatch, RouteTable, decode_path};
 use crate::sandbox::{Departing, Sandbox};
 use crate::sandboxes::Sandboxes;
 
+/// What it costs two shards to have a run elsewhere than on its connection's.
+const HANDOFF: Duration = Duration::from_micros(50);
+
 /// The `Content-Type` of an answer in raw mode, unless the manifest says another.
 const DEFAULT_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -249,7 +252,7 @@ impl FunctionService {
             deadline: started + config.deadline,
             cpu_budget: config.cpu,
             class,
-            movable: self.shard.has_ring() && self.shard.count() > 1,
+            movable: self.is_worth_moving(class),
             firm: config.firm,
         };
         let key = self.affinity(request, &matched);
@@ -280,6 +283,16 @@ impl FunctionService {
             }
         };
         (outcome, ran)
+    }
+
+    /// Whether a run of this class takes longer than it takes to hand it to another shard.
+    fn is_worth_moving(&self, class: u32) -> bool {
+        let several = self.shard.has_ring() && self.shard.count() > 1;
+        several
+            && self
+                .shard
+                .estimate(class)
+                .is_none_or(|known| known.p50 >= HANDOFF)
     }
 
     /// What keeps requests like this one together, where the function's route names something.

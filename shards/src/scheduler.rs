@@ -198,10 +198,19 @@ impl<P: Policy> Scheduler<P> {
     pub fn next_is_longer_than(&self, time: Duration) -> bool {
         let may_start = self.load.started < self.config.started_bound;
         let next = self.held.or_else(|| self.policy.peek(may_start));
-        next.is_some_and(|id| {
-            let candidate = &self.tasks[id.slot()].candidate;
-            candidate.remaining() > time || !self.estimates.knows(candidate.meta.class)
-        })
+        next.is_some_and(|id| self.is_longer_than(&self.tasks[id.slot()].candidate, time))
+    }
+
+    /// Whether this task may need the core for longer than this from now on. One that was interrupted may: what its estimate
+    /// has left says little of it.
+    pub fn may_take_longer_than(&self, id: TaskId, time: Duration) -> bool {
+        self.candidate(id)
+            .is_some_and(|candidate| self.is_longer_than(&candidate, time))
+    }
+
+    fn is_longer_than(&self, candidate: &Candidate, time: Duration) -> bool {
+        let is_known = self.estimates.knows(candidate.meta.class);
+        !is_known || !candidate.ran.is_zero() || candidate.estimate > time
     }
 
     /// What is left to do, by the estimates, for other shards to see. O(n).

@@ -155,8 +155,7 @@ impl Runner {
     /// Runs a slice. One that may be long is disturbed by what arrives and by neighbours, unless it was too often. Gives the time
     /// at its end.
     fn announced_slice(&self, id: TaskId, mut slice: Slice, began: Instant) -> Instant {
-        let is_short = slice.expected.is_some_and(|expected| expected < WORTH_HEARING);
-        slice.undisturbed = is_short || self.is_hindered(id);
+        slice.undisturbed = !self.may_take_longer_than(id, WORTH_HEARING) || self.is_hindered(id);
         let announced = self
             .neighbours()
             .filter(|_| !slice.undisturbed)

@@ -273,6 +273,11 @@ impl Runner {
         self.scheduler.borrow().next_is_longer_than(time)
     }
 
+    /// Whether this task may take longer than this.
+    pub(super) fn may_take_longer_than(&self, id: TaskId, time: Duration) -> bool {
+        self.scheduler.borrow().may_take_longer_than(id, time)
+    }
+
     pub(super) fn slice(&self, id: TaskId, slice: Slice) -> Instant {
         let job = self.jobs.borrow()[id.slot()]
             .clone()
