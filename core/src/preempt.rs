@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Backstop      the thread has computed for a while  ─┐
-//!   Doorbell      something has arrived                 ├─ one signal ─► the guest leaves at its next instruction,
+//!   Doorbell      something has arrived                 ├─ a signal ───► the guest leaves at its next instruction,
 //!   Interrupter   another thread wants something       ─┘                Execution::resume gives Step::Preempted
 //! ```
 //!

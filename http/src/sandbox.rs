@@ -6,8 +6,8 @@
 //!   context, body   |    a slot of the pool     \--> Stopped            the scheduler knows why; the same
 //!                   \--> Ended(failure)
 //! ```
-//! The scheduler gives a run a slice of time. Where signals preempt, the guest runs until the thread is asked for, and the
-//! sandbox then looks whether the slice is over. Where code polls, the engine counts fuel: the sandbox runs it in small chunks,
+//! The scheduler gives a run a slice of time. Where signals preempt, the guest runs until the thread is asked for, and the slice
+//! ends with that: the scheduler decides who goes on. Where code polls, the engine counts fuel: the sandbox runs it in small chunks,
 //! whose size follows what they take, and looks at the clock between them. No slot is taken before the first slice, so a
 //! request that waits in the queue costs its body and no memory, and everything happens on the shard that runs it.
 //!

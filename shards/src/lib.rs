@@ -11,7 +11,7 @@
 //!   |    futures: one per connection   |   |                                  |
 //!   |       | submit(task)   ^ ticket  |   |              ...                 |
 //!   |       v                |         |   |                                  |
-//!   |   Scheduler --------> runner      |   |                                  |
+//!   |   Scheduler ---------> runner    |   |                                  |
 //!   |   (pure)              (slices)   |   |                                  |
 //!   +----------------------------------+   +----------------------------------+
 //!            |\___ counters: written by one thread, read by any ___/ |
@@ -20,8 +20,8 @@
 //!
 //! Two kinds of work live on a shard. *Futures* wait most of the time: connections, timers. They are polled by the
 //! executor and must return quickly. *Tasks* ([`Task`]) occupy the core: they run in slices of at most a quantum, under
-//! a deadline and a budget of CPU time, in the order that a [`Policy`] decides. Between two slices the futures run, and
-//! I/O is polled at least once a quantum, so a task that computes for a minute does not stop the connections beside it.
+//! a deadline and a budget of CPU time, in the order that a [`Policy`] decides. Between two slices the futures run and
+//! the network is looked at, so a task that computes for a minute does not stop the connections beside it.
 //!
 //! The crate does not know what a task computes. It also does not show which executor it stands on: one module names
 //! it, and the network under [`Stream`] can change without a change above.

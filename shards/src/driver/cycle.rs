@@ -12,8 +12,8 @@
 //! **Between short slices** the ring is turned once in [`BURST`] only: system calls are what a small request costs most, and a
 //! request that waits that long is not late. A slice that may be long is not begun before answers are on their way.
 //!
-//! **When a slice is interrupted** because something has come, the ring is turned, and the scheduler decides anew. If nothing
-//! has come after all, as when the timer on CPU time was the one that rang, the same slice goes on at once.
+//! **When a slice is interrupted**, the ring is turned if anything has come, and the scheduler decides anew: also when it was the
+//! timer on CPU time that rang. A task that was interrupted too often for nothing has one slice to itself.
 //!
 //! **Sleep** is first in the ring itself, because whatever wakes a busy shard comes from there, and one system call then both
 //! submits and sleeps. The executor's own sleep takes several, but it also ends for timers and for other threads: it is for

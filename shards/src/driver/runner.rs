@@ -233,7 +233,7 @@ impl Runner {
         let Some(neighbours) = self.neighbours() else {
             return Placement::Here;
         };
-        // The common case: it is home here, and in time even if all that is here went before it.
+        // The common case: it is home here, and in time even if all that is here went before it, and took twice as long.
         let ahead = self.scheduler.borrow().work() + request.estimate;
         let in_time = request
             .deadline
