@@ -165,6 +165,20 @@ impl Failure {
         })
     }
 
+    /// Whether the request was refused because there is too much to do. That is no fault to look into, and it comes by thousands: the
+    /// metrics count it, and a line in the log for each would take from the core what is short already.
+    #[must_use]
+    pub fn is_for_want_of_room(&self) -> bool {
+        matches!(
+            self,
+            Self::QueueFull { .. }
+                | Self::Infeasible { .. }
+                | Self::OverShare { .. }
+                | Self::TooManyInFlight
+                | Self::TooManyConnections
+        )
+    }
+
     /// The answer: status, reason in [`ERROR_FIELD`] and as a line of text, and what the status asks for beside it.
     #[must_use]
     pub fn response(&self) -> Response {

@@ -10,6 +10,9 @@
 //! What travels is what a run is made of before it begins: the guest's context with the request's body. A run that has begun
 //! stays. One that has come from elsewhere is not sent on, so no request goes further than one hop.
 //!
+//! Runs and answers are parcels that cannot wait, as bytes at a socket cannot: whatever the other shard runs is interrupted, it takes
+//! the run in or answers the client, and its scheduler decides who goes on.
+//!
 //! A parcel is code that runs on the shard that opens it; there it finds what it needs by [`Host::here`].
 
 use std::cell::{Cell, RefCell};
@@ -118,7 +121,14 @@ impl Host {
     }
 
     /// Has a run take place on another shard, and waits for what comes of it. When this is dropped, the run is cancelled.
-    pub async fn depart(self: &Rc<Host>, to: ShardId, run: Departing, meta: TaskMeta) -> Return {
+    /// `why` names the parcel: "run", or "stolen run" if the other shard has asked for it.
+    pub async fn depart(
+        self: &Rc<Host>,
+        to: ShardId,
+        run: Departing,
+        meta: TaskMeta,
+        why: &'static str,
+    ) -> Return {
         let meta = TaskMeta {
             movable: false,
             ..meta
@@ -144,7 +154,7 @@ impl Host {
         // The run stays within reach until the parcel is on its way.
         let luggage = std::sync::Arc::new(std::sync::Mutex::new(Some(run)));
         let sent = std::sync::Arc::clone(&luggage);
-        let parcel = Parcel::new("run", Some(meta.deadline), move || {
+        let parcel = Parcel::new(why, Some(self.shard.now()), move || {
             let run = sent.lock().ok().and_then(|mut run| run.take());
             if let (Some(host), Some(run)) = (Host::here(), run) {
                 host.arrive(label, run, meta);
@@ -184,7 +194,7 @@ impl Host {
             Ok(ticket) => ticket,
             Err(rejected) => {
                 let run = rejected.task.departing().map(Box::new);
-                return self.reply(label, Return::Rejected(rejected.reason, run), meta);
+                return self.reply(label, Return::Rejected(rejected.reason, run));
             }
         };
         let cancel = Rc::new(Cancel::default());
@@ -207,13 +217,13 @@ impl Host {
                 outcome: completed.task.into_outcome(),
                 account: completed.account,
             };
-            host.reply(label, Return::Ended(Box::new(ended)), meta);
+            host.reply(label, Return::Ended(Box::new(ended)));
         });
     }
 
     /// Sends what came of a run to where it came from.
-    fn reply(self: &Rc<Host>, label: Label, returned: Return, meta: TaskMeta) {
-        let parcel = Parcel::new("answer", Some(meta.deadline), move || {
+    fn reply(self: &Rc<Host>, label: Label, returned: Return) {
+        let parcel = Parcel::new("answer", Some(self.shard.now()), move || {
             if let Some(host) = Host::here() {
                 host.receive(label, returned);
             }

@@ -34,6 +34,9 @@ use crate::sandboxes::Sandboxes;
 /// What it costs two shards to have a run elsewhere than on its connection's.
 const HANDOFF: Duration = Duration::from_micros(50);
 
+/// How long a request and its answer are on their way, at most, beside the run itself; with a short deadline a twentieth of it.
+const WAY: Duration = Duration::from_micros(250);
+
 /// The `Content-Type` of an answer in raw mode, unless the manifest says another.
 const DEFAULT_TYPE: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
@@ -249,7 +252,7 @@ impl FunctionService {
         };
         let class = u32::try_from(index).unwrap_or(u32::MAX);
         let meta = TaskMeta {
-            deadline: started + config.deadline,
+            deadline: started + config.deadline.saturating_sub(way_of(config.deadline)),
             cpu_budget: config.cpu,
             class,
             movable: self.is_worth_moving(class),
@@ -259,7 +262,7 @@ impl FunctionService {
         let ended = match self.place(&meta, key) {
             Placement::Here => self.run_here(sandbox, meta).await,
             Placement::There(to) => match sandbox.departing() {
-                Some(run) => self.run_there(ShardId(to), run, meta).await,
+                Some(run) => self.run_there(ShardId(to), run, meta, "run").await,
                 None => Err(Failure::Internal),
             },
             Placement::Infeasible { retry_after } => Err(Failure::Infeasible { retry_after }),
@@ -319,7 +322,8 @@ impl FunctionService {
                 .shard
                 .estimate(meta.class)
                 .map_or(Duration::ZERO, |known| known.p50),
-            movable: meta.movable,
+            movable: true,
+            spills: meta.movable,
             firm: meta.firm,
             lot: 0,
         })
@@ -337,12 +341,18 @@ impl FunctionService {
         };
         // It was promised here already: if the other shard has no room for it after all, it does not have to ask again.
         let meta = TaskMeta { firm: false, ..meta };
-        self.run_there(ShardId(to), run, meta).await
+        self.run_there(ShardId(to), run, meta, "stolen run").await
     }
 
     /// Has a run take place on another shard; here, where the way there is closed or the other does not take it.
-    async fn run_there(&self, to: ShardId, run: Departing, meta: TaskMeta) -> Result<Ended, Failure> {
-        let run = match self.host.depart(to, run, meta).await {
+    async fn run_there(
+        &self,
+        to: ShardId,
+        run: Departing,
+        meta: TaskMeta,
+        why: &'static str,
+    ) -> Result<Ended, Failure> {
+        let run = match self.host.depart(to, run, meta, why).await {
             Return::Ended(ended) => return Ok(*ended),
             Return::Rejected(_, Some(run)) | Return::Undelivered(run) => *run,
             Return::Rejected(reason, None) => return Err(refused(reason)),
@@ -389,7 +399,11 @@ impl FunctionService {
                 let response = failure.response();
                 let status = response.status.as_u16();
                 let reason = tracing::field::display(&failure);
-                tracing::warn!(function, request = id, status, reason, %method, %target, %peer, ?duration, ?cpu, "failed");
+                if failure.is_for_want_of_room() {
+                    tracing::debug!(function, request = id, status, reason, %method, %target, %peer, ?duration, ?cpu, "refused");
+                } else {
+                    tracing::warn!(function, request = id, status, reason, %method, %target, %peer, ?duration, ?cpu, "failed");
+                }
                 response
             }
         };
@@ -400,6 +414,11 @@ impl FunctionService {
         metrics.answer(response.status, duration, cpu, request.body.len(), bytes_out);
         response
     }
+}
+
+/// The part of a deadline that a run leaves to its answer, and that its request took to be read.
+fn way_of(deadline: Duration) -> Duration {
+    (deadline / 20).min(WAY)
 }
 
 /// What is left of a run that was over on this shard.

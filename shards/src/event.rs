@@ -17,6 +17,9 @@ pub enum Event {
     Sliced {
         /// How it ended.
         outcome: SliceOutcome,
+        /// The part of it in which the task did not have the core after all: another process had it, or the driver had still something
+        /// to do. Zero where that was not measured.
+        kept: Duration,
     },
     /// Nobody waits for this task any more. Ignored when it has ended.
     Cancel(TaskId),

@@ -95,8 +95,8 @@ pub use estimate::Estimate;
 pub use event::{Action, Event, Load, SliceOutcome};
 pub use listen::ListenAddress;
 pub use mesh::{
-    Announced, Board, Delivered, Due, MAX_SHARDS, Mesh, Parcel, Port, SLACK_BUCKETS, SendError, ShardLoad,
-    Stealing, StealingConfig, Wake, Watch, slack_of_bucket,
+    Announced, Board, Delivered, Due, Gift, MAX_SHARDS, Mesh, Parcel, Port, SLACK_BUCKETS, SendError,
+    ShardLoad, Stealing, StealingConfig, Wake, Watch, slack_of_bucket,
 };
 pub use policy::{
     AnyPolicy, Band, Candidate, Edf, Fifo, LeastSlack, Policy, PolicyKind, RoundRobin, Rules, Srsf,

@@ -44,7 +44,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::admission::{Demand, Fit, Front, Ledger, Owed, Shares};
+use crate::admission::{Demand, Fit, Front, Ledger, Owed, Shares, Supply};
 use crate::estimate::{Estimate, Estimates};
 use crate::event::{Action, Event, Load, SliceOutcome};
 use crate::policy::{Band, Candidate, Policy, Rules};
@@ -62,6 +62,8 @@ pub struct Scheduler<P> {
     shares: Shares,
     /// What all live tasks still need.
     ledger: Ledger,
+    /// What of the core there is for them.
+    supply: Supply,
     tasks: Slab<Entry>,
     alarms: BTreeSet<(Instant, TaskId)>,
     running: Option<Running>,
@@ -101,6 +103,7 @@ impl<P: Policy> Scheduler<P> {
             estimates: Estimates::new(&config.classes),
             shares: Shares::new(&config),
             ledger: Ledger::default(),
+            supply: Supply::new(),
             config,
             policy,
             tasks: Slab::new(),
@@ -130,7 +133,7 @@ impl<P: Policy> Scheduler<P> {
                 Err(reason) => Action::Reject(reason),
             }),
             Event::CoreFree => self.core_free(now, actions),
-            Event::Sliced { outcome } => self.sliced(outcome, now, actions),
+            Event::Sliced { outcome, kept } => self.sliced(outcome, kept, now, actions),
             Event::Cancel(id) => self.cancel(id, now, actions),
             // Nobody takes new work then.
             Event::Release { .. } if self.draining => {}
@@ -155,6 +158,12 @@ impl<P: Policy> Scheduler<P> {
     /// Where the time of all tasks went that were ever admitted, up to the last change of each one's state.
     pub fn total(&self) -> Account {
         self.total
+    }
+
+    /// What part of the core tasks get when they want it, as was lately seen: from 1/8 to 1. The rest goes into the network, into
+    /// requests that are refused, and into whatever else shares the core.
+    pub fn supply(&self) -> f64 {
+        self.supply.share()
     }
 
     /// Whether [`Event::Drain`] was seen.
@@ -261,6 +270,9 @@ impl<P: Policy> Scheduler<P> {
         self.movable += u32::from(meta.movable);
         self.ledger.add(&candidate, now);
         self.policy.enqueue(candidate);
+        if self.running.is_none() {
+            self.supply.wanted(now);
+        }
         Ok(id)
     }
 
@@ -305,7 +317,7 @@ impl<P: Policy> Scheduler<P> {
     /// The band in which a task belongs that the ledger does not hold.
     fn band_of(&self, candidate: &Candidate, over: bool, now: Instant) -> Band {
         let Rules { bands, demotes, .. } = self.rules;
-        if demotes && candidate.latest_start() < now {
+        if demotes && candidate.is_hopeless(now) {
             Band::Late
         } else if (bands && over)
             || (demotes
@@ -327,7 +339,7 @@ impl<P: Policy> Scheduler<P> {
             by_deadline: self.rules.by_deadline,
             skip_late: self.rules.demotes,
         };
-        self.ledger.fits(asked, self.front(now), now)
+        self.ledger.fits(asked, self.front(now), &self.supply, now)
     }
 
     /// The task that has the core, or will have it again before any other.
@@ -364,6 +376,10 @@ impl<P: Policy> Scheduler<P> {
         if self.shares.refill(now) {
             self.sort_into_bands(now);
         }
+        if self.rules.demotes {
+            self.shed(now);
+        }
+        self.supply.settled(now);
         actions.push(match self.next(now) {
             Some(id) => self.run(id, now),
             None => Action::Idle {
@@ -382,17 +398,42 @@ impl<P: Policy> Scheduler<P> {
         let may_start = self.load.started < self.config.started_bound;
         loop {
             let id = self.policy.pick(may_start)?;
-            let candidate = &mut self.tasks[id.slot()].candidate;
-            if !self.rules.demotes || candidate.band == Band::Late || candidate.latest_start() >= now {
+            let candidate = &self.tasks[id.slot()].candidate;
+            if !self.rules.demotes || candidate.band == Band::Late || !candidate.is_hopeless(now) {
                 return Some(id);
             }
             // It comes too late to be helped. Each task does so once between two slices.
-            let before = *candidate;
-            candidate.band = Band::Late;
-            let after = *candidate;
-            self.ledger.change(&before, &after, now);
+            let after = self.put_into(id, Band::Late, now);
             self.policy.enqueue(after);
         }
+    }
+
+    /// Where the first band cannot keep all its promises, breaks as few as it can: of all tasks that are due by the deadline that
+    /// cannot be met, the longest that has not begun leaves the band (Moore, *An n Job, One Machine Sequencing Algorithm for
+    /// Minimizing the Number of Late Jobs*, 1968). Otherwise each would drag the next down.
+    fn shed(&mut self, now: Instant) {
+        while let Some(deadline) = self.ledger.first_late(now) {
+            let waiting = self.tasks.iter().map(|(_, entry)| &entry.candidate);
+            let longest = waiting
+                .filter(|candidate| {
+                    candidate.band == Band::First && !candidate.started && candidate.meta.deadline <= deadline
+                })
+                .max_by_key(|candidate| (candidate.estimate, candidate.arrival));
+            let Some(before) = longest.copied() else { return };
+            self.policy.remove(&before);
+            let after = self.put_into(before.id, Band::Second, now);
+            self.policy.enqueue(after);
+        }
+    }
+
+    /// Puts a task that the policy does not hold into another band.
+    fn put_into(&mut self, id: TaskId, band: Band, now: Instant) -> Candidate {
+        let candidate = &mut self.tasks[id.slot()].candidate;
+        let before = *candidate;
+        candidate.band = band;
+        let after = *candidate;
+        self.ledger.change(&before, &after, now);
+        after
     }
 
     /// Wakes the sleepers and ends the late, for all alarms up to `now`.
@@ -446,7 +487,7 @@ impl<P: Policy> Scheduler<P> {
         }
     }
 
-    fn sliced(&mut self, outcome: SliceOutcome, now: Instant, actions: &mut Vec<Action>) {
+    fn sliced(&mut self, outcome: SliceOutcome, kept: Duration, now: Instant, actions: &mut Vec<Action>) {
         let Running { id, since } = self
             .running
             .take()
@@ -454,6 +495,7 @@ impl<P: Policy> Scheduler<P> {
         let drained = self.drain_at.is_some_and(|at| at <= now);
         let entry = &mut self.tasks[id.slot()];
         let (candidate, meta) = (entry.candidate, entry.candidate.meta);
+        entry.life.was_kept_for(kept);
         let ran = entry.life.ran_by(now);
         let ending = match outcome {
             SliceOutcome::Panicked => Some(Ending::Panicked),
@@ -464,7 +506,8 @@ impl<P: Policy> Scheduler<P> {
             _ if drained => Some(Ending::Drained),
             _ => None,
         };
-        let slice = now.saturating_duration_since(since);
+        let slice = now.saturating_duration_since(since).saturating_sub(kept);
+        self.supply.kept(kept);
         let went_over = self.shares.charge(meta.class, slice, now);
         if let Some(ending) = ending {
             self.end(id, ending, now, actions);
@@ -484,6 +527,9 @@ impl<P: Policy> Scheduler<P> {
                 self.held = Some(id);
             }
         }
+        if !self.policy.is_empty() {
+            self.supply.wanted(now);
+        }
         if went_over && self.rules.bands {
             self.sort_into_bands(now);
         }
@@ -497,8 +543,11 @@ impl<P: Policy> Scheduler<P> {
             let longer = self.estimates.after_overrun(candidate.meta.class, ran);
             candidate.estimate = longer.min(candidate.meta.cpu_budget);
         }
-        let usual = !overrun || self.estimates.is_usual(candidate.meta.class, ran);
-        let kept = before.band == Band::First && usual && candidate.latest_start() >= now;
+        let usual = !overrun
+            || self
+                .estimates
+                .is_usual(candidate.meta.class, Some(candidate.id), ran);
+        let kept = before.band == Band::First && usual && !candidate.is_hopeless(now);
         if self.rules.demotes && !kept {
             self.ledger.remove(&before);
             let over = self.shares.over_for(candidate.meta.class, now).is_some();

@@ -64,6 +64,8 @@ pub(crate) struct Life {
     state: State,
     /// When it came into this state.
     since: Instant,
+    /// Of the slice that is just over: for how long it did not have the core after all.
+    kept: Duration,
     account: Account,
 }
 
@@ -73,6 +75,7 @@ impl Life {
         Self {
             state: State::Queued,
             since: at,
+            kept: Duration::ZERO,
             account: Account::default(),
         }
     }
@@ -87,10 +90,18 @@ impl Life {
         self.account
     }
 
+    /// The slice that runs is over now, and for so long of it others had the core.
+    pub(crate) fn was_kept_for(&mut self, kept: Duration) {
+        debug_assert_eq!(self.state, State::Running);
+        self.kept = kept;
+    }
+
     /// How long it has had the core by `at`, the slice that runs included.
     pub(crate) fn ran_by(&self, at: Instant) -> Duration {
         match self.state {
-            State::Running => self.account.ran + at.saturating_duration_since(self.since),
+            State::Running => {
+                self.account.ran + at.saturating_duration_since(self.since).saturating_sub(self.kept)
+            }
             _ => self.account.ran,
         }
     }
@@ -106,8 +117,10 @@ impl Life {
             "a task that is {before:?} cannot become {next:?}"
         );
         let spent = at.saturating_duration_since(self.since);
+        let kept = std::mem::take(&mut self.kept).min(spent);
         for account in [&mut self.account, total] {
-            account.leave(before, next, spent);
+            account.leave(before, next, spent - kept);
+            account.preempted += kept;
         }
         (self.state, self.since) = (next, at);
         before
@@ -177,6 +190,19 @@ mod tests {
                 assert_eq!(tried.is_ok(), drawn.contains(&(from, to)), "{from:?} to {to:?}");
             }
         }
+    }
+
+    #[test]
+    fn what_another_process_took_of_a_slice_was_not_run() {
+        let start = Instant::now();
+        let (mut life, mut total) = (Life::new(start), Account::default());
+        life.transition(State::Running, start, &mut total);
+        life.was_kept_for(2 * MS);
+        assert_eq!(life.ran_by(start + 5 * MS), 3 * MS);
+        life.transition(State::Preempted, start + 5 * MS, &mut total);
+        life.transition(State::Running, start + 6 * MS, &mut total);
+        life.transition(State::Ended, start + 7 * MS, &mut total);
+        assert_eq!((total.ran, total.preempted), (4 * MS, 3 * MS));
     }
 
     #[test]

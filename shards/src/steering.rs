@@ -78,6 +78,8 @@ pub struct Request {
     pub estimate: Duration,
     /// Whether it may be served elsewhere than on `here`: it has not moved before and nothing holds it.
     pub movable: bool,
+    /// Whether it may be served elsewhere than on the shard of its first choice: it takes longer than handing it over.
+    pub spills: bool,
     /// Whether to refuse it if it cannot meet its deadline.
     pub firm: bool,
     /// Any number that differs from request to request: draws candidates by lot. A counter will do.
@@ -124,7 +126,7 @@ pub fn place(
             Placement::There(shard)
         }
     };
-    let Some(deadline) = request.deadline.filter(|_| config.spill) else {
+    let Some(deadline) = request.deadline.filter(|_| config.spill && request.spills) else {
         return at(first);
     };
     let slack = deadline.saturating_duration_since(now);
@@ -232,6 +234,7 @@ mod tests {
             deadline: Some(now + 16 * MS),
             estimate: MS,
             movable: true,
+            spills: true,
             firm: true,
             lot: 1,
         };
@@ -324,8 +327,19 @@ mod tests {
         assert_eq!(place_by(&[900, 0], fixed), Placement::Here);
         let endless = |request: &mut Request, _: &mut SteeringConfig| request.deadline = None;
         assert_eq!(place_by(&[900, 0], endless), Placement::Here);
+        let quick = |request: &mut Request, _: &mut SteeringConfig| request.spills = false;
+        assert_eq!(place_by(&[900, 0], quick), Placement::Here);
         let off = |_: &mut Request, config: &mut SteeringConfig| config.spill = false;
         assert_eq!(place_by(&[900, 0], off), Placement::Here);
+    }
+
+    #[test]
+    fn a_quick_request_goes_to_the_home_of_its_key_as_well() {
+        let away = (0..).find(|key| home(7, Some(*key), 2) == 1);
+        let quick = |request: &mut Request, _: &mut SteeringConfig| {
+            (request.affinity, request.spills) = (away, false);
+        };
+        assert_eq!(place_by(&[0, 900], quick), Placement::There(1));
     }
 
     #[test]

@@ -117,10 +117,10 @@ pub enum Ending {
 pub struct Account {
     /// Time before the first slice.
     pub queued: Duration,
-    /// Time on the core. Measured around each slice with the monotonic clock: on a pinned thread this equals CPU time
-    /// unless other processes share the core, and costs a tenth of reading the thread's CPU clock.
+    /// Time on the core. Of slices that may be long it is CPU time; short ones are measured with the monotonic clock, which costs a
+    /// tenth of reading the thread's CPU clock and says the same unless another process takes the core just then.
     pub ran: Duration,
-    /// Time for which the task waited to go on after a slice that was too short for it.
+    /// Time for which the task waited to go on after a slice that was too short for it, or while another process had the core.
     pub preempted: Duration,
     /// Time for which the task waited on its own wish ([`Step::Blocked`]).
     pub blocked: Duration,

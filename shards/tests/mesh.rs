@@ -422,8 +422,9 @@ fn a_backlog_wakes_a_sleeper_which_asks_and_is_given_half() {
     assert_eq!(idle.park(), Announced::Clear);
     // The next scheduling point: half of the work goes, and wakes its new shard.
     let to = board.asked(busy.id()).unwrap();
-    let want = victim.gives(&backlog, &board.load(to), now);
-    assert_eq!(want, Some(5 * MS));
+    let mut gift = victim.gives(&backlog, &board.load(to), now).unwrap();
+    gift.gave(2 * MS);
+    assert_eq!(gift.next(), Some(3 * MS));
     assert_eq!(busy.send(to, empty(), now).unwrap(), Wake::Unpark);
     idle.unpark();
     assert_eq!(senders_of(&mut idle), [1]);

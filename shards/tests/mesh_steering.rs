@@ -51,6 +51,7 @@ impl Numbers {
             deadline: (!self.odds(8)).then(|| now + self.time()),
             estimate: self.time() / 8,
             movable: !self.odds(8),
+            spills: true,
             firm: self.odds(2),
             lot: self.below(u64::MAX),
         }

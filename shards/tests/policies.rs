@@ -1,7 +1,7 @@
 //! Each policy's order, its bands, admission and release: scripts of events against the actions they must cause.
 //!
 //! Class 0 is one of which nothing is known; classes 1, 2 and 3 are said to take 4, 15 and 50 ms. Estimates are the upper
-//! ends of buckets of about a tenth, so they say 4.2, 15.7 and 50.3.
+//! ends of buckets of about a twentieth, so they say 4.1, 15.2 and 50.3.
 #![expect(
     clippy::disallowed_methods,
     reason = "a script needs one instant to start from"
@@ -151,8 +151,8 @@ fn nothing_is_preempted_by_another_where_that_is_off() {
 
 #[test]
 fn a_task_that_comes_too_late_makes_way() {
-    // Task 1 overruns its 15 ms and would make task 0 late: down it goes. Then the core is away: from 40 on task 0 cannot be
-    // in time, from 45 on task 1 neither.
+    // Task 1 overruns its 15 ms and would make task 0 late: down it goes. Then the core is away: from 46 on task 0 cannot be
+    // in time even if it takes an eighth less than its estimate, from 42 on task 1 neither.
     check(
         PolicyKind::Edf,
         "0 submit 80 3 => admit 0
@@ -162,14 +162,30 @@ fn a_task_that_comes_too_late_makes_way() {
          25 free       => run 0 until 35
          35 preempted  =>
          35 submit 90 0 => admit 2
-         41 free       => run 2 until 42
-         42 done       => end 2 Done 6+1+0 in 1
-         42 free       => run 1 until 52
-         52 preempted  =>
-         52 free       => run 1 until 60
-         55 done       => end 1 Done 17+38+0 in 3
-         55 free       => run 0 until 65
-         65 done       => end 0 Done 45+20+0 in 2",
+         47 free       => run 2 until 48
+         48 done       => end 2 Done 12+1+0 in 1
+         48 free       => run 1 until 58
+         58 preempted  =>
+         58 free       => run 1 until 60
+         59 done       => end 1 Done 23+36+0 in 3
+         59 free       => run 0 until 69
+         69 done       => end 0 Done 49+20+0 in 2",
+    );
+}
+
+#[test]
+fn where_not_all_can_be_in_time_the_longest_makes_way() {
+    // The core was away until 14: task 0 can still be in time, but not with the other two after it.
+    check(
+        PolicyKind::Edf,
+        "0 submit 60 3 firm => admit 0
+         0 submit 62 1 firm => admit 1
+         0 submit 64 1 firm => admit 2
+         14 free            => run 1 until 18
+         18 done            => end 1 Done 14+4+0 in 1
+         18 free            => run 2 until 22
+         22 done            => end 2 Done 18+4+0 in 1
+         22 free            => run 0 until 32",
     );
 }
 
@@ -207,9 +223,9 @@ fn a_firm_task_is_refused_when_it_or_an_earlier_promise_would_be_late() {
     check(
         PolicyKind::Edf,
         "0 submit 60 3 firm => admit 0
-         0 submit 70 2 firm => admit 1
+         0 submit 69 2 firm => admit 1
          0 submit 50 1 firm => reject DeadlineInfeasible
-         0 submit 70 1 firm => reject DeadlineInfeasible
+         0 submit 69 1 firm => reject DeadlineInfeasible
          0 submit 75 1 firm => admit 2
          0 submit 3 0 firm  => admit 3
          0 free             => run 3 until 0

@@ -136,14 +136,16 @@ impl World {
         let queued = self.live.iter().filter(|task| !task.started).count();
         let oracle = self.oracle();
         let assumed = oracle.assumed(&self.scheduler, meta.class, meta.deadline);
-        let has_room = oracle.room(meta.deadline, assumed.min(meta.cpu_budget));
+        let has_room = oracle.room(&self.scheduler, meta.deadline, assumed.min(meta.cpu_budget));
         let actions = self.handle(Event::Submit(meta));
         match actions[..] {
             [Action::Admitted(id)] => {
                 assert!(self.drained_at.is_none() && queued < self.config.queue_bound);
                 assert!(!self.live.iter().any(|task| task.id == id) && !self.ended.contains(&id));
                 let task = self.scheduler.candidate(id).expect("it is live");
-                let fits = oracle.room(meta.deadline, task.estimate).is_some();
+                let fits = oracle
+                    .room(&self.scheduler, meta.deadline, task.estimate)
+                    .is_some();
                 // A firm one fits, if only under the optimistic estimate of a probe.
                 assert!(!meta.firm || (fits && task.band == Band::First));
                 assert!(has_room.is_none() || task.estimate == assumed.min(meta.cpu_budget));
@@ -202,7 +204,10 @@ impl World {
             _ => task.cancelled || task.meta.deadline <= now || task.ran >= task.meta.cpu_budget,
         } || self.grace_is_over();
         self.held = Some(id).filter(|_| goes_on && !self.config.preemptive);
-        let actions = self.handle(Event::Sliced { outcome });
+        let actions = self.handle(Event::Sliced {
+            outcome,
+            kept: Duration::ZERO,
+        });
         assert_eq!(
             actions.len(),
             usize::from(must_end),

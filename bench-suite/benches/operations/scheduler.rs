@@ -72,7 +72,10 @@ impl Queue {
         self.now += SLICE;
         self.actions.clear();
         let outcome = SliceOutcome::Returned(step);
-        let event = Event::Sliced { outcome };
+        let event = Event::Sliced {
+            outcome,
+            kept: Duration::ZERO,
+        };
         self.scheduler.handle(event, self.now, &mut self.actions);
     }
 

@@ -21,10 +21,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Demand, SLACK_STEPS, TASK_OVERHEAD};
+use super::{Demand, SLACK_STEPS, Supply, TASK_OVERHEAD};
 use crate::policy::{Band, Candidate};
 
 const OVERHEAD: u64 = TASK_OVERHEAD.as_nanos() as u64;
+
+/// When to ask again where nothing says when.
+const SOON: Duration = Duration::from_millis(1);
 
 /// The live tasks' remaining work.
 #[derive(Debug, Default)]
@@ -44,9 +47,16 @@ struct Row {
     deadline: u64,
     arrival: u64,
     remaining: u64,
+    /// The least of it that the estimate allows.
+    least: u64,
 }
 
 impl Row {
+    /// Whether it will be late even alone.
+    fn is_hopeless(&self, start: u64) -> bool {
+        start.saturating_add(self.least) > self.deadline
+    }
+
     fn key(&self) -> (u64, u64) {
         (self.deadline, self.arrival)
     }
@@ -90,6 +100,7 @@ impl Ledger {
             deadline: self.since_origin(candidate.meta.deadline, now),
             arrival: candidate.arrival,
             remaining,
+            least: nanoseconds(candidate.least_remaining()),
         };
         // Most deadlines come in about the order of arrival.
         let last = self.owed.last().is_none_or(|last| last.key() < row.key());
@@ -120,6 +131,7 @@ impl Ledger {
             let (was, is) = (before.remaining(), after.remaining());
             let at = self.row_of(before);
             self.owed[at].remaining = nanoseconds(is);
+            self.owed[at].least = nanoseconds(after.least_remaining());
             self.first = self.first - nanoseconds(was) + nanoseconds(is);
         } else {
             self.remove(before);
@@ -138,6 +150,7 @@ impl Ledger {
         &self,
         asked: Owed,
         front: Option<Front<'_>>,
+        supply: &Supply,
         now: Instant,
     ) -> Result<Duration, Duration> {
         let start = self.since_origin(now, now);
@@ -149,22 +162,22 @@ impl Ledger {
                 .rows(running)
                 .map(|row| row.remaining + OVERHEAD)
                 .sum::<u64>();
-            let time = deadline.saturating_sub(start);
+            let time = supply.of(deadline.saturating_sub(start));
             return match time.checked_sub(ahead.saturating_add(work)) {
                 Some(slack) => Ok(Duration::from_nanos(slack)),
                 None => Err(Duration::from_nanos(ahead.saturating_add(work) - time)),
             };
         }
-        let counts = |row: &Row| !asked.skip_late || start.saturating_add(row.remaining) <= row.deadline;
+        let counts = |row: &Row| !asked.skip_late || !row.is_hopeless(start);
         let mut rows = self.rows(running).filter(counts).peekable();
         while let Some(row) = rows.next_if(|row| row.deadline <= deadline) {
             ahead += row.remaining + OVERHEAD;
         }
         let mut due = ahead.saturating_add(work);
-        let mut slack = deadline.saturating_sub(start).checked_sub(due);
+        let mut slack = supply.of(deadline.saturating_sub(start)).checked_sub(due);
         for row in rows {
             due = due.saturating_add(row.remaining + OVERHEAD);
-            let here = row.deadline.saturating_sub(start).checked_sub(due);
+            let here = supply.of(row.deadline.saturating_sub(start)).checked_sub(due);
             slack = slack.min(here);
             if slack.is_none() {
                 break;
@@ -172,8 +185,32 @@ impl Ledger {
         }
         match slack {
             Some(slack) => Ok(Duration::from_nanos(slack)),
-            None => Err(self.fits_after(start, deadline, work, ahead, running, counts)),
+            None => {
+                let after = self.fits_after(start, deadline, work, ahead, running, counts);
+                // Where there is enough time but for what is kept of it: soon, if that is less then.
+                Err(if after.is_zero() { SOON } else { after })
+            }
         }
+    }
+
+    /// The first deadline by which more is due than can be done, even if each task takes the least that its estimate allows.
+    /// Those that cannot be in time alone do not count: they leave the band by themselves. Nothing runs.
+    pub(crate) fn first_late(&self, now: Instant) -> Option<Instant> {
+        let start = self.since_origin(now, now);
+        let earliest = self.owed.first()?.deadline;
+        if start.saturating_add(self.first) <= earliest {
+            return None;
+        }
+        let mut due = start;
+        let late = self
+            .owed
+            .iter()
+            .filter(|row| !row.is_hopeless(start))
+            .find(|row| {
+                due = due.saturating_add(row.least);
+                due > row.deadline
+            })?;
+        self.origin?.checked_add(Duration::from_nanos(late.deadline))
     }
 
     /// After which time work with as much time to its deadline would fit, while the core does what is there.
@@ -255,8 +292,12 @@ impl Ledger {
             if index != running {
                 return Some(*row);
             }
-            let remaining = row.remaining.saturating_sub(done);
-            (done != u64::MAX).then_some(Row { remaining, ..*row })
+            let (remaining, least) = (row.remaining.saturating_sub(done), row.least.saturating_sub(done));
+            (done != u64::MAX).then_some(Row {
+                remaining,
+                least,
+                ..*row
+            })
         })
     }
 
@@ -359,11 +400,11 @@ mod tests {
     fn the_picture_of_the_module_is_right() {
         let start = Instant::now();
         let ledger = worked_off(&[(5, 2), (10, 4)], Duration::ZERO, start, true);
-        let slack = ledger.fits(asked(start + 8 * MS, 3 * MS, true), None, start);
+        let slack = ledger.fits(asked(start + 8 * MS, 3 * MS, true), None, &Supply::new(), start);
         assert_eq!(slack, Ok(MS - 3 * TASK_OVERHEAD));
         assert!(
             ledger
-                .fits(asked(start + 8 * MS, 4 * MS, true), None, start)
+                .fits(asked(start + 8 * MS, 4 * MS, true), None, &Supply::new(), start)
                 .is_err()
         );
     }
@@ -385,7 +426,7 @@ mod tests {
                 let task = (1 + below(60), 1 + below(9));
                 let ledger = worked_off(&tasks, Duration::ZERO, start, by_deadline);
                 let question = asked(start + task.0 as u32 * MS, task.1 as u32 * MS, by_deadline);
-                if ledger.fits(question, None, start).is_ok() {
+                if ledger.fits(question, None, &Supply::new(), start).is_ok() {
                     tasks.push(task);
                 }
             }
@@ -393,7 +434,12 @@ mod tests {
             let fits = |after: Duration| {
                 let ledger = worked_off(&tasks, after, start, by_deadline);
                 let due = start + after + time as u32 * MS;
-                ledger.fits(asked(due, work as u32 * MS, by_deadline), None, start + after)
+                ledger.fits(
+                    asked(due, work as u32 * MS, by_deadline),
+                    None,
+                    &Supply::new(),
+                    start + after,
+                )
             };
             let Err(after) = fits(Duration::ZERO) else {
                 continue;

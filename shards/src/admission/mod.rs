@@ -1,13 +1,15 @@
-//! Admission: what the first band owes ([`Ledger`]), what classes and tenants are granted ([`Shares`]), and what follows
+//! Admission: what the first band owes ([`Ledger`]), what of the core there is to pay with ([`Supply`]), what classes and tenants are granted ([`Shares`]), and what follows
 //! for a new task ([`Fit`]) and for whoever looks from another shard ([`Demand`]).
 
 mod ledger;
 mod shares;
+mod supply;
 
 use std::time::Duration;
 
 pub(crate) use ledger::{Front, Ledger, Owed};
 pub(crate) use shares::Shares;
+pub(crate) use supply::Supply;
 
 use crate::task::RejectReason;
 

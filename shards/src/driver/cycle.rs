@@ -38,6 +38,9 @@ const BURST: Duration = Duration::from_micros(50);
 /// A slice that is expected to take less than this is not disturbed by what arrives: hearing it costs two system calls and, at each
 /// arrival, some microseconds. Should it take longer, the timer on CPU time ends it.
 const WORTH_HEARING: Duration = Duration::from_micros(100);
+/// Looks at the network in a row before a slice that may be long: the first shows what has come, the second sends what was answered to
+/// it. Under load something comes during each.
+const LOOKS: usize = 3;
 /// How long a shard that has nothing to do sleeps in the ring before it sleeps in the executor; and the longest time for which
 /// the executor, its timers among it, is not looked at.
 const DOZE: Duration = Duration::from_millis(4);
@@ -88,17 +91,22 @@ impl Runner {
         let mut now = clock();
         let mut polled = now;
         loop {
-            // Before the core is given away for long: what waits to be sent, and what makes another task more urgent.
-            if self.next_is_longer_than(BURST) {
-                reactor.network.hush();
-                if reactor.network.has_work() {
-                    self.stats().ring_turned();
-                    reactor.turn(now)?;
-                    yield_to_futures().await;
-                    now = clock();
-                }
-            }
             if self.look_around(now) {
+                yield_to_futures().await;
+                now = clock();
+            }
+            // Before the core is given away for long: what waits to be sent, and what makes another task more urgent. What futures
+            // write after one look leaves by the next.
+            for _ in 0..LOOKS {
+                if !self.next_is_longer_than(BURST) {
+                    break;
+                }
+                reactor.network.hush();
+                if !reactor.network.has_work() {
+                    break;
+                }
+                self.stats().ring_turned();
+                reactor.turn(now)?;
                 yield_to_futures().await;
                 now = clock();
             }
@@ -144,8 +152,8 @@ impl Runner {
             return false;
         };
         let mut any = neighbours.open_mail();
-        if let Some((thief, want)) = neighbours.asked_for(|| self.demand(now), now) {
-            self.release(thief, want, now);
+        if let Some((thief, gift)) = neighbours.asked_for(|| self.demand(now), now) {
+            self.release(thief, gift, now);
             any = true;
         }
         neighbours.publish(|| self.demand(now), self.busy(), now);
@@ -156,19 +164,16 @@ impl Runner {
     /// at its end.
     fn announced_slice(&self, id: TaskId, mut slice: Slice, began: Instant) -> Instant {
         slice.undisturbed = !self.may_take_longer_than(id, WORTH_HEARING) || self.is_hindered(id);
-        let announced = self
-            .neighbours()
-            .filter(|_| !slice.undisturbed)
-            .zip(self.deadline_of(id));
-        if let Some((neighbours, deadline)) = announced
-            && neighbours.run_until(deadline) == Announced::MailFirst
+        let announced = self.neighbours().filter(|_| !slice.undisturbed);
+        if let Some(neighbours) = announced
+            && neighbours.run_until(self.promised(id)) == Announced::MailFirst
         {
             // It was decided without what has just come: the task takes its turn, and gives it back at once.
             neighbours.open_mail();
             neighbours.interrupt_self();
         }
-        let ended = self.slice(id, slice);
-        if let Some((neighbours, _)) = announced {
+        let ended = self.slice(id, slice, began);
+        if let Some(neighbours) = announced {
             neighbours.ran();
         }
         self.count_hindrance(id, ended.saturating_duration_since(began) < BURST);

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use neighbours::Reach;
 use rustix::thread::{MembarrierCommand, membarrier};
@@ -345,6 +345,12 @@ impl Drop for DrainOnPanic<'_> {
 )]
 fn clock() -> Instant {
     Instant::now()
+}
+
+/// The CPU time of this thread.
+fn cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -20,12 +20,14 @@ use std::time::{Duration, Instant};
 use super::clock;
 use super::network::Network;
 use crate::admission::Demand;
-use crate::mesh::{Announced, Parcel, Port, ShardLoad, Stealing, Wake};
+use crate::mesh::{Announced, Gift, Parcel, Port, ShardLoad, Stealing, Wake};
 use crate::stats::ShardStats;
 use crate::steering::{self, Placement, Request, Steering, SteeringConfig};
 
-/// The name of parcels with tasks, which are counted.
-pub(super) const TASK: &str = "run";
+/// The names of parcels with tasks, which are counted: sent because this shard could not serve it in time or is not its home, and
+/// taken over on request.
+const SPILLED: &str = "run";
+const STOLEN: &str = "stolen run";
 /// Parcels that are opened before futures and tasks get their turn.
 const BATCH: usize = 64;
 /// Least time between two publications of the load, as long as there is some.
@@ -70,8 +72,6 @@ pub(super) struct Neighbours {
     steering: SteeringConfig,
     /// Whom this shard has asked for work.
     asked: Cell<Option<usize>>,
-    /// Whom it has asked last.
-    victim: Cell<Option<usize>>,
     published: Cell<Option<Published>>,
     utilisation: Cell<Utilisation>,
     lot: Cell<u64>,
@@ -115,7 +115,6 @@ impl Neighbours {
             stealing: RefCell::new(stealing),
             steering,
             asked: Cell::new(None),
-            victim: Cell::new(None),
             published: Cell::new(None),
             utilisation: Cell::new(utilisation),
             lot: Cell::new(0),
@@ -137,9 +136,13 @@ impl Neighbours {
     /// # Errors
     /// The parcel, where the receiver's ring is full or the receiver has ended.
     pub(super) fn send(&self, to: usize, parcel: Parcel) -> Result<(), Parcel> {
+        let is_spilled = parcel.name() == SPILLED;
         let sent = self.port.borrow_mut().send(to, parcel, clock());
         match sent {
             Ok(wake) => {
+                if is_spilled {
+                    self.stats.spilled_out();
+                }
                 self.carry_out(to, wake);
                 Ok(())
             }
@@ -167,11 +170,7 @@ impl Neighbours {
             true => load(own, now, 0.0),
             false => port.board().load(shard),
         };
-        let placement = steering::place(&request, here, shards, now, loads, &self.steering);
-        if matches!(placement, Placement::There(_)) {
-            self.stats.spilled_out();
-        }
-        placement
+        steering::place(&request, here, shards, now, loads, &self.steering)
     }
 
     /// Opens the mail that is there, or a batch of it. Says whether there was any.
@@ -187,11 +186,10 @@ impl Neighbours {
             };
             self.stats
                 .handed_off(clock().saturating_duration_since(delivered.sent));
-            if delivered.parcel.name() == TASK {
-                match self.victim.get() == Some(delivered.from) {
-                    true => self.stats.stolen(),
-                    false => self.stats.spilled_in(),
-                }
+            match delivered.parcel.name() {
+                SPILLED => self.stats.spilled_in(),
+                STOLEN => self.stats.stolen(),
+                _ => {}
             }
             if catch_unwind(AssertUnwindSafe(|| delivered.parcel.open())).is_err() {
                 self.stats.future_panicked();
@@ -201,22 +199,18 @@ impl Neighbours {
     }
 
     /// Who has asked this shard for work, and how much of it to give.
-    pub(super) fn asked_for(
-        &self,
-        demand: impl FnOnce() -> Demand,
-        now: Instant,
-    ) -> Option<(usize, Duration)> {
+    pub(super) fn asked_for(&self, demand: impl FnOnce() -> Demand, now: Instant) -> Option<(usize, Gift)> {
         let port = self.port.borrow();
         let thief = port.board().asked(port.id())?;
         let own = load(&demand(), now, 0.0);
         let theirs = port.board().load(thief);
-        let want = self.stealing.borrow().as_ref()?.gives(&own, &theirs, now)?;
-        Some((thief, want))
+        let gift = self.stealing.borrow().as_ref()?.gives(&own, &theirs, now)?;
+        Some((thief, gift))
     }
 
-    /// Announces a slice. Where that says that there is mail, it has to be opened first.
-    pub(super) fn run_until(&self, deadline: Instant) -> Announced {
-        self.port.borrow().run_until(Some(deadline))
+    /// Announces a slice of a task with this deadline, or none. Where that says that there is mail, it has to be opened first.
+    pub(super) fn run_until(&self, deadline: Option<Instant>) -> Announced {
+        self.port.borrow().run_until(deadline)
     }
 
     /// The slice is over.
@@ -280,7 +274,6 @@ impl Neighbours {
             && board.ask(port.id(), victim)
         {
             self.asked.set(Some(victim));
-            self.victim.set(Some(victim));
             // It looks when its slice is over; that may be a while.
             self.interrupt(victim);
         }

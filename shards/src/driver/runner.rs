@@ -24,13 +24,14 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use super::clock;
 use super::glommio::{Sleep, yield_to_futures, yield_to_reactor};
 use super::neighbours::Neighbours;
+use super::{clock, cpu_time};
 use crate::admission::Demand;
 use crate::estimate::Estimate;
 use crate::event::{Action, Event, SliceOutcome};
-use crate::policy::AnyPolicy;
+use crate::mesh::Gift;
+use crate::policy::{AnyPolicy, Band};
 use crate::scheduler::Scheduler;
 use crate::settings::SchedulerConfig;
 use crate::stats::ShardStats;
@@ -135,7 +136,7 @@ impl Runner {
         loop {
             match self.next(now) {
                 Next::Run { id, slice } => {
-                    let done = self.slice(id, slice);
+                    let done = self.slice(id, slice, now);
                     if done.saturating_duration_since(polled) >= self.quantum {
                         self.stats.reactor_polled();
                         yield_to_reactor(self.quantum.max(Duration::from_millis(1))).await;
@@ -258,14 +259,19 @@ impl Runner {
         self.scheduler.borrow().total().ran
     }
 
-    /// When the task must be finished that runs.
-    pub(super) fn deadline_of(&self, id: TaskId) -> Option<Instant> {
-        Some(self.scheduler.borrow().candidate(id)?.meta.deadline)
+    /// By when the task must be finished that runs; nothing where it was promised nothing, so that all that was goes before it.
+    pub(super) fn promised(&self, id: TaskId) -> Option<Instant> {
+        let candidate = self.scheduler.borrow().candidate(id)?;
+        (candidate.band == Band::First).then_some(candidate.meta.deadline)
     }
 
-    /// Lets go of a task for another shard, about so much work.
-    pub(super) fn release(&self, to: usize, want: Duration, now: Instant) {
-        self.handle(Event::Release { to, want }, now);
+    /// Lets go of tasks for another shard.
+    pub(super) fn release(&self, to: usize, mut gift: Gift, now: Instant) {
+        while let Some(want) = gift.next() {
+            let before = self.scheduler.borrow().work();
+            self.handle(Event::Release { to, want }, now);
+            gift.gave(before.saturating_sub(self.scheduler.borrow().work()));
+        }
     }
 
     /// Whether the task that is next may take longer than this.
@@ -278,13 +284,19 @@ impl Runner {
         self.scheduler.borrow().may_take_longer_than(id, time)
     }
 
-    pub(super) fn slice(&self, id: TaskId, slice: Slice) -> Instant {
+    /// Runs a slice, which the scheduler ordered at `began`. Gives the time at its end.
+    pub(super) fn slice(&self, id: TaskId, slice: Slice, began: Instant) -> Instant {
         let job = self.jobs.borrow()[id.slot()]
             .clone()
             .expect("the scheduler runs live tasks");
+        let had = (!slice.undisturbed).then(cpu_time);
         let outcome = job.run(slice);
+        let ran = had.map(|had| cpu_time().saturating_sub(had));
         let done = clock();
-        self.handle(Event::Sliced { outcome }, done);
+        let kept = ran.map_or(Duration::ZERO, |ran| {
+            done.saturating_duration_since(began).saturating_sub(ran)
+        });
+        self.handle(Event::Sliced { outcome, kept }, done);
         let_go(job);
         done
     }

@@ -135,7 +135,7 @@ impl Estimates {
             .map(Duration::from_nanos)
             .find(|&next| next >= ran + LEAST_STEP);
         next.unwrap_or_else(|| {
-            if self.is_usual(class, ran) {
+            if self.is_usual(class, None, ran) {
                 least
             } else {
                 least.max(ran * 2)
@@ -145,13 +145,17 @@ impl Estimates {
 
     /// Whether a task of this class may well have had the core for `ran`: no longer than 99 of 100 do, and an eighth or
     /// [`LEAST_STEP`] more, as costs vary with the machine. Nothing is usual in a
-    /// class of which little was seen: it may be lying.
-    pub(crate) fn is_usual(&self, class: u32, ran: Duration) -> bool {
-        let known = self.class(class).and_then(|class| class.sketch.as_ref());
-        known.is_some_and(|sketch| {
-            let [_, _, p99] = sketch.quantiles().map(Duration::from_nanos);
-            sketch.seen() >= WELL_KNOWN && ran < p99 + (p99 / 8).max(LEAST_STEP)
-        })
+    /// class of which little was seen: it may be lying; nor for a probe, which was let in to be quicker than usual.
+    pub(crate) fn is_usual(&self, class: u32, id: Option<TaskId>, ran: Duration) -> bool {
+        let known = self
+            .class(class)
+            .filter(|class| id.is_none() || class.probe.task != id);
+        known
+            .and_then(|class| class.sketch.as_ref())
+            .is_some_and(|sketch| {
+                let [_, _, p99] = sketch.quantiles().map(Duration::from_nanos);
+                sketch.seen() >= WELL_KNOWN && ran < p99 + (p99 / 8).max(LEAST_STEP)
+            })
     }
 
     /// A task of this class would be refused, which has `time` until its deadline and is assumed to need `estimate`: the

@@ -1,17 +1,17 @@
-//! Quantiles of service times in half a kilobyte: a histogram with buckets of about a tenth of their value, which forgets.
+//! Quantiles of service times in a kilobyte: a histogram with buckets of about a twentieth of their value, which forgets.
 //!
 //! ```text
 //!   octave 2^10 ns ..........  2^11 .......... 2^12 ...            2^40 ns = 18 min
-//!          | 8 equal buckets  | 8 equal buckets | ...   30 octaves |
-//!          width 1/8 .. 1/15 of the value
+//!          | 16 equal buckets | 16 equal buckets | ...  30 octaves |
+//!          width 1/16 .. 1/31 of the value
 //! ```
 //!
-//! The buckets are those of HdrHistogram with three significant bits: a shift finds one. Each sample weighs [`WEIGHT`]; when
+//! The buckets are those of HdrHistogram with four significant bits: a shift finds one. Each sample weighs [`WEIGHT`]; when
 //! the sketch holds that of [`REMEMBERED`] samples, all are halved, so that a sample's weight decays with the number of those
 //! that come after it, not with time: a function that is called once an hour is remembered as well as a busy one.
 
 /// Buckets per octave, as a power of two.
-const BITS: u32 = 3;
+const BITS: u32 = 4;
 /// The first octave: a microsecond and less.
 const FIRST: u32 = 10;
 const OCTAVES: u32 = 30;

@@ -42,7 +42,7 @@ pub use inbox::{Announced, Wake};
 pub use load::{Due, SLACK_BUCKETS, ShardLoad, slack_of_bucket};
 pub use parcel::{Delivered, Parcel, SendError};
 pub use port::{Port, Watch};
-pub use stealing::{Stealing, StealingConfig};
+pub use stealing::{Gift, Stealing, StealingConfig};
 
 /// Shards that one mesh can join.
 pub const MAX_SHARDS: usize = 256;

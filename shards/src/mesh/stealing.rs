@@ -5,8 +5,8 @@
 //!     backlog of movable work over the threshold         a neighbour's wait is worth a hand-off
 //!     and a neighbour is parked                          and no request of ours stands with it
 //!       hint() -> nudge and ring its bell  ----------->    look() -> ask; then park
-//!     asked() and gives() -> release a task,  <---------
-//!       its holder sends the parcel
+//!     asked() and gives() -> release tasks,  <---------
+//!       their holders send the parcels
 //! ```
 //!
 //! An idle shard never polls: it looks once each time that it is about to park, and then sleeps. Whoever has too much
@@ -42,6 +42,32 @@ impl Default for StealingConfig {
             interval: Duration::from_micros(200),
             reach: 16,
         }
+    }
+}
+
+/// Tasks that go to one who asks once, at most.
+const GIVEN_AT_ONCE: u32 = 16;
+
+/// What a shard gives to one that has asked, task by task: half of the difference in all, so that both then wait as long; but the first
+/// task may be longer, if only it begins sooner there than it would here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gift {
+    in_all: Duration,
+    next: Duration,
+    tasks: u32,
+}
+
+impl Gift {
+    /// The most work that the next task may be, while there is to be one.
+    pub fn next(&self) -> Option<Duration> {
+        (self.tasks > 0 && !self.next.is_zero()).then_some(self.next)
+    }
+
+    /// A task of so much work was given; nothing, if there was none that suits.
+    pub fn gave(&mut self, work: Duration) {
+        self.in_all = self.in_all.saturating_sub(work);
+        self.next = self.in_all;
+        self.tasks = if work.is_zero() { 0 } else { self.tasks - 1 };
     }
 }
 
@@ -109,11 +135,14 @@ impl Stealing {
         Some(parked)
     }
 
-    /// For a shard that was asked: the amount of work to give, if any. Half of the difference, so that both then wait as
-    /// long; nothing where that is not worth a hand-off.
-    pub fn gives(&self, own: &ShardLoad, thief: &ShardLoad, now: Instant) -> Option<Duration> {
+    /// For a shard that was asked: the work to give, if any. Nothing where that is not worth a hand-off.
+    pub fn gives(&self, own: &ShardLoad, thief: &ShardLoad, now: Instant) -> Option<Gift> {
         let difference = own.waiting(now).saturating_sub(thief.waiting(now));
-        (own.movable > 0 && difference > self.config.handoff).then_some(difference / 2)
+        (own.movable > 0 && difference > self.config.handoff).then(|| Gift {
+            in_all: difference / 2,
+            next: difference - self.config.handoff,
+            tasks: GIVEN_AT_ONCE,
+        })
     }
 
     /// The next neighbours to consider, each at most once.
@@ -217,6 +246,29 @@ mod tests {
     }
 
     #[test]
+    fn a_gift_ends_where_nothing_suits_or_enough_was_given() {
+        let now = Instant::now();
+        let stealing = Stealing::new(0, 2, StealingConfig::default());
+        let gift = || {
+            stealing.gives(
+                &backlog(now, 99, 9_000 * US),
+                &backlog(now, 0, Duration::ZERO),
+                now,
+            )
+        };
+        let mut given = 0;
+        let mut small = gift().expect("it is worth it");
+        while small.next().is_some() {
+            small.gave(US);
+            given += 1;
+        }
+        assert_eq!(given, GIVEN_AT_ONCE);
+        let mut none = gift().expect("it is worth it");
+        none.gave(Duration::ZERO);
+        assert_eq!(none.next(), None);
+    }
+
+    #[test]
     fn half_of_the_difference_is_given_where_it_is_worth_a_handoff() {
         let now = Instant::now();
         let stealing = Stealing::new(0, 2, StealingConfig::default());
@@ -224,7 +276,12 @@ mod tests {
             let own = backlog(now, movable, own);
             stealing.gives(&own, &backlog(now, 0, thief), now)
         };
-        assert_eq!(gives(3, 500 * US, 100 * US), Some(200 * US));
+        let mut gift = gives(3, 500 * US, 100 * US).expect("it is worth it");
+        assert_eq!(gift.next(), Some(350 * US), "one that begins sooner there");
+        gift.gave(150 * US);
+        assert_eq!(gift.next(), Some(50 * US));
+        gift.gave(50 * US);
+        assert_eq!(gift.next(), None, "half of the difference");
         assert_eq!(gives(3, 500 * US, 460 * US), None);
         assert_eq!(
             gives(3, 500 * US, 900 * US),

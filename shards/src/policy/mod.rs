@@ -77,6 +77,19 @@ impl Candidate {
         self.estimate.saturating_sub(self.ran)
     }
 
+    /// How long it will need the core at least, as far as the estimate says: that is a round figure, which most of its class do not
+    /// come up to. So an eighth of it may not be needed.
+    #[must_use]
+    pub fn least_remaining(&self) -> Duration {
+        (self.estimate - self.estimate / 8).saturating_sub(self.ran)
+    }
+
+    /// Whether it will be late even if it has the core for itself from now on, and needs the least that its estimate allows.
+    #[must_use]
+    pub fn is_hopeless(&self, now: Instant) -> bool {
+        self.meta.deadline.saturating_duration_since(now) < self.least_remaining()
+    }
+
     /// The last instant at which it may go on and still be in time, if it then has the core for itself.
     #[must_use]
     pub fn latest_start(&self) -> Instant {

@@ -222,7 +222,8 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
             "a slice is of the task that ran"
         );
         let outcome = SliceOutcome::Returned(step);
-        self.tell(shard, Event::Sliced { outcome }, Some(slice.name));
+        let kept = Duration::ZERO;
+        self.tell(shard, Event::Sliced { outcome, kept }, Some(slice.name));
     }
 
     /// Does what a message asks for.

@@ -27,6 +27,7 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
             deadline: Some(self.start + request.arrival.deadline),
             estimate: known.map_or(Duration::ZERO, |known| known.p90),
             movable: true,
+            spills: true,
             firm: self.is_firm(class),
             lot: request.number,
         };
@@ -89,12 +90,15 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
     fn give(&mut self, shard: usize, thief: usize) {
         let now = self.instant(self.now);
         let (own, other) = (self.load_of(shard), self.load_of(thief));
-        if let Some(want) = self.cores[shard].stealing.gives(&own, &other, now)
-            && self.has_room(shard, thief)
-        {
+        let Some(mut gift) = self.cores[shard].stealing.gives(&own, &other, now) else {
+            return;
+        };
+        while let Some(want) = gift.next().filter(|_| self.has_room(shard, thief)) {
+            let before = self.cores[shard].scheduler.work();
             self.tell(shard, Event::Release { to: thief, want }, None);
-            self.show(shard);
+            gift.gave(before.saturating_sub(self.cores[shard].scheduler.work()));
         }
+        self.show(shard);
     }
 
     /// Before a shard parks: asks another one for work, if that has too much.

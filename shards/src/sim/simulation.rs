@@ -218,7 +218,7 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
             Event::CoreFree => self.see_turn(shard, Turn::Free),
             Event::Cancel(task) => self.see_turn(shard, Turn::Unwanted { task }),
             Event::Drain => self.see_turn(shard, Turn::Drains),
-            Event::Sliced { outcome } => {
+            Event::Sliced { outcome, .. } => {
                 let task = self.cores[shard].last.expect("a slice has run");
                 self.see_turn(shard, Turn::Sliced { task, outcome });
             }

@@ -161,6 +161,7 @@ impl Core {
         };
         self.handle(Event::Sliced {
             outcome: SliceOutcome::Returned(step),
+            kept: Duration::ZERO,
         });
         None
     }

@@ -40,11 +40,11 @@ impl Oracle {
             }
             PolicyKind::LeastSlack => (
                 band,
-                Some(task.meta.deadline - self.left_at_rest(task)),
+                Some(task.meta.deadline - task.remaining()),
                 Duration::ZERO,
                 arrival,
             ),
-            PolicyKind::Srsf => (band, None, self.left_at_rest(task), arrival),
+            PolicyKind::Srsf => (band, None, task.remaining(), arrival),
             PolicyKind::Fifo => (band, None, Duration::ZERO, arrival),
             PolicyKind::RoundRobin => (band, None, Duration::ZERO, turn),
         }
@@ -52,7 +52,7 @@ impl Oracle {
 
     /// Whether a task cannot be in time any more, were it alone.
     pub(crate) fn is_hopeless(&self, task: &Candidate) -> bool {
-        self.now + self.left(task) > task.meta.deadline
+        self.now + self.left_of(task, task.estimate - task.estimate / 8) > task.meta.deadline
     }
 
     /// What all tasks still need.
@@ -78,7 +78,14 @@ impl Oracle {
     }
 
     /// Whether `work` due at `deadline` can be added to the first band: the least slack, or nothing.
-    pub(crate) fn room(&self, deadline: Instant, work: Duration) -> Option<Duration> {
+    pub(crate) fn room(
+        &self,
+        scheduler: &Scheduler<AnyPolicy>,
+        deadline: Instant,
+        work: Duration,
+    ) -> Option<Duration> {
+        // How much the core gives is what the scheduler has seen: 1024 parts at most.
+        let supply = (scheduler.supply() * 1024.0) as u64;
         let by_deadline = self.demotes() || self.kind == PolicyKind::PlainEdf;
         let blocker = self.running.filter(|_| !self.preemptive);
         let ahead = blocker.map_or(Duration::ZERO, |(task, _)| self.left(&task) + TASK_OVERHEAD);
@@ -93,7 +100,8 @@ impl Oracle {
         let slack_at = |instant: Instant| {
             let due = owed.iter().filter(|&&(at, _)| !by_deadline || at <= instant);
             let sum: Duration = due.map(|&(_, left)| left).sum();
-            (instant - self.now).checked_sub(ahead + sum + work + TASK_OVERHEAD)
+            let time = (instant - self.now).as_nanos() * u128::from(supply) / 1024;
+            Duration::from_nanos(time as u64).checked_sub(ahead + sum + work + TASK_OVERHEAD)
         };
         let later = owed
             .iter()
@@ -122,7 +130,7 @@ impl Oracle {
 
     /// The answer of [`Scheduler::fits`] must say the same as a look at all tasks.
     pub(crate) fn check_fit(&self, scheduler: &Scheduler<AnyPolicy>, class: u32, deadline: Instant) {
-        let room = self.room(deadline, self.assumed(scheduler, class, deadline));
+        let room = self.room(scheduler, deadline, self.assumed(scheduler, class, deadline));
         match scheduler.fits(class, deadline, self.now) {
             Fit::Yes { slack } => assert_eq!(Some(slack), room),
             Fit::No(RejectReason::DeadlineInfeasible { .. }) => assert_eq!(room, None),
@@ -132,13 +140,14 @@ impl Oracle {
 
     /// How long a task will still have the core from now on.
     fn left(&self, task: &Candidate) -> Duration {
-        let since = self.running.filter(|(running, _)| running.id == task.id);
-        let elapsed = since.map_or(Duration::ZERO, |(_, since)| self.now - since);
-        self.left_at_rest(task).saturating_sub(elapsed)
+        self.left_of(task, task.estimate)
     }
 
-    fn left_at_rest(&self, task: &Candidate) -> Duration {
-        task.estimate.saturating_sub(task.ran)
+    /// The same, where it needs the core for so long in all.
+    fn left_of(&self, task: &Candidate, whole: Duration) -> Duration {
+        let since = self.running.filter(|(running, _)| running.id == task.id);
+        let elapsed = since.map_or(Duration::ZERO, |(_, since)| self.now - since);
+        whole.saturating_sub(task.ran).saturating_sub(elapsed)
     }
 }
 

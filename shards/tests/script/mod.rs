@@ -48,6 +48,7 @@ impl Script {
     fn event(&self, words: &[&str]) -> Event {
         let sliced = |step: Step| Event::Sliced {
             outcome: SliceOutcome::Returned(step),
+            kept: Duration::ZERO,
         };
         match words {
             ["submit", deadline, rest @ ..] => Event::Submit(TaskMeta {
@@ -76,6 +77,7 @@ impl Script {
             }),
             ["panicked"] => Event::Sliced {
                 outcome: SliceOutcome::Panicked,
+                kept: Duration::ZERO,
             },
             ["cancel", task] => Event::Cancel(self.ids[task.parse::<usize>().unwrap()]),
             ["drain"] => Event::Drain,

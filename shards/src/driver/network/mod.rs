@@ -195,7 +195,7 @@ impl Network {
                             let network = self.clone();
                             glommio::after(pause, move || network.resume_accepting(key));
                         }
-                        continue;
+                        [None, None]
                     }
                     None => continue,
                 }
