@@ -78,6 +78,7 @@ mod ring;
 mod scheduler;
 mod settings;
 pub mod sim;
+mod sorted;
 mod state;
 mod stats;
 mod steering;

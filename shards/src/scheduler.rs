@@ -39,7 +39,6 @@
 //! first. The set is exact (ended tasks leave it), so its size is bounded with the queue, and its first element is the
 //! only timer that the driver needs, and only when idle: while the core is busy, alarms are looked at between slices.
 
-use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -49,6 +48,7 @@ use crate::estimate::{Estimate, Estimates};
 use crate::event::{Action, Event, Load, SliceOutcome};
 use crate::policy::{Band, Candidate, Policy, Rules};
 use crate::settings::SchedulerConfig;
+use crate::sorted::Sorted;
 use crate::state::{Life, State};
 use crate::task::{Account, Ending, RejectReason, Slice, Step, TaskId, TaskMeta};
 
@@ -65,7 +65,7 @@ pub struct Scheduler<P> {
     /// What of the core there is for them.
     supply: Supply,
     tasks: Slab<Entry>,
-    alarms: BTreeSet<(Instant, TaskId)>,
+    alarms: Sorted<(Instant, TaskId)>,
     running: Option<Running>,
     /// The task that goes on before any other, where none may be preempted by another.
     held: Option<TaskId>,
@@ -107,7 +107,7 @@ impl<P: Policy> Scheduler<P> {
             config,
             policy,
             tasks: Slab::new(),
-            alarms: BTreeSet::new(),
+            alarms: Sorted::default(),
             running: None,
             held: None,
             draining: false,
@@ -205,16 +205,25 @@ impl<P: Policy> Scheduler<P> {
 
     /// Whether the task that is next may need the core for longer than this, as far as is known. `false` where none is ready.
     pub fn next_is_longer_than(&self, time: Duration) -> bool {
+        self.peek().is_some_and(|next| self.is_longer_than(next, time))
+    }
+
+    /// Whether there is a task that is next, and it needs the core for no longer than this, as far as is known.
+    pub fn next_is_shorter_than(&self, time: Duration) -> bool {
+        self.peek().is_some_and(|next| !self.is_longer_than(next, time))
+    }
+
+    fn peek(&self) -> Option<&Candidate> {
         let may_start = self.load.started < self.config.started_bound;
-        let next = self.held.or_else(|| self.policy.peek(may_start));
-        next.is_some_and(|id| self.is_longer_than(&self.tasks[id.slot()].candidate, time))
+        let next = self.held.or_else(|| self.policy.peek(may_start))?;
+        Some(&self.tasks[next.slot()].candidate)
     }
 
     /// Whether this task may need the core for longer than this from now on. One that was interrupted may: what its estimate
     /// has left says little of it.
     pub fn may_take_longer_than(&self, id: TaskId, time: Duration) -> bool {
-        self.candidate(id)
-            .is_some_and(|candidate| self.is_longer_than(&candidate, time))
+        let entry = self.tasks.get(id.slot());
+        entry.is_some_and(|entry| entry.candidate.id == id && self.is_longer_than(&entry.candidate, time))
     }
 
     fn is_longer_than(&self, candidate: &Candidate, time: Duration) -> bool {
@@ -294,6 +303,12 @@ impl<P: Policy> Scheduler<P> {
         let meta = candidate.meta;
         if !meta.firm {
             candidate.band = self.band_of(candidate, over, now);
+            return Ok(false);
+        }
+        if self
+            .ledger
+            .surely_fits(meta.deadline, candidate.estimate, &self.supply, now)
+        {
             return Ok(false);
         }
         let Err(mut retry_after) = self.room_for(meta.deadline, candidate.estimate, now) else {

@@ -144,6 +144,27 @@ impl Ledger {
         Duration::from_nanos(self.first + self.lower)
     }
 
+    /// Whether so much work surely fits: all work together could be done by the first deadline of all. Costs the same for any number of
+    /// tasks. `false` says nothing.
+    pub(crate) fn surely_fits(
+        &self,
+        deadline: Instant,
+        work: Duration,
+        supply: &Supply,
+        now: Instant,
+    ) -> bool {
+        let start = self.since_origin(now, now);
+        let deadline = self.since_origin(deadline, now);
+        let first = self
+            .owed
+            .first()
+            .map_or(deadline, |row| row.deadline.min(deadline));
+        let tasks = self.owed.len() as u64 + 1;
+        // What is held in another band may go ahead of all, where nothing may be preempted.
+        let all = self.first + self.lower + tasks.saturating_mul(OVERHEAD) + OVERHEAD;
+        all.saturating_add(nanoseconds(work)) <= supply.of(first.saturating_sub(start))
+    }
+
     /// Whether what is asked fits: the least slack of all that it touches, or else after which time it should fit if
     /// nothing else comes. It is not among the rows.
     pub(crate) fn fits(

@@ -88,12 +88,12 @@ impl Runner {
     /// # Errors
     /// What makes the ring useless.
     pub(super) async fn run_on_ring(self: Rc<Self>, mut reactor: Reactor) -> io::Result<()> {
-        let mut now = clock();
+        let mut now = self.look_at_clock();
         let mut polled = now;
         loop {
             if self.look_around(now) {
                 yield_to_futures().await;
-                now = clock();
+                now = self.look_at_clock();
             }
             // Before the core is given away for long: what waits to be sent, and what makes another task more urgent. What futures
             // write after one look leaves by the next.
@@ -107,24 +107,37 @@ impl Runner {
                 }
                 self.stats().ring_turned();
                 reactor.turn(now)?;
+                self.look_at_clock();
                 yield_to_futures().await;
-                now = clock();
+                now = self.look_at_clock();
             }
             // What is notified from here on, the scheduler may not have seen.
             self.wakeup().take();
             match self.next(now) {
                 Next::Run { id, slice } => {
                     now = self.announced_slice(id, slice, now);
+                    // Short ones follow at once: a step aside for each would cost as much as a run.
+                    while self.next_is_shorter_than(BURST) && !reactor.has_been_quiet_for(BURST, now) {
+                        let Next::Run { id, slice } = self.next(now) else {
+                            break;
+                        };
+                        now = self.announced_slice(id, slice, now);
+                    }
+                    self.show();
                     if reactor.has_been_quiet_for(BURST, now) {
+                        // What the futures answer now leaves by this turn.
+                        yield_to_futures().await;
                         self.stats().ring_turned();
                         reactor.turn(now)?;
+                        self.look_at_clock();
                     }
                 }
                 Next::Idle { wake_at } => {
+                    self.show();
                     // Twice: a future may have been woken by one that ran after this was put behind it.
                     yield_to_futures().await;
                     yield_to_futures().await;
-                    now = clock();
+                    now = self.look_at_clock();
                     if !self.wakeup().is_notified() && self.rest(&mut reactor, wake_at, now).await? {
                         polled = clock();
                     }
@@ -136,12 +149,13 @@ impl Runner {
             } else {
                 yield_to_futures().await;
             }
-            now = clock();
+            now = self.look_at_clock();
         }
     }
 
     async fn poll_executor(&self) {
         self.stats().reactor_polled();
+        self.forget_time();
         yield_to_reactor(DOZE).await;
     }
 
@@ -203,7 +217,7 @@ impl Runner {
         let longest = wake_at.map_or(DOZE, |at| at.saturating_duration_since(now).min(DOZE));
         self.stats().dozed();
         let any = reactor.network.wait(longest)?;
-        reactor.turned = clock();
+        reactor.turned = self.look_at_clock();
         Ok(!any && longest == DOZE)
     }
 
@@ -213,6 +227,7 @@ impl Runner {
         // What came before the bell was switched on does not ring.
         if !reactor.network.has_work() {
             self.stats().slept();
+            self.forget_time();
             let guard = reactor.network.is_used().then(|| clock() + LONGEST_SLEEP);
             let until = [wake_at, guard].into_iter().flatten().min();
             let mut woken = pin!(self.wakeup().wait(until));

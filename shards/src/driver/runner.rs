@@ -90,6 +90,8 @@ pub(super) struct Runner {
     wakeup: Rc<Wakeup>,
     quantum: Duration,
     neighbours: OnceCell<Neighbours>,
+    /// The time at which futures run between two slices. Nothing while the executor may sleep.
+    time: Cell<Option<Instant>>,
     /// The task that ran last, and how many slices in a row it was hardly let run.
     hindered: Cell<(Option<TaskId>, u32)>,
     stats: Arc<ShardStats>,
@@ -114,10 +116,35 @@ impl Runner {
             ended: Cell::default(),
             wakeup: Rc::default(),
             neighbours: OnceCell::new(),
+            time: Cell::default(),
             hindered: Cell::default(),
             quantum,
             stats,
         }
+    }
+
+    /// The time: that of the last look at the clock, where that was since the last slice or sleep. A burst of requests costs one look.
+    pub(super) fn now(&self) -> Instant {
+        self.time.get().unwrap_or_else(clock)
+    }
+
+    /// Looks at the clock, for what runs until the next look.
+    pub(super) fn look_at_clock(&self) -> Instant {
+        let now = clock();
+        self.time.set(Some(now));
+        now
+    }
+
+    /// From now on nobody knows how late it will be when a future runs.
+    pub(super) fn forget_time(&self) {
+        self.time.set(None);
+    }
+
+    /// Tells the counters what there is.
+    pub(super) fn show(&self) {
+        let scheduler = self.scheduler.borrow();
+        self.stats.set_load(scheduler.load());
+        self.stats.set_total(&scheduler.total());
     }
 
     /// What ends the wait for something to do.
@@ -137,6 +164,7 @@ impl Runner {
             match self.next(now) {
                 Next::Run { id, slice } => {
                     let done = self.slice(id, slice, now);
+                    self.show();
                     if done.saturating_duration_since(polled) >= self.quantum {
                         self.stats.reactor_polled();
                         yield_to_reactor(self.quantum.max(Duration::from_millis(1))).await;
@@ -146,6 +174,7 @@ impl Runner {
                     }
                 }
                 Next::Idle { wake_at } => {
+                    self.show();
                     self.wakeup.wait(wake_at).await;
                     // Whatever woke us came through the reactor.
                     polled = clock();
@@ -160,7 +189,7 @@ impl Runner {
         task: T,
         meta: TaskMeta,
     ) -> Result<Ticket<T>, Rejected<T>> {
-        let now = clock();
+        let now = self.now();
         let (reply, _) = self.handle(Event::Submit(meta), now);
         let id = match reply.expect("a submission is answered") {
             Ok(id) => id,
@@ -192,7 +221,7 @@ impl Runner {
     }
 
     pub(super) fn drain(&self) {
-        self.handle(Event::Drain, clock());
+        self.handle(Event::Drain, self.now());
         self.wakeup.notify();
     }
 
@@ -279,6 +308,11 @@ impl Runner {
         self.scheduler.borrow().next_is_longer_than(time)
     }
 
+    /// Whether there is a task that is next, which surely takes no longer than this.
+    pub(super) fn next_is_shorter_than(&self, time: Duration) -> bool {
+        self.scheduler.borrow().next_is_shorter_than(time)
+    }
+
     /// Whether this task may take longer than this.
     pub(super) fn may_take_longer_than(&self, id: TaskId, time: Duration) -> bool {
         self.scheduler.borrow().may_take_longer_than(id, time)
@@ -293,6 +327,9 @@ impl Runner {
         let outcome = job.run(slice);
         let ran = had.map(|had| cpu_time().saturating_sub(had));
         let done = clock();
+        if self.time.get().is_some() {
+            self.time.set(Some(done));
+        }
         let kept = ran.map_or(Duration::ZERO, |ran| {
             done.saturating_duration_since(began).saturating_sub(ran)
         });
@@ -307,8 +344,6 @@ impl Runner {
         {
             let mut scheduler = self.scheduler.borrow_mut();
             scheduler.handle(event, now, &mut actions);
-            self.stats.set_load(scheduler.load());
-            self.stats.set_total(&scheduler.total());
         }
         let (mut reply, mut next) = (None, None);
         let mut ended = self.ended.take();
@@ -457,7 +492,8 @@ impl<T: Task> Drop for Ticket<T> {
         let Some(job) = self.job.take() else { return };
         job.waiter.take();
         if job.outcome.get().is_none() {
-            self.runner.handle(Event::Cancel(self.id), clock());
+            self.runner.handle(Event::Cancel(self.id), self.runner.now());
+            self.runner.show();
             // Its place may be what another task waits for.
             self.runner.wakeup.notify();
         }

@@ -1,9 +1,9 @@
 //! The ordered sets of ready tasks behind every policy but FIFO.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::{Band, Candidate};
+use crate::sorted::Sorted;
 use crate::task::TaskId;
 
 /// Ready tasks of the first band in the order of `K`, and those of the lower bands by deadline.
@@ -56,38 +56,39 @@ fn lower_key(band: Band, candidate: &Candidate) -> (Band, Instant, u64) {
     (band, candidate.meta.deadline, candidate.arrival)
 }
 
-/// Two maps: tasks that have begun and tasks that have not, because at the bound of started tasks only the former run.
+/// Two sets: tasks that have begun and tasks that have not, because at the bound of started tasks only the former run.
 #[derive(Debug)]
 pub(super) struct Queue<K> {
-    started: BTreeMap<K, TaskId>,
-    fresh: BTreeMap<K, TaskId>,
+    started: Sorted<(K, TaskId)>,
+    fresh: Sorted<(K, TaskId)>,
 }
 
 impl<K: Ord + Copy> Queue<K> {
     pub(super) fn insert(&mut self, candidate: &Candidate, key: K) {
-        let before = self.side(candidate.started).insert(key, candidate.id);
-        debug_assert_eq!(before, None, "a task is ready at most once");
+        let is_new = self.side(candidate.started).insert((key, candidate.id));
+        debug_assert!(is_new, "a task is ready at most once");
     }
 
     pub(super) fn remove(&mut self, candidate: &Candidate, key: K) {
-        let removed = self.side(candidate.started).remove(&key);
-        debug_assert_eq!(removed, Some(candidate.id), "only a ready task is removed");
+        let was_there = self.side(candidate.started).remove(&(key, candidate.id));
+        debug_assert!(was_there, "only a ready task is removed");
     }
 
     pub(super) fn pop(&mut self, may_start: bool) -> Option<TaskId> {
-        let fresh = if may_start { self.fresh.first_entry() } else { None };
-        let next = match (self.started.first_entry(), fresh) {
-            (Some(started), Some(fresh)) if fresh.key() < started.key() => fresh,
-            (Some(next), _) | (None, Some(next)) => next,
+        let fresh = self.fresh.first().filter(|_| may_start);
+        let from = match (self.started.first(), fresh) {
+            (Some(started), Some(fresh)) if fresh < started => &mut self.fresh,
+            (Some(_), _) => &mut self.started,
+            (None, Some(_)) => &mut self.fresh,
             (None, None) => return None,
         };
-        Some(next.remove())
+        from.pop_first().map(|(_, id)| id)
     }
 
     pub(super) fn peek(&self, may_start: bool) -> Option<TaskId> {
-        let fresh = self.fresh.first_key_value().filter(|_| may_start);
-        match (self.started.first_key_value(), fresh) {
-            (Some(started), Some(fresh)) if fresh.0 < started.0 => Some(*fresh.1),
+        let fresh = self.fresh.first().filter(|_| may_start);
+        match (self.started.first(), fresh) {
+            (Some(started), Some(fresh)) if fresh < started => Some(fresh.1),
             (Some((_, next)), _) | (None, Some((_, next))) => Some(*next),
             (None, None) => None,
         }
@@ -97,7 +98,7 @@ impl<K: Ord + Copy> Queue<K> {
         self.started.len() + self.fresh.len()
     }
 
-    fn side(&mut self, started: bool) -> &mut BTreeMap<K, TaskId> {
+    fn side(&mut self, started: bool) -> &mut Sorted<(K, TaskId)> {
         if started {
             &mut self.started
         } else {
@@ -109,8 +110,8 @@ impl<K: Ord + Copy> Queue<K> {
 impl<K> Default for Queue<K> {
     fn default() -> Self {
         Self {
-            started: BTreeMap::new(),
-            fresh: BTreeMap::new(),
+            started: Sorted::default(),
+            fresh: Sorted::default(),
         }
     }
 }

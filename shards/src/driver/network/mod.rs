@@ -227,27 +227,44 @@ impl Network {
             Event::Woken => return None,
             Event::Accepted { owner, result, ended } => (owner, self.accepted(owner, result, ended)),
             Event::Received { owner, result, ended } => {
-                let (free, count) = self.ring.borrow().free_buffers();
-                // Where they are scarce, bytes that nobody reads yet are copied, so that no connection can hold them all.
-                let keep_chunk = free > count / 4;
-                let waker = self.with_connection(owner, |connection, _| {
-                    connection.received(result, ended, keep_chunk)
+                return self.told(owner, |connection, ring| {
+                    let (free, count) = ring.free_buffers();
+                    // Where they are scarce, bytes that nobody reads yet are copied, so that no connection can hold them all.
+                    connection.received(result, ended, free > count / 4)
                 });
-                (owner, waker)
             }
             Event::Sent {
                 owner,
                 result,
                 buffer,
             } => {
-                let waker = self.with_connection(owner, |connection, ring| {
+                return self.told(owner, |connection, ring| {
                     connection.sent(ring, owner, result, buffer)
                 });
-                (owner, waker)
             }
         };
         self.list_if_wanted(owner);
         self.remove_if_over(owner);
+        waker
+    }
+
+    /// Tells a connection what has become of it, and sees to what it then wants. Gives who waits for that.
+    fn told(
+        &self,
+        key: usize,
+        tell: impl FnOnce(&mut Connection, &mut Ring) -> Option<Waker>,
+    ) -> Option<Waker> {
+        let mut sockets = self.sockets.borrow_mut();
+        let Some(Socket::Connection(connection)) = sockets.get_mut(key) else {
+            return None;
+        };
+        let waker = tell(connection, &mut self.ring.borrow_mut());
+        if connection.wants_flush() && !std::mem::replace(&mut connection.listed, true) {
+            self.listed.borrow_mut().push(key);
+            self.wakeup.notify();
+        } else if connection.is_over() && !connection.listed {
+            sockets.remove(key);
+        }
         waker
     }
 
