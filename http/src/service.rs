@@ -236,14 +236,7 @@ impl FunctionService {
             Err(failure) => return (Err(failure), Duration::ZERO),
         };
         let body = request.body.clone();
-        let sandbox = match Sandbox::new(
-            &self.sandboxes,
-            &self.registry,
-            index,
-            ticket.request(),
-            variables,
-            body,
-        ) {
+        let sandbox = match Sandbox::new(&self.sandboxes, index, ticket.request(), variables, body) {
             Ok(sandbox) => sandbox,
             Err(failure) => return (Err(failure), Duration::ZERO),
         };
@@ -274,7 +267,7 @@ impl FunctionService {
         };
         let outcome = match (ending, outcome) {
             // A run that came to its end in its last slice has earned its answer.
-            (_, Some(outcome)) => outcome.and_then(|output| respond(config, output)),
+            (_, Some(outcome)) => outcome.and_then(|output| self.respond(index, output)),
             (Ending::CpuBudgetExceeded, None) => Err(Failure::CpuBudget(config.cpu)),
             (Ending::Drained, None) => Err(Failure::Draining),
             (Ending::DeadlineExceeded, None) => Err(Failure::Deadline(config.deadline)),
@@ -361,6 +354,32 @@ impl FunctionService {
         submitted.map_err(|rejected| refused(rejected.reason))
     }
 
+    /// Makes a response of what a function wrote.
+    fn respond(&self, index: usize, output: Bytes) -> Result<Response, Failure> {
+        let content_type = self.sandboxes.content_type(index);
+        match self.config(index).mode {
+            Mode::Raw => {
+                let mut response = Response::new(StatusCode::OK);
+                let content_type = content_type.cloned().unwrap_or(DEFAULT_TYPE);
+                response.headers.insert(header::CONTENT_TYPE, content_type);
+                response.body = Body::Full(output);
+                Ok(response)
+            }
+            Mode::Cgi => {
+                let cgi::Output {
+                    status,
+                    headers,
+                    body,
+                } = cgi::parse(&output, content_type)?;
+                Ok(Response {
+                    status,
+                    headers,
+                    body: Body::Full(body),
+                })
+            }
+        }
+    }
+
     /// Counts and logs how a request ended, and makes the response of a failure.
     fn finish(
         &self,
@@ -418,31 +437,6 @@ fn refused(reason: RejectReason) -> Failure {
         RejectReason::DeadlineInfeasible { retry_after } => Failure::Infeasible { retry_after },
         RejectReason::OverShare { retry_after } => Failure::OverShare { retry_after },
         RejectReason::Draining => Failure::Draining,
-    }
-}
-
-/// Makes a response of what a function wrote.
-fn respond(config: &FunctionConfig, output: Bytes) -> Result<Response, Failure> {
-    match config.mode {
-        Mode::Raw => {
-            let mut response = Response::new(StatusCode::OK);
-            let content_type = config.content_type.clone().unwrap_or(DEFAULT_TYPE);
-            response.headers.insert(header::CONTENT_TYPE, content_type);
-            response.body = Body::Full(output);
-            Ok(response)
-        }
-        Mode::Cgi => {
-            let cgi::Output {
-                status,
-                headers,
-                body,
-            } = cgi::parse(&output, config.content_type.as_ref())?;
-            Ok(Response {
-                status,
-                headers,
-                body: Body::Full(body),
-            })
-        }
     }
 }
 
