@@ -393,6 +393,81 @@ fn two_memories_and_none() {
 }
 
 #[test]
+fn data_stays_in_its_slot_where_its_owner_leaves_it() {
+    let wat = r#"(module (func (export "run") (result i32) (i32.const 3)))"#;
+    for (name, engine) in engines() {
+        let (of, other) = (template(&engine, wat), template(&engine, wat));
+        let pool = pool(1);
+        let found = |of| {
+            let mut found = None;
+            let sandbox = pool.acquire_with(of, |kept| found = kept.replace(7), &[]);
+            (sandbox.expect("room"), found)
+        };
+        let (mut first, none) = found(&of);
+        assert_eq!(none, None, "{name}: a slot begins with none");
+        assert_eq!(first.resume(u64::MAX).expect("a stack"), Step::Finished);
+        first.retire(|data| *data += 1);
+        let (second, kept) = found(&of);
+        assert_eq!(kept, Some(8), "{name}");
+        assert_eq!(
+            finish(second),
+            [Value::I32(3)],
+            "{name}: a sandbox that is dropped"
+        );
+        let (third, none) = found(&of);
+        assert_eq!(none, None, "{name}: takes its data along");
+        third.retire(|_| {});
+        let (fourth, none) = found(&other);
+        assert_eq!(none, None, "{name}: another template's slot has other data");
+        assert_eq!(fourth.finish(), 7);
+        assert_eq!(
+            found(&other).1,
+            None,
+            "{name}: and so does one whose data was taken"
+        );
+        assert_eq!((pool.stats().live, pool.stats().idle), (0, 1), "{name}");
+    }
+}
+
+#[test]
+fn a_retired_run_leaves_nothing_wherever_it_stands() {
+    for (name, engine) in engines() {
+        let (pool, template) = (pool(1), template(&engine, SCRIBBLER));
+        let begin = || {
+            let renew = |kept: &mut Option<u32>| *kept = Some(0);
+            pool.acquire_with(&template, renew, &[Value::I64(-1)])
+                .expect("room")
+        };
+        let first = finish(begin());
+        for slices in 0..20 {
+            let mut sandbox = begin();
+            for _ in 0..slices {
+                let _ = sandbox.resume(3000).expect("a stack");
+            }
+            sandbox.retire(|_| {});
+            assert_eq!(finish(begin()), first, "{name}, after {slices}");
+        }
+    }
+}
+
+#[test]
+fn a_slot_whose_data_could_not_be_cleared_is_not_used_again() {
+    let wat = r#"(module (func (export "run")))"#;
+    for (name, engine) in engines() {
+        let (pool, template) = (pool(1), template(&engine, wat));
+        for round in 1..=3 {
+            let sandbox = pool.acquire(&template, 0, &[]).expect("room");
+            let cleared = std::panic::catch_unwind(std::panic::AssertUnwindSafe(move || {
+                sandbox.retire(|_| panic!("on purpose"));
+            }));
+            assert!(cleared.is_err());
+            let stats = pool.stats();
+            assert_eq!((stats.made, stats.live, stats.idle), (round, 0, 0), "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_slot_in_which_the_host_has_panicked_is_not_used_again() {
     for (name, engine) in engines() {
         let module = Module::new(&engine, &wat::parse_str(PANICS).expect("wat")).expect("module");

@@ -17,7 +17,10 @@ use matchit::{InsertError, Router};
 /// Routes and the indices of their functions. Cheap to clone; each shard has its own.
 #[derive(Debug, Clone, Default)]
 pub struct RouteTable {
+    /// All routes: it also finds those that conflict.
     router: Router<Target>,
+    /// Those without parameters, by length and then by bytes. Most lookups end here, and most of their steps compare two lengths.
+    exact: Vec<(Box<str>, usize)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -69,12 +72,33 @@ impl RouteTable {
         self.router.insert(route, target).map_err(|error| match error {
             InsertError::Conflict { with } => RouteError::Conflict { with },
             other => RouteError::Pattern(other),
+        })?;
+        if !route.contains(['{', '}'])
+            && let Err(at) = self.search(route)
+        {
+            self.exact.insert(at, (route.into(), function));
+        }
+        Ok(())
+    }
+
+    /// Where the exact route is that is written like this, or would be.
+    fn search(&self, path: &str) -> Result<usize, usize> {
+        self.exact.binary_search_by(|(route, _)| {
+            let by_length = route.len().cmp(&path.len());
+            by_length.then_with(|| route.as_bytes().cmp(path.as_bytes()))
         })
     }
 
     /// The function of a decoded path.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<RouteMatch> {
+        if let Ok(at) = self.search(path) {
+            return Some(RouteMatch {
+                function: self.exact[at].1,
+                parameters: Vec::new(),
+                script_length: path.len(),
+            });
+        }
         let found = self.router.at(path).ok()?;
         let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
         let parameters: Vec<_> = found.params.iter().map(own).collect();
@@ -127,6 +151,9 @@ pub enum PathError {
 /// # Errors
 /// When the path can be read in more than one way.
 pub fn decode_path(path: &str) -> Result<Cow<'_, str>, PathError> {
+    if is_plain(path) {
+        return Ok(Cow::Borrowed(path));
+    }
     let decoded = if path.contains('%') {
         Cow::Owned(decode_escapes(path)?)
     } else {
@@ -163,6 +190,16 @@ fn decode_escapes(path: &str) -> Result<String, PathError> {
         }
     }
     String::from_utf8(bytes).map_err(|_| PathError::Utf8)
+}
+
+/// Whether a path has neither an escape nor a segment that begins with a dot: then it is as it is decoded.
+fn is_plain(path: &str) -> bool {
+    let mut before = b'/';
+    path.bytes().all(|byte| {
+        let dot = byte == b'.' && before == b'/';
+        before = byte;
+        byte != b'%' && !dot
+    })
 }
 
 fn hex(digit: u8) -> Option<u8> {
@@ -207,6 +244,33 @@ mod tests {
     }
 
     #[test]
+    fn exact_routes_win_over_patterns_in_any_order() {
+        let routes = ["/{a}", "/bb", "/a", "/x/{b}", "/x/yy", "/c", "/b", "/{a}/yy"];
+        for start in 0..routes.len() {
+            let mut order: Vec<_> = routes.into_iter().enumerate().collect();
+            order.rotate_left(start);
+            let mut table = RouteTable::default();
+            for (index, route) in order {
+                table.insert(route, index).unwrap();
+            }
+            for (index, route) in routes.into_iter().enumerate() {
+                let found = table.find(route).unwrap();
+                if !route.contains('{') {
+                    let expected = RouteMatch {
+                        function: index,
+                        parameters: Vec::new(),
+                        script_length: route.len(),
+                    };
+                    assert_eq!(found, expected, "{route}");
+                }
+            }
+            assert_eq!(function(&table, "/d"), Some(0));
+            assert_eq!(function(&table, "/x/zz"), Some(3));
+            assert_eq!(function(&table, "/z/yy"), Some(7));
+        }
+    }
+
+    #[test]
     fn a_pattern_gives_its_parameters() {
         let table = table(&["/users/{id}", "/users/me", "/files/{*path}", "/img/{name}.png"]);
         let found = table.find("/users/4711").unwrap();
@@ -247,6 +311,10 @@ mod tests {
         assert_eq!(decode_path("/%65mpty").unwrap(), "/empty");
         assert_eq!(decode_path("/a%20b%2525").unwrap(), "/a b%25");
         assert_eq!(decode_path("/gr%C3%BCn").unwrap(), "/grün");
+        assert_eq!(
+            decode_path("/a/.well-known/b..c/.../d.").unwrap(),
+            "/a/.well-known/b..c/.../d."
+        );
     }
 
     #[test]
@@ -261,5 +329,8 @@ mod tests {
         assert_eq!(decode_path("/a/../b"), Err(PathError::DotSegment));
         assert_eq!(decode_path("/a/%2e%2E/b"), Err(PathError::DotSegment));
         assert_eq!(decode_path("/a/."), Err(PathError::DotSegment));
+        assert_eq!(decode_path("/.."), Err(PathError::DotSegment));
+        assert_eq!(decode_path("."), Err(PathError::DotSegment));
+        assert_eq!(decode_path("/./a"), Err(PathError::DotSegment));
     }
 }

@@ -3,13 +3,15 @@
 //! ```text
 //!            first slice             later slices
 //!   Prepared ----------> Running ------------------> Ended(outcome)     its slot is in the pool again
-//!   context, body   |    a slot of the pool     \--> Stopped            the scheduler knows why; the same
+//!   body, variables |    a slot of the pool     \--> Stopped            the scheduler knows why; the same
 //!                   \--> Ended(failure)
 //! ```
 //! The scheduler gives a run a slice of time. Where signals preempt, the guest runs until the thread is asked for, and the slice
 //! ends with that: the scheduler decides who goes on. Where code polls, the engine counts fuel: the sandbox runs it in small chunks,
 //! whose size follows what they take, and looks at the clock between them. No slot is taken before the first slice, so a
 //! request that waits in the queue costs its body and no memory, and everything happens on the shard that runs it.
+//! The guest's context lies in the slot and stays there for the next run of the function, which makes it anew: so what the
+//! scheduler moves about is a few words, and a run writes to nothing that another core writes to.
 //!
 //! The pool has a slot for each run that the scheduler starts. A run gives its slot back when it ends, before any other
 //! can begin: at its own end in the slice itself, and when it is stopped by [`Task::stop`]. So a run that begins finds one.
@@ -26,7 +28,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use luge_core::pool::{self, AcquireError};
-use luge_core::wasi::{Input, Output, WasiCtx};
+use luge_core::wasi::{Environment, Input, Output, WasiCtx};
 use luge_core::{InstantiateError, preempt};
 use luge_shards::{Ending, Task};
 
@@ -52,7 +54,6 @@ const STDERR_LINE_MAX: usize = 4096;
 /// One run of one function.
 pub struct Sandbox {
     sandboxes: Rc<Sandboxes>,
-    registry: Registry,
     function: usize,
     request: RequestId,
     state: State,
@@ -64,12 +65,19 @@ pub struct Sandbox {
 pub struct Departing {
     function: usize,
     request: RequestId,
-    context: Box<WasiCtx>,
+    order: Order,
+}
+
+/// What a run begins with, beside what its function gives all of them.
+struct Order {
+    body: Bytes,
+    /// Where it is not the function's alone.
+    environment: Option<Environment>,
 }
 
 enum State {
-    Prepared(Box<WasiCtx>),
-    Running(Box<Run>),
+    Prepared(Order),
+    Running(Run),
     Ended(Result<Bytes, Failure>),
     /// The scheduler has ended it, and knows why.
     Stopped,
@@ -84,57 +92,54 @@ struct Run {
 }
 
 impl Sandbox {
-    /// Prepares a run of the registry's function with that index, with this environment beside the granted one.
+    /// Prepares a run of the function with that index, with these variables beside those that it is granted.
     ///
     /// # Errors
     /// When the environment is larger than a guest may have.
     pub fn new(
         sandboxes: &Rc<Sandboxes>,
-        registry: &Registry,
         function: usize,
         request: RequestId,
         variables: Vec<(String, String)>,
         body: Bytes,
     ) -> Result<Sandbox, Failure> {
-        let deployed = &registry.functions()[function];
-        // One byte beyond the limit tells an output that is too long from one that just fits.
-        let stdout = Output::Buffer {
-            limit: deployed.config().response_bytes + 1,
+        let environment = if variables.is_empty() {
+            None
+        } else {
+            let surroundings = sandboxes.registry().functions()[function].surroundings();
+            let extended = surroundings.environment(variables);
+            Some(extended.map_err(|_| Failure::HeadTooLong)?)
         };
-        let stderr = Output::Buffer { limit: STDERR_BUFFER };
-        let mut context = deployed
-            .surroundings()
-            .instantiate(Input::Bytes(body), stdout, stderr);
-        if !variables.is_empty() {
-            context.extend_env(variables).map_err(|_| Failure::HeadTooLong)?;
-        }
-        let state = State::Prepared(Box::new(context));
-        Ok(Sandbox {
-            sandboxes: Rc::clone(sandboxes),
-            registry: registry.clone(),
+        Ok(Self::prepared(
+            sandboxes,
             function,
             request,
-            state,
-            pace: Pace::new(sandboxes.mode(), deployed.tier()),
-            allowance: LogAllowance::default(),
-        })
+            Order { body, environment },
+        ))
     }
 
     /// Takes a run that comes from another shard, of the same registry.
     #[must_use]
     pub fn arriving(sandboxes: &Rc<Sandboxes>, registry: &Registry, run: Departing) -> Sandbox {
+        debug_assert!(
+            std::ptr::eq(registry.functions(), sandboxes.registry().functions()),
+            "the number of a function is that of one registry"
+        );
         let Departing {
             function,
             request,
-            context,
+            order,
         } = run;
-        let tier = registry.functions()[function].tier();
+        Self::prepared(sandboxes, function, request, order)
+    }
+
+    fn prepared(sandboxes: &Rc<Sandboxes>, function: usize, request: RequestId, order: Order) -> Sandbox {
+        let tier = sandboxes.registry().functions()[function].tier();
         Sandbox {
             sandboxes: Rc::clone(sandboxes),
-            registry: registry.clone(),
             function,
             request,
-            state: State::Prepared(context),
+            state: State::Prepared(order),
             pace: Pace::new(sandboxes.mode(), tier),
             allowance: LogAllowance::default(),
         }
@@ -143,13 +148,13 @@ impl Sandbox {
     /// Makes the run ready for another shard; nothing where it has begun.
     #[must_use]
     pub fn departing(self) -> Option<Departing> {
-        let State::Prepared(context) = self.state else {
+        let State::Prepared(order) = self.state else {
             return None;
         };
         Some(Departing {
             function: self.function,
             request: self.request,
-            context,
+            order,
         })
     }
 
@@ -165,13 +170,13 @@ impl Sandbox {
     }
 
     fn function(&self) -> &Function {
-        &self.registry.functions()[self.function]
+        &self.sandboxes.registry().functions()[self.function]
     }
 
     /// Takes the state one step further, for at most one portion of fuel.
     fn advance(&mut self, state: State) -> (State, Progress) {
         let run = match state {
-            State::Prepared(context) => self.begin(*context),
+            State::Prepared(order) => self.begin(order),
             State::Running(run) => Ok(run),
             State::Ended(_) | State::Stopped | State::Gone => return (state, Progress::Done),
         };
@@ -188,26 +193,32 @@ impl Sandbox {
         }
     }
 
-    /// Takes a slot.
-    fn begin(&self, context: WasiCtx) -> Result<Box<Run>, Failure> {
+    /// Takes a slot, and makes the context that lies there the guest's.
+    fn begin(&self, order: Order) -> Result<Run, Failure> {
+        let Order { body, environment } = order;
+        let function = self.function();
+        // One byte beyond the limit tells an output that is too long from one that just fits.
+        let stdout = Output::Buffer {
+            limit: function.config().response_bytes + 1,
+        };
+        let stderr = Output::Buffer { limit: STDERR_BUFFER };
+        let renew = |kept: &mut Option<WasiCtx>| {
+            let context = function
+                .surroundings()
+                .renew(kept, Input::Bytes(body), stdout, stderr);
+            if let Some(environment) = environment {
+                context.set_environment(environment);
+            }
+        };
         let pool = self.sandboxes.pool();
-        let sandbox =
-            pool.acquire(self.function().template(), context, &[])
-                .map_err(|error| match error {
-                    AcquireError::Instantiate(InstantiateError::Trap(report)) => Failure::Trap(report),
-                    AcquireError::Instantiate(InstantiateError::Exit(code)) => Failure::Exit(code),
-                    AcquireError::Full { .. } => {
-                        tracing::error!(%error, "the scheduler has started more runs than it may");
-                        Failure::Internal
-                    }
-                    other => Failure::Instantiate(other.to_string()),
-                })?;
-        self.sandboxes.publish();
+        let sandbox = pool
+            .acquire_with(function.template(), renew, &[])
+            .map_err(not_begun)?;
         let faults = sandbox.faults();
-        Ok(Box::new(Run { sandbox, faults }))
+        Ok(Run { sandbox, faults })
     }
 
-    fn after(&mut self, step: luge_core::Step, mut run: Box<Run>) -> (State, Progress) {
+    fn after(&mut self, step: luge_core::Step, mut run: Run) -> (State, Progress) {
         let limit = self.function().config().response_bytes;
         let context = run.sandbox.data();
         let outcome = match step {
@@ -225,12 +236,12 @@ impl Sandbox {
                 return (State::Running(run), progress);
             }
             luge_core::Step::Finished | luge_core::Step::Exited(0) => {
-                Ok(Bytes::from(run.sandbox.data_mut().take_stdout()))
+                Ok(run.sandbox.data_mut().take_stdout_bytes())
             }
             luge_core::Step::Exited(code) => Err(Failure::Exit(code)),
             luge_core::Step::Trapped(report) => Err(Failure::Trap(report)),
         };
-        self.end(*run);
+        self.end(run);
         (State::Ended(outcome), Progress::Done)
     }
 
@@ -239,14 +250,16 @@ impl Sandbox {
         let Run { sandbox, faults } = run;
         let page_faults = &self.sandboxes.metrics().page_faults;
         page_faults.add(sandbox.faults().saturating_sub(faults));
-        let mut context = sandbox.finish();
-        self.sandboxes.publish();
-        self.log_stderr(&context.take_stderr());
+        if !sandbox.data().stderr().is_empty() {
+            self.log_stderr(sandbox.data().stderr());
+        }
+        sandbox.retire(WasiCtx::clear);
     }
 
     /// Writes what the guest wrote to stderr into the log, line by line.
     fn log_stderr(&mut self, text: &[u8]) {
-        let function = self.registry.functions()[self.function].config().name.as_str();
+        let functions = self.sandboxes.registry().functions();
+        let function = functions[self.function].config().name.as_str();
         let request = self.request;
         for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let line = &line[..line.len().min(STDERR_LINE_MAX)];
@@ -377,8 +390,22 @@ impl Task for Sandbox {
 
     fn stop(&mut self, _ending: Ending) {
         if let State::Running(run) = std::mem::replace(&mut self.state, State::Stopped) {
-            self.end(*run);
+            self.end(run);
+            self.sandboxes.publish();
         }
+    }
+}
+
+/// Why a run could not begin.
+fn not_begun(error: AcquireError) -> Failure {
+    match error {
+        AcquireError::Instantiate(InstantiateError::Trap(report)) => Failure::Trap(report),
+        AcquireError::Instantiate(InstantiateError::Exit(code)) => Failure::Exit(code),
+        AcquireError::Full { .. } => {
+            tracing::error!(%error, "the scheduler has started more runs than it may");
+            Failure::Internal
+        }
+        other => Failure::Instantiate(other.to_string()),
     }
 }
 

@@ -4,17 +4,22 @@ use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use hyper::header::HeaderValue;
 use luge_core::pool::{Pool, PoolConfig};
 use luge_core::preempt;
 use luge_core::wasi::WasiCtx;
 use luge_shards::Doorbell;
 
+use crate::function::Registry;
 use crate::metrics::{SandboxMetrics, ShardSource};
 use crate::preemption::{Preempted, PreemptionMode};
 
 /// A shard's sandboxes.
 pub struct Sandboxes {
     pool: Pool<WasiCtx>,
+    registry: Registry,
+    /// Of the functions, in the registry's order.
+    content_types: Box<[Option<HeaderValue>]>,
     mode: PreemptionMode,
     sources: Arc<[ShardSource]>,
     shard: usize,
@@ -28,6 +33,7 @@ impl Sandboxes {
     /// What the system says, with what to change.
     pub fn new(
         config: PoolConfig,
+        registry: Registry,
         mode: PreemptionMode,
         sources: Arc<[ShardSource]>,
         shard: usize,
@@ -41,6 +47,8 @@ impl Sandboxes {
         })?;
         Ok(Rc::new(Sandboxes {
             pool: Pool::new(config)?,
+            content_types: content_types(&registry),
+            registry,
             mode,
             sources,
             shard,
@@ -52,6 +60,19 @@ impl Sandboxes {
     #[must_use]
     pub fn pool(&self) -> &Pool<WasiCtx> {
         &self.pool
+    }
+
+    /// The functions. Runs refer to them by number and find them here: to take part in the registry for each run would
+    /// have all shards write to one count.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The `Content-Type` that the manifest gives a function's answers. The shard's own copy: cloning one counts.
+    #[must_use]
+    pub fn content_type(&self, function: usize) -> Option<&HeaderValue> {
+        self.content_types[function].as_ref()
     }
 
     /// Lets what arrives interrupt guests, where they can be.
@@ -76,4 +97,15 @@ impl Sandboxes {
     pub fn publish(&self) {
         self.metrics().set(&self.pool.stats(), &preempt::stats());
     }
+}
+
+/// Copies that share nothing with the registry's.
+fn content_types(registry: &Registry) -> Box<[Option<HeaderValue>]> {
+    let functions = registry.functions().iter();
+    functions
+        .map(|function| {
+            let given = function.config().content_type.as_ref()?;
+            HeaderValue::from_bytes(given.as_bytes()).ok()
+        })
+        .collect()
 }

@@ -447,11 +447,10 @@ impl Drop for Installed {
 fn sandboxes(shard: &Shard, shared: &Shared) -> Result<Rc<Sandboxes>, StartupError> {
     let shard = shard.id().0;
     let sources = Arc::clone(&shared.sources);
-    Sandboxes::new(shared.pool, shared.config.preemption, sources, shard).map_err(|error| {
-        StartupError::Sandboxes {
-            shard,
-            reason: error.to_string(),
-        }
+    let (registry, mode) = (shared.registry.clone(), shared.config.preemption);
+    Sandboxes::new(shared.pool, registry, mode, sources, shard).map_err(|error| StartupError::Sandboxes {
+        shard,
+        reason: error.to_string(),
     })
 }
 

@@ -8,8 +8,10 @@
 //! A client that goes away drops the call, which drops the ticket, which cancels the run.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +26,7 @@ use crate::config::{Affinity, FunctionConfig, Mode};
 use crate::error::{Failure, FailureKind, explained};
 use crate::function::Registry;
 use crate::h1::{Admission, Body, BodyLength, Head, Request, Response, Service};
-use crate::inflight::{InFlightTicket, InFlightWriter, RequestId};
+use crate::inflight::{InFlightWriter, RequestId};
 use crate::metrics::{FunctionMetrics, ShardMetrics, ShardSource};
 use crate::remote::{Ended, Host, Return};
 use crate::routes::{RouteMatch, RouteTable, decode_path};
@@ -127,26 +129,12 @@ impl Service for FunctionService {
         admitted.body.grow(bytes)
     }
 
-    async fn call(&self, request: Request, admitted: Admitted) -> Response {
-        let started = self.shard.now();
-        let index = admitted.matched.function;
-        let Some(ticket) = self.inflight.enter(index, request.peer, started) else {
-            return self.finish(
-                index,
-                None,
-                &request,
-                started,
-                Err(Failure::TooManyInFlight),
-                Duration::ZERO,
-            );
-        };
-        let watch = CancelWatch {
-            metrics: self.function_metrics(index),
-            armed: true,
-        };
-        let (outcome, account) = self.run(&request, admitted, &ticket, started).await;
-        watch.disarm();
-        self.finish(index, Some(ticket.request()), &request, started, outcome, account)
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "the future of an async fn has room for its arguments twice"
+    )]
+    fn call(&self, request: Request, admitted: Admitted) -> impl Future<Output = Response> {
+        async move { self.answer(&request, &admitted).await }
     }
 
     fn refused(&self, status: StatusCode, reason: &'static str) -> Response {
@@ -157,6 +145,30 @@ impl Service for FunctionService {
 }
 
 impl FunctionService {
+    /// As [`Service::call`]. What is large lies in the call's future, once, or not there at all while it waits.
+    async fn answer(&self, request: &Request, admitted: &Admitted) -> Response {
+        let started = self.shard.now();
+        let index = admitted.matched.function;
+        let Some(ticket) = self.inflight.enter(index, request.peer, started) else {
+            return self.finish(
+                index,
+                None,
+                request,
+                started,
+                Err(Failure::TooManyInFlight),
+                Duration::ZERO,
+            );
+        };
+        let watch = CancelWatch {
+            metrics: self.function_metrics(index),
+            armed: true,
+        };
+        let id = ticket.request();
+        let (outcome, account) = self.run(request, &admitted.matched, id, started).await;
+        watch.disarm();
+        self.finish(index, Some(id), request, started, outcome, account)
+    }
+
     fn metrics(&self) -> &ShardMetrics {
         &self.sources[self.shard.id().0].counters
     }
@@ -224,49 +236,54 @@ impl FunctionService {
         }))
     }
 
-    /// Runs the function; the outcome's response has yet to be counted and logged.
-    async fn run(
+    /// Submits a run of the function to this shard or sends it to another.
+    fn begin(
         &self,
         request: &Request,
-        Admitted { matched, body: _held }: Admitted,
-        ticket: &InFlightTicket,
+        matched: &RouteMatch,
+        id: RequestId,
         started: Instant,
-    ) -> (Result<Response, Failure>, Duration) {
+    ) -> Result<Begun<'_>, Failure> {
         let index = matched.function;
         let config = self.config(index);
-        let variables = match self.variables(request, &matched) {
-            Ok(variables) => variables,
-            Err(failure) => return (Err(failure), Duration::ZERO),
-        };
+        let variables = self.variables(request, matched)?;
         let body = request.body.clone();
-        let sandbox = match Sandbox::new(
-            &self.sandboxes,
-            &self.registry,
-            index,
-            ticket.request(),
-            variables,
-            body,
-        ) {
-            Ok(sandbox) => sandbox,
-            Err(failure) => return (Err(failure), Duration::ZERO),
-        };
+        let sandbox = Sandbox::new(&self.sandboxes, index, id, variables, body)?;
         let class = u32::try_from(index).unwrap_or(u32::MAX);
+        let known = self.shard.estimate(class);
         let meta = TaskMeta {
             deadline: started + config.deadline.saturating_sub(way_of(config.deadline)),
             cpu_budget: config.cpu,
             class,
-            movable: self.is_worth_moving(class),
+            movable: self.is_worth_moving(known.map(|known| known.p50)),
             firm: config.firm,
         };
-        let key = self.affinity(request, &matched);
-        let ended = match self.place(&meta, key) {
-            Placement::Here => self.run_here(sandbox, meta).await,
-            Placement::There(to) => match sandbox.departing() {
-                Some(run) => self.run_there(ShardId(to), run, meta, "run").await,
-                None => Err(Failure::Internal),
-            },
+        let key = self.affinity(request, matched);
+        // As admission reckons: by what most runs do not exceed.
+        match self.place(&meta, known.map(|known| known.p90), key) {
+            Placement::Here => Ok(Begun::Here(self.submit(sandbox, meta)?, meta)),
+            Placement::There(to) => {
+                let run = sandbox.departing().ok_or(Failure::Internal)?;
+                Ok(Begun::There(self.run_there(ShardId(to), run, meta, "run")))
+            }
             Placement::Infeasible { retry_after } => Err(Failure::Infeasible { retry_after }),
+        }
+    }
+
+    /// Runs the function; the outcome's response has yet to be counted and logged.
+    async fn run(
+        &self,
+        request: &Request,
+        matched: &RouteMatch,
+        id: RequestId,
+        started: Instant,
+    ) -> (Result<Response, Failure>, Duration) {
+        let ended = match self.begin(request, matched, id, started) {
+            Ok(Begun::Here(ticket, meta)) => self.run_here(ticket, meta).await,
+            Ok(Begun::There(journey)) => journey.await,
+            Err(failure) => Err(failure),
         };
+        let (index, config) = (matched.function, self.config(matched.function));
         let Ended {
             ending,
             outcome,
@@ -277,7 +294,7 @@ impl FunctionService {
         };
         let outcome = match (ending, outcome) {
             // A run that came to its end in its last slice has earned its answer.
-            (_, Some(outcome)) => outcome.and_then(|output| respond(config, output)),
+            (_, Some(outcome)) => outcome.and_then(|output| self.respond(index, output)),
             (Ending::CpuBudgetExceeded, None) => Err(Failure::CpuBudget(config.cpu)),
             (Ending::Drained, None) => Err(Failure::Draining),
             (Ending::DeadlineExceeded, None) => Err(Failure::Deadline(config.deadline)),
@@ -288,14 +305,10 @@ impl FunctionService {
         (outcome, ran)
     }
 
-    /// Whether a run of this class takes longer than it takes to hand it to another shard.
-    fn is_worth_moving(&self, class: u32) -> bool {
+    /// Whether a run that takes so long takes longer than to hand it to another shard; one of which nothing is known may.
+    fn is_worth_moving(&self, estimate: Option<Duration>) -> bool {
         let several = self.shard.has_ring() && self.shard.count() > 1;
-        several
-            && self
-                .shard
-                .estimate(class)
-                .is_none_or(|known| known.p50 >= HANDOFF)
+        several && estimate.is_none_or(|estimate| estimate >= HANDOFF)
     }
 
     /// What keeps requests like this one together, where the function's route names something.
@@ -313,15 +326,12 @@ impl FunctionService {
     }
 
     /// Where a run should take place.
-    fn place(&self, meta: &TaskMeta, affinity: Option<u64>) -> Placement {
+    fn place(&self, meta: &TaskMeta, estimate: Option<Duration>, affinity: Option<u64>) -> Placement {
         self.shard.place(&luge_shards::Request {
             function: u64::from(meta.class),
             affinity,
             deadline: Some(meta.deadline),
-            estimate: self
-                .shard
-                .estimate(meta.class)
-                .map_or(Duration::ZERO, |known| known.p50),
+            estimate: estimate.unwrap_or(Duration::ZERO),
             movable: true,
             spills: meta.movable,
             firm: meta.firm,
@@ -329,46 +339,69 @@ impl FunctionService {
         })
     }
 
-    /// Runs a sandbox on this shard, or on the one that takes it over while it waits.
-    async fn run_here(&self, sandbox: Sandbox, meta: TaskMeta) -> Result<Ended, Failure> {
-        let ticket = self.submit(sandbox, meta)?;
-        let completed = ticket.await;
-        let Ending::Released { to } = completed.ending else {
-            return Ok(ended(completed));
+    /// Awaits a run on this shard, or on the one that takes it over while it waits.
+    async fn run_here(&self, ticket: Ticket<Sandbox>, meta: TaskMeta) -> Result<Ended, Failure> {
+        let journey = {
+            let completed = ticket.await;
+            let Ending::Released { to } = completed.ending else {
+                return Ok(ended(completed));
+            };
+            let run = completed.task.departing().ok_or(Failure::Internal)?;
+            // It was promised here already: if the other shard has no room for it after all, it does not have to ask again.
+            let meta = TaskMeta { firm: false, ..meta };
+            self.run_there(ShardId(to), run, meta, "stolen run")
         };
-        let Some(run) = completed.task.departing() else {
-            return Err(Failure::Internal);
-        };
-        // It was promised here already: if the other shard has no room for it after all, it does not have to ask again.
-        let meta = TaskMeta { firm: false, ..meta };
-        self.run_there(ShardId(to), run, meta, "stolen run").await
+        journey.await
     }
 
-    /// Has a run take place on another shard; here, where the way there is closed or the other does not take it.
-    async fn run_there(
-        &self,
-        to: ShardId,
-        run: Departing,
-        meta: TaskMeta,
-        why: &'static str,
-    ) -> Result<Ended, Failure> {
-        let run = match self.host.depart(to, run, meta, why).await {
-            Return::Ended(ended) => return Ok(*ended),
-            Return::Rejected(_, Some(run)) | Return::Undelivered(run) => *run,
-            Return::Rejected(reason, None) => return Err(refused(reason)),
-            Return::Lost => return Err(Failure::Internal),
-        };
-        let sandbox = Sandbox::arriving(&self.sandboxes, &self.registry, run);
-        let meta = TaskMeta {
-            movable: false,
-            ..meta
-        };
-        Ok(ended(self.submit(sandbox, meta)?.await))
+    /// Has a run take place on another shard; here, where the way there is closed or the other does not take it. On the heap:
+    /// most requests stay, and do not carry the room for the journey.
+    fn run_there(&self, to: ShardId, run: Departing, meta: TaskMeta, why: &'static str) -> Journey<'_> {
+        Box::pin(async move {
+            let run = match self.host.depart(to, run, meta, why).await {
+                Return::Ended(ended) => return Ok(*ended),
+                Return::Rejected(_, Some(run)) | Return::Undelivered(run) => *run,
+                Return::Rejected(reason, None) => return Err(refused(reason)),
+                Return::Lost => return Err(Failure::Internal),
+            };
+            let sandbox = Sandbox::arriving(&self.sandboxes, &self.registry, run);
+            let meta = TaskMeta {
+                movable: false,
+                ..meta
+            };
+            Ok(ended(self.submit(sandbox, meta)?.await))
+        })
     }
 
     fn submit(&self, sandbox: Sandbox, meta: TaskMeta) -> Result<Ticket<Sandbox>, Failure> {
         let submitted = self.shard.submit(sandbox, meta);
         submitted.map_err(|rejected| refused(rejected.reason))
+    }
+
+    /// Makes a response of what a function wrote.
+    fn respond(&self, index: usize, output: Bytes) -> Result<Response, Failure> {
+        let content_type = self.sandboxes.content_type(index);
+        match self.config(index).mode {
+            Mode::Raw => {
+                let mut response = Response::new(StatusCode::OK);
+                let content_type = content_type.cloned().unwrap_or(DEFAULT_TYPE);
+                response.headers.insert(header::CONTENT_TYPE, content_type);
+                response.body = Body::Full(output);
+                Ok(response)
+            }
+            Mode::Cgi => {
+                let cgi::Output {
+                    status,
+                    headers,
+                    body,
+                } = cgi::parse(&output, content_type)?;
+                Ok(Response {
+                    status,
+                    headers,
+                    body: Body::Full(body),
+                })
+            }
+        }
     }
 
     /// Counts and logs how a request ended, and makes the response of a failure.
@@ -421,6 +454,15 @@ fn way_of(deadline: Duration) -> Duration {
     (deadline / 20).min(WAY)
 }
 
+/// A run on another shard.
+type Journey<'a> = Pin<Box<dyn Future<Output = Result<Ended, Failure>> + 'a>>;
+
+/// A run that is under way.
+enum Begun<'a> {
+    Here(Ticket<Sandbox>, TaskMeta),
+    There(Journey<'a>),
+}
+
 /// What is left of a run that was over on this shard.
 fn ended(completed: Completed<Sandbox>) -> Ended {
     Ended {
@@ -437,31 +479,6 @@ fn refused(reason: RejectReason) -> Failure {
         RejectReason::DeadlineInfeasible { retry_after } => Failure::Infeasible { retry_after },
         RejectReason::OverShare { retry_after } => Failure::OverShare { retry_after },
         RejectReason::Draining => Failure::Draining,
-    }
-}
-
-/// Makes a response of what a function wrote.
-fn respond(config: &FunctionConfig, output: Bytes) -> Result<Response, Failure> {
-    match config.mode {
-        Mode::Raw => {
-            let mut response = Response::new(StatusCode::OK);
-            let content_type = config.content_type.clone().unwrap_or(DEFAULT_TYPE);
-            response.headers.insert(header::CONTENT_TYPE, content_type);
-            response.body = Body::Full(output);
-            Ok(response)
-        }
-        Mode::Cgi => {
-            let cgi::Output {
-                status,
-                headers,
-                body,
-            } = cgi::parse(&output, config.content_type.as_ref())?;
-            Ok(Response {
-                status,
-                headers,
-                body: Body::Full(body),
-            })
-        }
     }
 }
 
@@ -510,5 +527,16 @@ mod tests {
         assert!(!allows(&[Method::POST], &Method::HEAD));
         assert_eq!(with_head(&methods), [Method::GET, Method::POST, Method::HEAD]);
         assert_eq!(with_head(&[Method::POST]), [Method::POST]);
+    }
+
+    /// What a call takes while it waits; it lies within the future of its connection, which is made and moved with it.
+    #[test]
+    fn a_call_is_small() {
+        fn size<F>(_: impl Fn(&'static FunctionService, Request, Admitted) -> F) -> usize {
+            size_of::<F>()
+        }
+        let call = size(<FunctionService as Service>::call);
+        assert!(call <= 832, "{call} bytes");
+        assert!(size_of::<Sandbox>() <= 144, "{} bytes", size_of::<Sandbox>());
     }
 }

@@ -6,7 +6,7 @@
 //!     idle      template A: [slot, slot]      template B: [slot]     each as fresh as the first
 //!                   │ acquire ▲ drop: written back
 //!                   ▼         │
-//!   Sandbox ── slot: store, instance ── execution: its stack, while it lives
+//!   Sandbox ── slot: store, instance, its owner's data ── execution: its stack, while it lives
 //! ```
 //!
 //! A slot is a store with an instance of one template in it. To acquire a sandbox is to take a slot of its template that
@@ -14,6 +14,10 @@
 //! drop it, wherever its run stands, is to write back what it could have changed (see [`template`] and
 //! `vm::region`). Only when no slot of the template is idle is one made, and when all are made, the one that has been
 //! idle for longest, of whatever template, gives its place up. Stacks are kept likewise, as many as can be in use at once.
+//!
+//! A sandbox is a pointer to its slot, and all that a run needs lies there, so that whoever keeps a sandbox can move it
+//! about. The owner's data can stay in the slot too, from one run to the next of the same template: see
+//! [`Pool::acquire_with`] and [`Sandbox::retire`].
 //!
 //! **Isolation** rests on two things. What a guest can change is written back whole: each page that was accessible to it, each
 //! table that was written, each global that is mutable, and all the store's counts. And stacks, which are not cleared, cannot be read
@@ -34,6 +38,7 @@ use crate::{interp, vm};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -136,7 +141,7 @@ struct Inner<T> {
     config: PoolConfig,
     region: Arc<Region>,
     /// Idle slots by template, those that became idle last at the end.
-    idle: HashMap<u64, Vec<Box<Slot<T>>>>,
+    idle: HashMap<u64, Vec<Box<Slot<T>>>, BuildHasherDefault<NumberHasher>>,
     /// Counts uses, for the order in which slots became idle.
     clock: u64,
     stats: PoolStats,
@@ -171,8 +176,35 @@ impl Drop for KeptStacks {
     }
 }
 
+/// Hashes the numbers of templates, which count up and are nobody's choice: by Fibonacci's multiplier, which spreads them over
+/// the high bits and the low ones.
+#[derive(Default)]
+struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u64(u64::from(byte));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        let mixed = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+}
+
 /// A store with an instance of a template.
 struct Slot<T> {
+    /// There while a sandbox has the slot, but not between the start function and the template's. Dropped before the
+    /// store that it runs in.
+    execution: Option<Execution>,
+    /// Of the function that runs behind the start function.
+    arguments: Option<Box<[Value]>>,
     store: Store<T>,
     instance: Instance,
     template: Arc<TemplateInner<T>>,
@@ -214,7 +246,7 @@ impl<T> Pool<T> {
             inner: Rc::new(RefCell::new(Inner {
                 config,
                 region,
-                idle: HashMap::new(),
+                idle: HashMap::default(),
                 clock: 0,
                 stats: PoolStats::default(),
                 _stacks: KeptStacks::new(config.sandboxes),
@@ -232,17 +264,34 @@ impl<T> Pool<T> {
         data: T,
         arguments: &[Value],
     ) -> Result<Sandbox<T>, AcquireError> {
+        self.acquire_with(template, |kept| *kept = Some(data), arguments)
+    }
+
+    /// As [`Pool::acquire`], with data that `renew` makes where it is to lie. There it finds what an earlier sandbox of the same
+    /// template has left ([`Sandbox::retire`]), or nothing.
+    ///
+    /// # Errors
+    /// [`AcquireError`], as its variants say; when there is no slot, `renew` is not called.
+    ///
+    /// # Panics
+    /// If `renew` leaves nothing there.
+    pub fn acquire_with(
+        &self,
+        template: &Template<T>,
+        renew: impl FnOnce(&mut Option<T>),
+        arguments: &[Value],
+    ) -> Result<Sandbox<T>, AcquireError> {
         let mut slot = self.inner.borrow_mut().take(template.inner())?;
         slot.store.inner.renew_id();
         slot.instance = Instance::new_handle(&slot.store.inner, 0);
-        slot.store.data = Some(data);
         // From here on the sandbox sees to it that the slot comes back.
         let mut sandbox = Sandbox {
-            execution: None,
-            arguments: None,
             slot: Some(slot),
             pool: self.inner.clone(),
         };
+        let data = &mut sandbox.slot_mut().store.data;
+        renew(data);
+        assert!(data.is_some(), "a sandbox is given data");
         sandbox.begin(arguments)?;
         Ok(sandbox)
     }
@@ -386,6 +435,8 @@ impl<T> Slot<T> {
         )?;
         template.snapshot.apply(&mut store.inner);
         Ok(Self {
+            execution: None,
+            arguments: None,
             store,
             instance,
             template: template.clone(),
@@ -397,10 +448,6 @@ impl<T> Slot<T> {
 
 /// One run in a slot of a pool. Dropped, it ends at once, wherever it stands, and its slot is as good as new.
 pub struct Sandbox<T> {
-    /// Always there but while the next is made. Dropped before the slot that it runs in goes back.
-    execution: Option<Execution>,
-    /// Of the function that runs behind the start function.
-    arguments: Option<Box<[Value]>>,
     /// Always there until the sandbox is dropped.
     slot: Option<Box<Slot<T>>>,
     pool: Rc<RefCell<Inner<T>>>,
@@ -411,23 +458,16 @@ const HAS_SLOT: &str = "a sandbox has its slot until it is dropped";
 
 impl<T> Sandbox<T> {
     fn begin(&mut self, arguments: &[Value]) -> Result<(), CallError> {
-        let slot = self.slot.as_mut().expect(HAS_SLOT);
+        let slot = self.slot_mut();
         let start = match slot.template.snapshot.started {
             true => None,
             false => slot.instance.start(&slot.store),
         };
         let Some(start) = start else {
-            return self.enter(arguments);
+            return slot.enter(arguments);
         };
-        self.execution = Some(Execution::new(&mut slot.store, start, &[])?);
-        self.arguments = Some(arguments.into());
-        Ok(())
-    }
-
-    fn enter(&mut self, arguments: &[Value]) -> Result<(), CallError> {
-        let slot = self.slot.as_mut().expect(HAS_SLOT);
-        let entry = slot.entry();
-        self.execution = Some(Execution::new(&mut slot.store, entry, arguments)?);
+        slot.execution = Some(Execution::new(&mut slot.store, start, &[])?);
+        slot.arguments = Some(arguments.into());
         Ok(())
     }
 
@@ -436,32 +476,33 @@ impl<T> Sandbox<T> {
     /// # Errors
     /// [`CallError`] where the host has no room for a stack, or the arguments are not what the function takes.
     pub fn resume(&mut self, fuel: u64) -> Result<Step, CallError> {
+        let slot = self.slot_mut();
         loop {
-            if self.execution.is_none()
-                && let Some(arguments) = self.arguments.take()
-                && let Err(error) = self.enter(&arguments)
+            if slot.execution.is_none()
+                && let Some(arguments) = slot.arguments.take()
+                && let Err(error) = slot.enter(&arguments)
             {
                 // It can be tried again.
-                self.arguments = Some(arguments);
+                slot.arguments = Some(arguments);
                 return Err(error);
             }
-            let slot = self.slot.as_mut().expect(HAS_SLOT);
-            let execution = self
+            let execution = slot
                 .execution
                 .as_mut()
                 .expect("a sandbox that is handed out has a run");
             let step = execution.resume(&mut slot.store, fuel);
-            if step != Step::Finished || self.arguments.is_none() {
+            if slot.arguments.is_none() || step != Step::Finished {
                 return Ok(step);
             }
             // The stack of the start function is the next one's.
-            self.execution = None;
+            slot.execution = None;
         }
     }
 
     /// What the function returned; empty until [`Step::Finished`].
     pub fn results(&self) -> &[Value] {
-        self.execution.as_ref().map_or(&[], Execution::results)
+        let execution = &self.slot.as_ref().expect(HAS_SLOT).execution;
+        execution.as_ref().map_or(&[], Execution::results)
     }
 
     /// Its owner's data.
@@ -471,13 +512,28 @@ impl<T> Sandbox<T> {
 
     /// Its owner's data, to be changed.
     pub fn data_mut(&mut self) -> &mut T {
-        self.slot.as_mut().expect(HAS_SLOT).store.data_mut()
+        self.slot_mut().store.data_mut()
+    }
+
+    fn slot_mut(&mut self) -> &mut Slot<T> {
+        self.slot.as_mut().expect(HAS_SLOT)
     }
 
     /// Ends the sandbox and gives its owner's data back.
     pub fn finish(mut self) -> T {
-        let store = &mut self.slot.as_mut().expect(HAS_SLOT).store;
+        let store = &mut self.slot_mut().store;
         store.data.take().expect("a live sandbox has data")
+    }
+
+    /// Ends the sandbox and leaves its owner's data in the slot, as `clear` makes it, for [`Pool::acquire_with`]. It stays there
+    /// until it is used again, or until the slot is given up: then it is dropped, and must not ask anything of the pool.
+    pub fn retire(mut self, clear: impl FnOnce(&mut T)) {
+        let slot = self.slot_mut();
+        slot.stop();
+        clear(slot.store.data_mut());
+        if let Some(slot) = self.slot.take() {
+            self.pool.borrow_mut().put(slot);
+        }
     }
 
     /// Bytes of linear memory that are accessible to it now, in pages of 4 KiB, and so may take memory.
@@ -502,17 +558,26 @@ impl<T> Slot<T> {
         self.template.snapshot.images.len()
     }
 
-    fn entry(&self) -> Func {
+    /// Begins the template's function.
+    fn enter(&mut self, arguments: &[Value]) -> Result<(), CallError> {
         let inner = &self.store.inner;
-        Func::new_handle(inner, inner.instances[0].funcs[self.template.entry as usize])
+        let entry = Func::new_handle(inner, inner.instances[0].funcs[self.template.entry as usize]);
+        self.execution = Some(Execution::new(&mut self.store, entry, arguments)?);
+        Ok(())
+    }
+
+    /// Ends what runs, wherever it stands.
+    fn stop(&mut self) {
+        self.execution = None;
+        self.arguments = None;
     }
 }
 
 impl<T> Drop for Sandbox<T> {
     fn drop(&mut self) {
-        // First what runs, then what it runs in.
-        self.execution = None;
         let Some(mut slot) = self.slot.take() else { return };
+        // First what runs, then what it runs in.
+        slot.stop();
         // Dropped last, when the pool is not borrowed any more: to drop it may be anything, and may panic.
         let _data = slot.store.data.take();
         if std::thread::panicking() {
@@ -526,8 +591,9 @@ impl<T> Drop for Sandbox<T> {
 
 impl<T> fmt::Debug for Sandbox<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let execution = self.slot.as_ref().map(|slot| &slot.execution);
         f.debug_struct("Sandbox")
-            .field("execution", &self.execution)
+            .field("execution", &execution)
             .finish_non_exhaustive()
     }
 }

@@ -258,9 +258,10 @@ impl Region {
     /// Notes that a slot which had `before` extents has `after` now.
     fn recount(&self, before: usize, after: usize) {
         let (before, after) = (before.max(1), after.max(1));
+        // Mostly they are as many, and then a locked instruction would be all that this does.
         if after > before {
             self.further.fetch_add(after - before, Ordering::Relaxed);
-        } else {
+        } else if after < before {
             self.further.fetch_sub(before - after, Ordering::Relaxed);
         }
     }

@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! WasiBuilder --template()--> WasiTemplate (args, environment, open preopens, limits; behind one Arc)
-//!                                  | instantiate(stdin, stdout, stderr): two Arc clones, no system call,
+//!                                  | instantiate(stdin, stdout, stderr): one Arc clone, no system call,
 //!                                  v  no allocation unless there are preopens
-//!                              WasiCtx (one run)
+//!                              WasiCtx (one run)  ──renew──► the same one, for the next run
 //! ```
 //!
 //! Nothing of the host is granted by itself: no environment variable, no directory, no stream. Directories are opened
@@ -129,7 +129,7 @@ pub struct WasiTemplate(pub(super) Arc<Prepared>);
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) args: StringBlock,
-    pub(super) environment: Arc<StringBlock>,
+    pub(super) environment: StringBlock,
     pub(super) preopens: Vec<Preopen>,
     pub(super) limits: WasiLimits,
     pub(super) overflow: OutputOverflow,
@@ -142,7 +142,48 @@ impl WasiTemplate {
     pub fn instantiate(&self, stdin: Input, stdout: Output, stderr: Output) -> WasiCtx {
         WasiCtx::new(&self.0, stdin, stdout, stderr)
     }
+
+    /// A context as [`instantiate`](Self::instantiate) gives, made of the one that is there. Where none is, or one of
+    /// another template, a new one is put there.
+    pub fn renew<'a>(
+        &self,
+        kept: &'a mut Option<WasiCtx>,
+        stdin: Input,
+        stdout: Output,
+        stderr: Output,
+    ) -> &'a mut WasiCtx {
+        kept.take_if(|ctx| !Arc::ptr_eq(&ctx.template, &self.0));
+        match kept {
+            Some(ctx) => {
+                ctx.reset(stdin, stdout, stderr);
+                ctx
+            }
+            none => none.insert(self.instantiate(stdin, stdout, stderr)),
+        }
+    }
+
+    /// The template's environment with further variables, such as those of a CGI request, for one run
+    /// ([`WasiCtx::set_environment`]). One that the template has too takes the new value; one that is named twice keeps
+    /// the last.
+    ///
+    /// # Errors
+    /// A name or a value cannot be a variable, or all together take more than [`STRINGS_MAX`](super::STRINGS_MAX).
+    pub fn environment<K, V>(
+        &self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Environment, WasiConfigError>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        let extended = self.0.environment.extended(variables)?;
+        Ok(Environment(Box::new(extended)))
+    }
 }
+
+/// The environment of one run, where it is not its template's: see [`WasiTemplate::environment`].
+#[derive(Debug)]
+pub struct Environment(pub(super) Box<StringBlock>);
 
 impl Prepared {
     /// The number by which the guest knows an inode: stable within a template, and telling nothing of the host's.
@@ -285,7 +326,7 @@ impl WasiBuilder {
         }
         let prepared = Prepared {
             args: self.args,
-            environment: Arc::new(self.environment),
+            environment: self.environment,
             preopens: self.preopens,
             limits: self.limits,
             overflow: self.overflow,

@@ -34,7 +34,7 @@ const DIRENT: usize = 24;
 const COST_OF_ENTRY: u64 = 200;
 
 /// What is in a directory, in the order in which the guest is told.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Listing {
     /// Of the directory that was read.
     serial: u64,

@@ -58,7 +58,7 @@ mod testing;
 mod types;
 
 pub use clock::{CLOCK_RESOLUTION_NS, MONOTONIC_START_NS};
-pub use config::{OutputOverflow, WasiBuilder, WasiConfigError, WasiLimits, WasiTemplate};
+pub use config::{Environment, OutputOverflow, WasiBuilder, WasiConfigError, WasiLimits, WasiTemplate};
 pub use ctx::WasiCtx;
 pub use errno::Errno;
 pub use function::{MODULE, SlotType, WasiFunction};

@@ -29,6 +29,9 @@ pub enum Input {
     Inherit,
 }
 
+/// Bytes of room that an output keeps for the next run of the same context.
+const KEPT_ROOM: usize = 8 << 10;
+
 /// The most bytes that one call reads or writes of the process's own streams.
 const INHERITED_PORTION: usize = 1 << 20;
 
@@ -167,6 +170,29 @@ impl OutputState {
     pub(super) fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.written)
     }
+
+    /// As [`take`](Self::take), to be shared. A small output is copied to what just holds it, so that its room stays for the next;
+    /// a large one goes as it is.
+    pub(super) fn take_bytes(&mut self) -> Bytes {
+        if self.written.is_empty() {
+            return Bytes::new();
+        }
+        if self.written.capacity() > KEPT_ROOM {
+            return Bytes::from(self.take());
+        }
+        let bytes = Bytes::copy_from_slice(&self.written);
+        self.written.clear();
+        bytes
+    }
+
+    /// Makes it what it was when it was made, with another output. Room for a small one stays, and nothing that was in it.
+    pub(super) fn reset(&mut self, output: Output) {
+        self.output = output;
+        self.written.clear();
+        if self.written.capacity() > KEPT_ROOM {
+            self.written = Vec::new();
+        }
+    }
 }
 
 fn write_through(mut stream: impl Write, bytes: &[u8]) -> std::io::Result<()> {
@@ -220,6 +246,27 @@ mod tests {
         };
         assert_eq!(state.write(b"abcdef"), Err(Refusal::Stop(Stop::Fault(fault))));
         assert_eq!(state.take(), b"abcd");
+    }
+
+    #[test]
+    fn what_is_small_leaves_its_room_and_nothing_else() {
+        let output = Output::Buffer { limit: 1 << 20 };
+        let mut state = OutputState::new(OutputStream::Stdout, output, OutputOverflow::Errno);
+        assert_eq!(state.take_bytes(), Bytes::new());
+        assert_eq!(state.written.capacity(), 0);
+        state.write(b"ab").unwrap();
+        assert_eq!(state.take_bytes(), "ab");
+        assert!(state.written().is_empty() && state.written.capacity() >= 2);
+        state.write(b"c").unwrap();
+        state.reset(Output::Discard);
+        assert!(state.written().is_empty() && state.written.capacity() >= 2);
+        state.reset(output);
+        let large = vec![b'x'; KEPT_ROOM + 1];
+        state.write(&large).unwrap();
+        assert_eq!(state.take_bytes(), large);
+        state.write(&large).unwrap();
+        state.reset(output);
+        assert_eq!(state.written.capacity(), 0, "a large output's room is given back");
     }
 
     #[test]

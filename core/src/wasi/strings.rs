@@ -10,6 +10,8 @@
 //! `args_get` and `environ_get` then are one copy of `bytes` and one addition per string. A template shares its blocks
 //! with all contexts, so that a request allocates nothing for them.
 
+use std::collections::HashMap;
+
 use super::Errno;
 use super::config::WasiConfigError;
 use super::ctx::WasiCtx;
@@ -59,6 +61,41 @@ impl StringBlock {
             });
         }
         self.push("environment", &[key, b"=", value])
+    }
+
+    /// The variables of this block and further ones. One that both have takes the new value; one that is named twice keeps
+    /// the last.
+    ///
+    /// # Errors
+    /// A name or a value cannot be a variable, or all together are too large.
+    pub(super) fn extended<K, V>(
+        &self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<StringBlock, WasiConfigError>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        fn name(variable: &[u8]) -> &[u8] {
+            variable.split(|byte| *byte == b'=').next().unwrap_or_default()
+        }
+        let mut more = StringBlock::default();
+        for (key, value) in variables {
+            more.push_variable(key.as_ref(), value.as_ref())?;
+        }
+        let last: HashMap<&[u8], &[u8]> = more.iter().map(|v| (name(v), v)).collect();
+        let mut merged = StringBlock::default();
+        for old in self.iter().filter(|old| !last.contains_key(name(old))) {
+            merged.push("environment", &[old])?;
+        }
+        // Those that are the last of their name, in the order in which they were given.
+        for new in more.iter().filter(|new| {
+            last.get(name(new))
+                .is_some_and(|kept| kept.as_ptr() == new.as_ptr())
+        }) {
+            merged.push("environment", &[new])?;
+        }
+        Ok(merged)
     }
 
     /// The strings, without their NULs.
@@ -124,9 +161,9 @@ pub(super) fn environ_get(
     environ: u32,
     buffer: u32,
 ) -> Outcome {
-    ctx.charge_copied(ctx.environment.bytes.len() as u64);
-    ctx.charge(ctx.environment.offsets.len() as u64);
-    ctx.environment.copy_out(memory, environ, buffer)
+    ctx.charge_copied(ctx.environment().bytes.len() as u64);
+    ctx.charge(ctx.environment().offsets.len() as u64);
+    ctx.environment().copy_out(memory, environ, buffer)
 }
 
 /// `environ_sizes_get`: how many variables there are, and their bytes.
@@ -136,7 +173,7 @@ pub(super) fn environ_sizes_get(
     count: u32,
     size: u32,
 ) -> Outcome {
-    ctx.environment.sizes(memory, count, size)
+    ctx.environment().sizes(memory, count, size)
 }
 
 #[cfg(test)]

@@ -62,6 +62,8 @@ pub(super) struct DescriptorTable {
     others: Vec<Option<Descriptor>>,
     open: usize,
     limit: usize,
+    /// Whether it may be otherwise than [`DescriptorTable::set_initial`] has found it.
+    changed: bool,
 }
 
 impl DescriptorTable {
@@ -85,7 +87,18 @@ impl DescriptorTable {
             others: Vec::new(),
             open: 3,
             limit,
+            changed: false,
         }
+    }
+
+    /// Takes the table as it is for what it begins with.
+    pub(super) fn set_initial(&mut self) {
+        self.changed = false;
+    }
+
+    /// Whether it may have changed since then.
+    pub(super) fn has_changed(&self) -> bool {
+        self.changed
     }
 
     pub(super) fn get(&self, fd: u32) -> Result<&Descriptor, Errno> {
@@ -151,7 +164,9 @@ impl DescriptorTable {
         counted
     }
 
+    /// The only way to what can be changed.
     fn slot(&mut self, fd: u32) -> Option<&mut Option<Descriptor>> {
+        self.changed = true;
         let index = fd as usize;
         match index.checked_sub(self.standard.len()) {
             None => self.standard.get_mut(index),

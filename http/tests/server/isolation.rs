@@ -349,6 +349,8 @@ fn a_client_that_goes_away_ends_its_run(engine: &[&str]) {
         "{}",
         server.admin("/metrics").text()
     );
+    let cpu = server.metric("luge_function_cpu_seconds_total{function=\"spin\"}");
+    assert!(cpu > 0.0, "what it has used counts all the same");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use luge_shards::{ClassSnapshot, Estimate};
 use prometheus_client::collector::Collector;
@@ -12,7 +13,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use super::{ShardSource, count, family, histogram};
 use crate::engine::Tier;
 use crate::error::FailureKind;
-use crate::metrics::{BUCKETS_SECONDS, Deployed, FunctionTotals};
+use crate::metrics::{BUCKETS_SECONDS, Deployed, FunctionTotals, nanoseconds};
 
 #[derive(Debug)]
 pub(super) struct FunctionCollector {
@@ -23,11 +24,19 @@ pub(super) struct FunctionCollector {
 impl FunctionCollector {
     fn totals(&self) -> Vec<(&str, FunctionTotals)> {
         let sum = |index: usize| {
-            FunctionTotals::sum(
-                self.shards
-                    .iter()
-                    .filter_map(|shard| shard.counters.functions.get(index)),
-            )
+            let counters = self
+                .shards
+                .iter()
+                .filter_map(|shard| shard.counters.functions.get(index));
+            let mut total = FunctionTotals::sum(counters);
+            // The schedulers know of runs, too, whose clients went away before there was an answer to count with.
+            let classes = self
+                .shards
+                .iter()
+                .filter_map(|shard| shard.scheduler.get()?.class(index));
+            let busy: Duration = classes.map(|class| class.busy).sum();
+            total.cpu_ns = total.cpu_ns.max(nanoseconds(busy));
+            total
         };
         self.functions
             .iter()
@@ -259,8 +268,6 @@ impl Collector for FunctionCollector {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use prometheus_client::registry::Registry;
 
     use super::*;
