@@ -89,3 +89,39 @@ fn a_core_that_is_idle_takes_over_what_waits_at_another() {
     let requests = server.metric("luge_function_requests_total{function=\"while\",class=\"2xx\"}");
     assert_eq!(requests, 240.0, "each is answered once");
 }
+
+/// A quick function is not worth spreading over the cores, but requests that its manifest keeps together stay together.
+#[test]
+fn requests_of_one_key_are_served_by_one_core_however_quick() {
+    let functions = [("quick", EMPTY, "deadline = \"20s\"\naffinity = \"header:x-key\"")];
+    let server = Server::functions(&functions, "", &["--cores", "2"]);
+    let each =
+        |name: &str| ["0", "1"].map(|shard| server.metric(&format!("luge_{name}{{shard=\"{shard}\"}}")));
+    // The kernel deals connections to the cores by a hash of their ports.
+    let mut clients: Vec<Client> = Vec::new();
+    while each("connections_open").iter().any(|open| *open < 2.0) {
+        assert!(clients.len() < 100, "all connections come to one core");
+        let mut client = server.connect();
+        assert_eq!(client.request("GET", "/nothing", &[], b"").status, 404);
+        clients.push(client);
+    }
+    // Both cores learn that it is quick.
+    for client in &mut clients {
+        for _ in 0..40 {
+            assert_eq!(client.request("GET", "/quick", &[], b"").status, 200);
+        }
+    }
+    for key in ["a", "b", "c", "d"] {
+        let before = each("sandboxes_acquired_total");
+        for client in &mut clients {
+            for _ in 0..5 {
+                let answer = client.request("GET", "/quick", &[("x-key", key)], b"");
+                assert_eq!(answer.status, 200);
+            }
+        }
+        let after = each("sandboxes_acquired_total");
+        let mut runs = [after[0] - before[0], after[1] - before[1]];
+        runs.sort_by(f64::total_cmp);
+        assert_eq!(runs, [0.0, 5.0 * clients.len() as f64], "key {key}");
+    }
+}
