@@ -12,7 +12,8 @@
 //! | the service                               | call + [`WATCH_AFTER`]     | read ahead, to learn of a broken peer |
 //!
 //! The timer is lazy: a deadline that moves away leaves it alone, and when it goes off too early it is set anew. So a
-//! busy connection arms a timer a few times each second and not for each request.
+//! busy connection arms a timer a few times each second and not for each request, and a timer that is armed is not
+//! polled until it goes off ([`LazySignal`]).
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -28,6 +29,7 @@ use hyper::service::service_fn;
 
 use super::exchange::Exchanges;
 use super::guard::{Guard, Refusal};
+use super::lazy::LazySignal;
 use super::limits::Limits;
 use super::service::Service;
 use super::transport::{Runtime, Signal, Transport};
@@ -181,7 +183,7 @@ struct Driver<'a, T, R> {
     limits: &'a Limits,
     runtime: &'a R,
     drain: Option<Signal>,
-    timer: Option<(Instant, Signal)>,
+    timer: Option<(Instant, LazySignal)>,
     /// The call during which input is read ahead.
     watching: Option<u64>,
 }
@@ -269,9 +271,9 @@ impl<T: Transport, R: Runtime> Driver<'_, T, R> {
     fn poll_timer(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let (_, sleep) = match &mut self.timer {
             Some(timer) if timer.0 <= deadline => timer,
-            slot => slot.insert((deadline, self.runtime.sleep_until(deadline))),
+            slot => slot.insert((deadline, LazySignal::new(self.runtime.sleep_until(deadline)))),
         };
-        ready!(sleep.as_mut().poll(cx));
+        ready!(sleep.poll(cx));
         self.timer = None;
         Poll::Ready(())
     }
