@@ -32,7 +32,7 @@ use super::guard::{Guard, Refusal};
 use super::lazy::LazySignal;
 use super::limits::Limits;
 use super::service::Service;
-use super::transport::{Runtime, Signal, Transport};
+use super::transport::{Runtime, Transport};
 use super::wire::{Io, Phase, Shared, Wire};
 
 /// How a connection ended, for statistics and logs.
@@ -93,7 +93,7 @@ where
             wire: &wire,
             shared: &shared,
             limits: &limits,
-            drain: Some(runtime.draining()),
+            drain: Some(LazySignal::new(runtime.draining())),
             timer: None,
             runtime: &runtime,
             watching: None,
@@ -182,7 +182,7 @@ struct Driver<'a, T, R> {
     shared: &'a Shared,
     limits: &'a Limits,
     runtime: &'a R,
-    drain: Option<Signal>,
+    drain: Option<LazySignal>,
     timer: Option<(Instant, LazySignal)>,
     /// The call during which input is read ahead.
     watching: Option<u64>,
@@ -194,10 +194,7 @@ impl<T: Transport, R: Runtime> Driver<'_, T, R> {
         C: Graceful,
     {
         self.shared.now.set(self.runtime.now());
-        let draining = self
-            .drain
-            .as_mut()
-            .is_some_and(|drain| drain.as_mut().poll(cx).is_ready());
+        let draining = self.drain.as_mut().is_some_and(|drain| drain.poll(cx).is_ready());
         loop {
             self.wire.borrow_mut().begin_poll();
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
