@@ -80,14 +80,15 @@ where
     let shared = Rc::new(Shared::new(runtime.now()));
     let wire = Wire::new(transport, Guard::new(limits.clone()), shared.clone());
     let wire = Rc::new(RefCell::new(wire));
-    let exchanges = Rc::new(Exchanges {
+    let exchanges = Exchanges::new(
         service,
-        shared: shared.clone(),
-        limits: limits.clone(),
+        shared.clone(),
+        limits.clone(),
         peer,
-    });
+        |service: Rc<S>, request, admitted| async move { service.call(request, admitted).await },
+    );
     let end = {
-        let calls = service_fn(|request| exchanges.clone().answer(request));
+        let calls = service_fn(|request| exchanges.answer(request));
         let mut connection = pin!(parser(&limits).serve_connection(Io(wire.clone()), calls));
         let mut driver = Driver {
             wire: &wire,

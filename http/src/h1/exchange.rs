@@ -1,13 +1,14 @@
 //! One request and its answer: what hyper calls, and how it asks the [`Service`].
 
+use std::cell::RefCell;
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::mem;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -34,38 +35,51 @@ const TOO_LONG: Refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body long
 const NO_ROOM: Refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no room for more request bodies");
 const ENDED_EARLY: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "body ended early");
 
-/// What every exchange of a connection has in common.
-pub(super) struct Exchanges<S> {
-    pub(super) service: Rc<S>,
-    pub(super) shared: Rc<Shared>,
-    pub(super) limits: Rc<Limits>,
-    pub(super) peer: SocketAddr,
+/// What every exchange of a connection has in common, and the call that is under way.
+///
+/// A call's future is by far the largest thing here, and its type has no name. `call` makes it, and it lives at one place
+/// of the connection, where it is built and stays until it is done: hyper gets the small [`Answer`], which it may move.
+pub(super) struct Exchanges<S, C, F> {
+    service: Rc<S>,
+    shared: Rc<Shared>,
+    limits: Rc<Limits>,
+    peer: SocketAddr,
+    call: C,
+    in_flight: RefCell<Pin<Box<Option<F>>>>,
 }
 
-impl<S: Service> Exchanges<S> {
-    /// Answers one request of hyper's; never fails, because every failure has an answer.
-    pub(super) async fn answer(
-        self: Rc<Self>,
-        request: hyper::Request<Incoming>,
-    ) -> Result<hyper::Response<Outgoing>, Infallible> {
-        let number = self.shared.calls.replace(self.shared.calls.get() + 1);
-        let to_head = request.method() == Method::HEAD;
-        let mut close = self
-            .limits
-            .requests_per_connection
-            .is_some_and(|most| number + 1 >= most);
-        let response = match self.stand_in(number) {
-            Some(refusal) => self.refused(refusal),
-            None => match self.exchange(request).await {
-                Ok(response) => response,
-                Err(response) => {
-                    close = true;
-                    response
-                }
-            },
-        };
-        self.shared.phase.set(Phase::Waiting);
-        Ok(finish(response, close, to_head))
+impl<S, C, F> Exchanges<S, C, F>
+where
+    S: Service,
+    C: Fn(Rc<S>, Request, S::Admitted) -> F + 'static,
+    F: Future<Output = Response> + 'static,
+{
+    /// No exchange yet. `call` is to ask the service ([`Service::call`]).
+    pub(super) fn new(
+        service: Rc<S>,
+        shared: Rc<Shared>,
+        limits: Rc<Limits>,
+        peer: SocketAddr,
+        call: C,
+    ) -> Rc<Self> {
+        Rc::new(Self {
+            service,
+            shared,
+            limits,
+            peer,
+            call,
+            in_flight: RefCell::new(Box::pin(None)),
+        })
+    }
+
+    /// Answers one request of hyper's; never fails, because every failure has an answer. There is one at a time.
+    pub(super) fn answer(self: &Rc<Self>, request: hyper::Request<Incoming>) -> Answer<S, C, F> {
+        Answer {
+            to_head: request.method() == Method::HEAD,
+            close: false,
+            exchanges: Rc::clone(self),
+            state: State::Asked(request),
+        }
     }
 
     /// The refusal that this call answers, if it stands in for a head that the guard kept back.
@@ -74,8 +88,8 @@ impl<S: Service> Exchanges<S> {
         (refused.stand_in == Some(number)).then_some(refused.refusal)
     }
 
-    /// `Err` holds an answer after which the connection cannot go on, because part of the request is unread.
-    async fn exchange(&self, request: hyper::Request<Incoming>) -> Result<Response, Response> {
+    /// What is to be done for a request, as its head decides.
+    fn begin(self: &Rc<Self>, request: hyper::Request<Incoming>) -> Step<S::Admitted> {
         let (parts, incoming) = request.into_parts();
         let length = incoming
             .size_hint()
@@ -94,27 +108,43 @@ impl<S: Service> Exchanges<S> {
             Ok(admission) => admission,
             Err(response) => return self.answered_on_head(length, response),
         };
+        if length == BodyLength::Declared(0) {
+            self.start(Request::new(head, Bytes::new()), admission.context);
+            return Step::Call;
+        }
         let limit = admission.body_limit.min(self.limits.body_bytes);
-        let body = match length {
-            BodyLength::Declared(0) => Bytes::new(),
-            BodyLength::Declared(length) if length > limit => {
-                self.shared.unread.set(true);
-                return Err(self.refused(DECLARED_TOO_LONG));
-            }
-            _ => self
+        if matches!(length, BodyLength::Declared(length) if length > limit) {
+            self.shared.unread.set(true);
+            return Step::Close(self.refused(DECLARED_TOO_LONG));
+        }
+        let exchanges = Rc::clone(self);
+        Step::Read(Box::pin(async move {
+            let body = exchanges
                 .read_body(incoming, limit, &mut admission.context)
-                .await
-                .map_err(|refusal| self.refused(refusal))?,
-        };
+                .await?;
+            Ok((Request::new(head, body), admission.context))
+        }))
+    }
+
+    /// Makes the service's call; its first poll is still to come.
+    fn start(&self, request: Request, admitted: S::Admitted) {
         self.shared.phase.set(Phase::Calling(self.shared.now.get()));
-        let call = async {
-            self.service
-                .call(Request::new(head, body), admission.context)
-                .await
+        let call = (self.call)(Rc::clone(&self.service), request, admitted);
+        self.in_flight.borrow_mut().as_mut().set(Some(call));
+    }
+
+    /// The service's answer. The panic's message, if that is how a poll ended, went out through the panic hook.
+    fn poll_call(&self, cx: &mut Context<'_>) -> Poll<Response> {
+        let mut slot = self.in_flight.borrow_mut();
+        let Some(call) = slot.as_mut().as_pin_mut() else {
+            unreachable!("a call is under way until it has answered");
         };
-        Ok(unless_panicked(call)
-            .await
-            .unwrap_or_else(|| self.refused(PANICKED)))
+        let response = match catch_unwind(AssertUnwindSafe(|| call.poll(cx))) {
+            Ok(poll) => ready!(poll),
+            Err(_) => self.refused(PANICKED),
+        };
+        slot.set(None);
+        Poll::Ready(response)
     }
 
     /// The service's decision on the head, or the answer to its panic.
@@ -132,16 +162,12 @@ impl<S: Service> Exchanges<S> {
     }
 
     /// An answer given on the head alone; it costs the connection if there is a body that nobody reads.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the error is the answer itself, moved once on its way out"
-    )]
-    fn answered_on_head(&self, length: BodyLength, response: Response) -> Result<Response, Response> {
+    fn answered_on_head(&self, length: BodyLength, response: Response) -> Step<S::Admitted> {
         if length == BodyLength::Declared(0) {
-            return Ok(response);
+            return Step::Answer(response);
         }
         self.shared.unread.set(true);
-        Err(response)
+        Step::Close(response)
     }
 
     /// The whole body. A body that came in one piece is not copied.
@@ -198,16 +224,116 @@ impl<S: Service> Exchanges<S> {
     }
 }
 
-/// The future's output, or `None` if a poll panicked. The panic's message went out through the panic hook.
-async fn unless_panicked<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Some),
-            Err(_) => Poll::Ready(None),
-        },
-    )
-    .await
+/// What follows from a head.
+enum Step<A> {
+    /// The call was started.
+    Call,
+    /// The body is to be read first.
+    Read(Reading<A>),
+    /// This is the answer.
+    Answer(Response),
+    /// This is the answer, after which the connection cannot go on, because part of the request is unread.
+    Close(Response),
+}
+
+/// A request with its body, or why there is none. On the heap: most requests have no body.
+type Reading<A> = Pin<Box<dyn Future<Output = Result<(Request, A), Refusal>>>>;
+
+/// The answer to one request, as hyper waits for it.
+pub(super) struct Answer<S: Service, C, F> {
+    exchanges: Rc<Exchanges<S, C, F>>,
+    state: State<S::Admitted>,
+    to_head: bool,
+    close: bool,
+}
+
+#[expect(
+    clippy::large_enum_variant,
+    reason = "the request stays here until the first poll, which follows at once: a box would cost more than the move"
+)]
+enum State<A> {
+    Asked(hyper::Request<Incoming>),
+    Reading(Reading<A>),
+    Calling,
+    Answered,
+}
+
+impl<S, C, F> Answer<S, C, F>
+where
+    S: Service,
+    C: Fn(Rc<S>, Request, S::Admitted) -> F + 'static,
+    F: Future<Output = Response> + 'static,
+{
+    /// The first poll: counts the request and decides by its head.
+    fn begin(&mut self, request: hyper::Request<Incoming>) -> Step<S::Admitted> {
+        let Exchanges { shared, limits, .. } = &*self.exchanges;
+        let number = shared.calls.replace(shared.calls.get() + 1);
+        self.close = limits
+            .requests_per_connection
+            .is_some_and(|most| number + 1 >= most);
+        match self.exchanges.stand_in(number) {
+            Some(refusal) => Step::Answer(self.exchanges.refused(refusal)),
+            None => self.exchanges.begin(request),
+        }
+    }
+
+    /// The answer as the service, or a refusal, gave it.
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Response> {
+        if let State::Asked(_) = self.state
+            && let State::Asked(request) = mem::replace(&mut self.state, State::Answered)
+        {
+            match self.begin(request) {
+                Step::Call => self.state = State::Calling,
+                Step::Read(reading) => self.state = State::Reading(reading),
+                Step::Answer(response) => return Poll::Ready(response),
+                Step::Close(response) => {
+                    self.close = true;
+                    return Poll::Ready(response);
+                }
+            }
+        }
+        if let State::Reading(reading) = &mut self.state {
+            match ready!(reading.as_mut().poll(cx)) {
+                Ok((request, admitted)) => {
+                    self.exchanges.start(request, admitted);
+                    self.state = State::Calling;
+                }
+                Err(refusal) => {
+                    self.close = true;
+                    self.state = State::Answered;
+                    return Poll::Ready(self.exchanges.refused(refusal));
+                }
+            }
+        }
+        let response = ready!(self.exchanges.poll_call(cx));
+        self.state = State::Answered;
+        Poll::Ready(response)
+    }
+}
+
+impl<S, C, F> Future for Answer<S, C, F>
+where
+    S: Service,
+    C: Fn(Rc<S>, Request, S::Admitted) -> F + 'static,
+    F: Future<Output = Response> + 'static,
+{
+    type Output = Result<hyper::Response<Outgoing>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let response = ready!(this.poll_response(cx));
+        this.exchanges.shared.phase.set(Phase::Waiting);
+        Poll::Ready(Ok(finish(response, this.close, this.to_head)))
+    }
+}
+
+impl<S: Service, C, F> Drop for Answer<S, C, F> {
+    /// Nobody waits for the call any more.
+    fn drop(&mut self) {
+        if matches!(self.state, State::Calling) {
+            self.exchanges.in_flight.borrow_mut().set(None);
+        }
+    }
 }
 
 /// The response as hyper sends it: framing and connection fields are the connection's own.
@@ -224,8 +350,10 @@ fn finish(response: Response, close: bool, to_head: bool) -> hyper::Response<Out
             Body::Full(Bytes::new()),
         );
     }
-    let close = close || asks_close(&headers);
-    if !headers.is_empty() {
+    let mut close = close;
+    // Most answers have none of them: a look at the names that are there is cheaper than a search for each of these.
+    if headers.keys().any(is_the_connections) {
+        close |= asks_close(&headers);
         for name in [
             CONTENT_LENGTH,
             TRANSFER_ENCODING,
@@ -254,6 +382,14 @@ fn finish(response: Response, close: bool, to_head: bool) -> hyper::Response<Out
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
     answer
+}
+
+/// Whether a field says how messages are delimited or what becomes of the connection.
+fn is_the_connections(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        CONTENT_LENGTH | TRANSFER_ENCODING | CONNECTION | UPGRADE | TRAILER | TE
+    ) || name == "keep-alive"
 }
 
 fn asks_close(headers: &HeaderMap) -> bool {
@@ -299,5 +435,104 @@ impl HttpBody for Outgoing {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(stream) => stream.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Instant;
+
+    use super::*;
+
+    struct Large;
+
+    impl Service for Large {
+        type Admitted = [u8; 1024];
+
+        fn admit(&self, _: &Head) -> Result<Admission<Self::Admitted>, Response> {
+            Err(Response::new(StatusCode::NOT_FOUND))
+        }
+
+        async fn call(&self, request: Request, admitted: Self::Admitted) -> Response {
+            let kept = [request.body.len(); 512];
+            std::future::pending::<()>().await;
+            Response::text(StatusCode::OK, format!("{kept:?} {admitted:?}"))
+        }
+
+        fn refused(&self, status: StatusCode, _: &'static str) -> Response {
+            Response::new(status)
+        }
+    }
+
+    /// hyper moves the answer's future into place for each request, and a call's future can be of any size.
+    #[test]
+    fn what_hyper_moves_is_small_whatever_the_service() {
+        fn sizes<S: Service, C, F>(_: &Exchanges<S, C, F>) -> (usize, usize) {
+            (size_of::<Answer<S, C, F>>(), size_of::<F>())
+        }
+        let exchanges = Exchanges::new(
+            Rc::new(Large),
+            Rc::new(Shared::new(Instant::now())),
+            Rc::new(Limits::default()),
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            |service: Rc<Large>, request, admitted| async move { service.call(request, admitted).await },
+        );
+        let (answer, call) = sizes(&exchanges);
+        assert!(call > 5 * 1024, "{call} bytes: too small to show anything");
+        assert!(
+            answer <= size_of::<hyper::Request<Incoming>>() + 32,
+            "{answer} bytes"
+        );
+    }
+
+    #[test]
+    fn the_connections_own_fields_are_known_in_any_spelling() {
+        for name in [
+            "Content-Length",
+            "transfer-encoding",
+            "Connection",
+            "Keep-Alive",
+            "upgrade",
+            "Trailer",
+            "TE",
+        ] {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+            assert!(is_the_connections(&name), "{name}");
+        }
+        for name in ["content-type", "date", "x-keep-alive", "location"] {
+            assert!(!is_the_connections(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_answer_keeps_its_fields_but_the_connections() {
+        let mut response = Response::text(StatusCode::OK, "text");
+        for (name, value) in [
+            ("connection", "x, Close"),
+            ("keep-alive", "timeout=5"),
+            ("content-length", "77"),
+            ("x-a", "1"),
+            ("x-a", "2"),
+        ] {
+            let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
+            response.headers.append(name, value);
+        }
+        let answer = finish(response, false, false);
+        let mut left: Vec<_> = answer
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().expect("text")))
+            .collect();
+        left.sort();
+        assert_eq!(
+            left,
+            [
+                "connection: close",
+                "content-type: text/plain; charset=utf-8",
+                "x-a: 1",
+                "x-a: 2"
+            ]
+        );
     }
 }
