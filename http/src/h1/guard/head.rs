@@ -1,8 +1,8 @@
 //! The head of a request: one scan that finds its end and everything that decides its framing.
 //!
 //! Each byte is looked at once while the end of its line is searched, eight at a time, wherever the pieces of input were
-//! cut; each line is then judged as a whole. RFC 9112 sections 2 to 6 are the law here; where the RFC lets a recipient choose between
-//! repairing and refusing, this one refuses.
+//! cut; each line is then judged as a whole. RFC 9112 sections 2 to 6 are the law here; where the RFC lets a recipient
+//! choose between repairing and refusing, this one refuses.
 
 use hyper::{StatusCode, Uri};
 
