@@ -80,13 +80,7 @@ where
     let shared = Rc::new(Shared::new(runtime.now()));
     let wire = Wire::new(transport, Guard::new(limits.clone()), shared.clone());
     let wire = Rc::new(RefCell::new(wire));
-    let exchanges = Exchanges::new(
-        service,
-        shared.clone(),
-        limits.clone(),
-        peer,
-        |service: Rc<S>, request, admitted| async move { service.call(request, admitted).await },
-    );
+    let exchanges = Exchanges::new(service, shared.clone(), limits.clone(), peer);
     let end = {
         let calls = service_fn(|request| exchanges.answer(request));
         let mut connection = pin!(parser(&limits).serve_connection(Io(wire.clone()), calls));

@@ -1,6 +1,6 @@
 //! One request and its answer: what hyper calls, and how it asks the [`Service`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::mem;
@@ -35,45 +35,61 @@ const TOO_LONG: Refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body long
 const NO_ROOM: Refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no room for more request bodies");
 const ENDED_EARLY: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "body ended early");
 
-/// What every exchange of a connection has in common, and the call that is under way.
+/// What every exchange of a connection has in common, and its calls.
 ///
-/// A call's future is by far the largest thing here, and its type has no name. `call` makes it, and it lives at one place
-/// of the connection, where it is built and stays until it is done: hyper gets the small [`Answer`], which it may move.
-pub(super) struct Exchanges<S, C, F> {
+/// ```text
+///   hyper ──request──> Exchanges ──asked──> calls: loop { call(asked).await } ──answered──> Exchanges ──> hyper
+/// ```
+/// A call's future is by far the largest thing here, and it would be moved whole to wherever it is to live. So it is made
+/// and stays inside of one future that outlives it, a loop that serves all calls of the connection one after the other;
+/// hyper gets the small [`Answer`], which it may move.
+pub(super) struct Exchanges<S: Service> {
     service: Rc<S>,
     shared: Rc<Shared>,
     limits: Rc<Limits>,
     peer: SocketAddr,
-    call: C,
-    in_flight: RefCell<Pin<Box<Option<F>>>>,
+    desk: Rc<Desk<S::Admitted>>,
+    /// [`calls`], from the first call on; anew after one that panicked or was given up.
+    calls: RefCell<Option<Pin<Box<dyn Future<Output = Infallible>>>>>,
 }
 
-impl<S, C, F> Exchanges<S, C, F>
-where
-    S: Service,
-    C: Fn(Rc<S>, Request, S::Admitted) -> F + 'static,
-    F: Future<Output = Response> + 'static,
-{
-    /// No exchange yet. `call` is to ask the service ([`Service::call`]).
-    pub(super) fn new(
-        service: Rc<S>,
-        shared: Rc<Shared>,
-        limits: Rc<Limits>,
-        peer: SocketAddr,
-        call: C,
-    ) -> Rc<Self> {
+/// What passes between a connection and the future of its calls.
+struct Desk<A> {
+    asked: Cell<Option<(Request, A)>>,
+    answered: Cell<Option<Response>>,
+}
+
+/// Asks the service each time that something lies on the desk.
+async fn calls<S: Service>(service: Rc<S>, desk: Rc<Desk<S::Admitted>>) -> Infallible {
+    loop {
+        let asked = poll_fn(|_| match desk.asked.take() {
+            Some(asked) => Poll::Ready(asked),
+            // Whoever puts something there polls afterwards.
+            None => Poll::Pending,
+        });
+        let (request, admitted) = asked.await;
+        desk.answered.set(Some(service.call(request, admitted).await));
+    }
+}
+
+impl<S: Service> Exchanges<S> {
+    /// No exchange yet.
+    pub(super) fn new(service: Rc<S>, shared: Rc<Shared>, limits: Rc<Limits>, peer: SocketAddr) -> Rc<Self> {
         Rc::new(Self {
             service,
             shared,
             limits,
             peer,
-            call,
-            in_flight: RefCell::new(Box::pin(None)),
+            desk: Rc::new(Desk {
+                asked: Cell::new(None),
+                answered: Cell::new(None),
+            }),
+            calls: RefCell::new(None),
         })
     }
 
     /// Answers one request of hyper's; never fails, because every failure has an answer. There is one at a time.
-    pub(super) fn answer(self: &Rc<Self>, request: hyper::Request<Incoming>) -> Answer<S, C, F> {
+    pub(super) fn answer(self: &Rc<Self>, request: hyper::Request<Incoming>) -> Answer<S> {
         let number = self.shared.calls.replace(self.shared.calls.get() + 1);
         let last = self.limits.requests_per_connection;
         Answer {
@@ -141,25 +157,31 @@ where
         Ok((Request::new(head, body), admission.context))
     }
 
-    /// Makes the service's call; its first poll is still to come.
+    /// Has the service called with the next [`Exchanges::poll_call`].
     fn start(&self, request: Request, admitted: S::Admitted) {
         self.shared.phase.set(Phase::Calling(self.shared.now.get()));
-        let call = (self.call)(Rc::clone(&self.service), request, admitted);
-        self.in_flight.borrow_mut().as_mut().set(Some(call));
+        self.desk.asked.set(Some((request, admitted)));
     }
 
     /// The service's answer. The panic's message, if that is how a poll ended, went out through the panic hook.
     fn poll_call(&self, cx: &mut Context<'_>) -> Poll<Response> {
-        let mut slot = self.in_flight.borrow_mut();
-        let Some(call) = slot.as_mut().as_pin_mut() else {
-            unreachable!("a call is under way until it has answered");
-        };
-        let response = match catch_unwind(AssertUnwindSafe(|| call.poll(cx))) {
-            Ok(poll) => ready!(poll),
-            Err(_) => self.refused(PANICKED),
-        };
-        slot.set(None);
-        Poll::Ready(response)
+        let mut slot = self.calls.borrow_mut();
+        let (service, desk) = (&self.service, &self.desk);
+        let running = slot.get_or_insert_with(|| Box::pin(calls(Rc::clone(service), Rc::clone(desk))));
+        if catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx).is_pending())).is_err() {
+            *slot = None;
+            return Poll::Ready(self.refused(PANICKED));
+        }
+        match desk.answered.take() {
+            Some(response) => Poll::Ready(response),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Nobody waits for the call any more: it is dropped, wherever it stands.
+    fn give_up(&self) {
+        self.desk.asked.set(None);
+        *self.calls.borrow_mut() = None;
     }
 
     /// The service's decision on the head, or the answer to its panic.
@@ -234,8 +256,8 @@ where
 type Reading<A> = Pin<Box<dyn Future<Output = Result<(Request, A), Response>>>>;
 
 /// The answer to one request, as hyper waits for it.
-pub(super) struct Answer<S: Service, C, F> {
-    exchanges: Rc<Exchanges<S, C, F>>,
+pub(super) struct Answer<S: Service> {
+    exchanges: Rc<Exchanges<S>>,
     state: State<S::Admitted>,
     to_head: bool,
     close: bool,
@@ -246,17 +268,12 @@ enum State<A> {
     /// The head was enough to answer.
     Given(Box<Response>),
     Reading(Reading<A>),
-    /// [`Exchanges::in_flight`] is this one's call.
+    /// [`Exchanges::calls`] is at this one's call.
     Calling,
     Answered,
 }
 
-impl<S, C, F> Answer<S, C, F>
-where
-    S: Service,
-    C: Fn(Rc<S>, Request, S::Admitted) -> F + 'static,
-    F: Future<Output = Response> + 'static,
-{
+impl<S: Service> Answer<S> {
     /// The answer as the service, or a refusal, gave it.
     fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Response> {
         if let State::Reading(reading) = &mut self.state {
@@ -283,12 +300,7 @@ where
     }
 }
 
-impl<S, C, F> Future for Answer<S, C, F>
-where
-    S: Service,
-    C: Fn(Rc<S>, Request, S::Admitted) -> F + 'static,
-    F: Future<Output = Response> + 'static,
-{
+impl<S: Service> Future for Answer<S> {
     type Output = Result<hyper::Response<Outgoing>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -299,11 +311,10 @@ where
     }
 }
 
-impl<S: Service, C, F> Drop for Answer<S, C, F> {
-    /// Nobody waits for the call any more.
+impl<S: Service> Drop for Answer<S> {
     fn drop(&mut self) {
         if matches!(self.state, State::Calling) {
-            self.exchanges.in_flight.borrow_mut().set(None);
+            self.exchanges.give_up();
         }
     }
 }
@@ -417,19 +428,51 @@ mod tests {
 
     use super::*;
 
-    struct Large;
+    /// Does as its `Admitted` says, and counts the calls that have begun and not ended.
+    #[derive(Default)]
+    struct Obedient {
+        open: Cell<usize>,
+    }
 
-    impl Service for Large {
-        type Admitted = [u8; 1024];
+    #[derive(Clone, Copy)]
+    enum Order {
+        Answer(u16),
+        Panic,
+        Hang,
+    }
 
-        fn admit(&self, _: &Head) -> Result<Admission<Self::Admitted>, Response> {
+    struct Open<'a>(&'a Cell<usize>);
+
+    impl Drop for Open<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() - 1);
+        }
+    }
+
+    impl Service for Obedient {
+        type Admitted = Order;
+
+        fn admit(&self, _: &Head) -> Result<Admission<Order>, Response> {
             Err(Response::new(StatusCode::NOT_FOUND))
         }
 
-        async fn call(&self, request: Request, admitted: Self::Admitted) -> Response {
-            let kept = [request.body.len(); 512];
-            std::future::pending::<()>().await;
-            Response::text(StatusCode::OK, format!("{kept:?} {admitted:?}"))
+        async fn call(&self, _: Request, order: Order) -> Response {
+            self.open.set(self.open.get() + 1);
+            let _open = Open(&self.open);
+            let mut polls = 0;
+            poll_fn(|_| {
+                polls += 1;
+                match order {
+                    Order::Answer(_) if polls > 1 => Poll::Ready(()),
+                    Order::Panic if polls > 1 => panic!("the call panics, as the test wants"),
+                    _ => Poll::Pending,
+                }
+            })
+            .await;
+            let Order::Answer(status) = order else {
+                unreachable!("the others do not come here");
+            };
+            Response::new(StatusCode::from_u16(status).expect("a status"))
         }
 
         fn refused(&self, status: StatusCode, _: &'static str) -> Response {
@@ -437,22 +480,65 @@ mod tests {
         }
     }
 
-    /// hyper moves the answer's future into place for each request, and a call's future can be of any size.
-    #[test]
-    fn what_hyper_moves_is_small_whatever_the_service() {
-        fn sizes<S: Service, C, F>(_: &Exchanges<S, C, F>) -> (usize, usize) {
-            (size_of::<Answer<S, C, F>>(), size_of::<F>())
+    fn request() -> Request {
+        Request {
+            method: Method::GET,
+            target: "/".parse().expect("a target"),
+            headers: HeaderMap::new(),
+            version: hyper::Version::HTTP_11,
+            body: Bytes::new(),
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            received: Instant::now(),
         }
+    }
+
+    /// A call as it is after the head was decided on.
+    fn called(exchanges: &Rc<Exchanges<Obedient>>, order: Order) -> Answer<Obedient> {
+        exchanges.start(request(), order);
+        Answer {
+            exchanges: Rc::clone(exchanges),
+            state: State::Calling,
+            to_head: false,
+            close: false,
+        }
+    }
+
+    #[test]
+    fn calls_follow_each_other_whatever_becomes_of_them() {
         let exchanges = Exchanges::new(
-            Rc::new(Large),
+            Rc::new(Obedient::default()),
             Rc::new(Shared::new(Instant::now())),
             Rc::new(Limits::default()),
             SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-            |service: Rc<Large>, request, admitted| async move { service.call(request, admitted).await },
         );
-        let (answer, call) = sizes(&exchanges);
-        assert!(call > 5 * 1024, "{call} bytes: too small to show anything");
-        assert!(answer <= 64, "{answer} bytes");
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut ends = |order| {
+            let mut answer = called(&exchanges, order);
+            let first = answer.poll_response(&mut cx);
+            assert!(first.is_pending() && exchanges.service.open.get() == 1);
+            match answer.poll_response(&mut cx) {
+                Poll::Ready(response) => Some(response.status.as_u16()),
+                Poll::Pending => None,
+            }
+        };
+        for _ in 0..3 {
+            assert_eq!(ends(Order::Answer(200)), Some(200));
+            assert_eq!(ends(Order::Answer(404)), Some(404));
+            assert_eq!(ends(Order::Panic), Some(500));
+            // Dropped while it runs.
+            assert_eq!(ends(Order::Hang), None);
+            assert_eq!(exchanges.service.open.get(), 0);
+            // Dropped before it ran.
+            drop(called(&exchanges, Order::Answer(204)));
+        }
+        assert_eq!(ends(Order::Answer(200)), Some(200));
+        assert_eq!(exchanges.service.open.get(), 0);
+    }
+
+    /// hyper moves it into place for each request.
+    #[test]
+    fn what_hyper_moves_is_small() {
+        assert!(size_of::<Answer<Obedient>>() <= 64);
     }
 
     #[test]
