@@ -190,12 +190,8 @@ impl<S: Service> Exchanges<S> {
         reason = "the error is the answer itself, moved once on its way out"
     )]
     fn admit(&self, head: &Head) -> Result<Admission<S::Admitted>, Response> {
-        let mut decision = None;
-        let decided = catch_unwind(AssertUnwindSafe(|| decision = Some(self.service.admit(head))));
-        decided
-            .ok()
-            .and(decision)
-            .unwrap_or_else(|| Err(self.refused(PANICKED)))
+        catch_unwind(AssertUnwindSafe(|| self.service.admit(head)))
+            .unwrap_or_else(|_| Err(self.refused(PANICKED)))
     }
 
     /// The whole body. A body that came in one piece is not copied.
