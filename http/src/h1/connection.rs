@@ -12,7 +12,8 @@
 //! | the service                               | call + [`WATCH_AFTER`]     | read ahead, to learn of a broken peer |
 //!
 //! The timer is lazy: a deadline that moves away leaves it alone, and when it goes off too early it is set anew. So a
-//! busy connection arms a timer a few times each second and not for each request.
+//! busy connection arms a timer a few times each second and not for each request, and a timer that is armed is not
+//! polled until it goes off ([`LazySignal`]).
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
@@ -28,9 +29,10 @@ use hyper::service::service_fn;
 
 use super::exchange::Exchanges;
 use super::guard::{Guard, Refusal};
+use super::lazy::LazySignal;
 use super::limits::Limits;
 use super::service::Service;
-use super::transport::{Runtime, Signal, Transport};
+use super::transport::{Runtime, Transport};
 use super::wire::{Io, Phase, Shared, Wire};
 
 /// How a connection ended, for statistics and logs.
@@ -78,20 +80,15 @@ where
     let shared = Rc::new(Shared::new(runtime.now()));
     let wire = Wire::new(transport, Guard::new(limits.clone()), shared.clone());
     let wire = Rc::new(RefCell::new(wire));
-    let exchanges = Rc::new(Exchanges {
-        service,
-        shared: shared.clone(),
-        limits: limits.clone(),
-        peer,
-    });
+    let exchanges = Exchanges::new(service, shared.clone(), limits.clone(), peer);
     let end = {
-        let calls = service_fn(|request| exchanges.clone().answer(request));
+        let calls = service_fn(|request| exchanges.answer(request));
         let mut connection = pin!(parser(&limits).serve_connection(Io(wire.clone()), calls));
         let mut driver = Driver {
             wire: &wire,
             shared: &shared,
             limits: &limits,
-            drain: Some(runtime.draining()),
+            drain: Some(LazySignal::new(runtime.draining())),
             timer: None,
             runtime: &runtime,
             watching: None,
@@ -180,8 +177,8 @@ struct Driver<'a, T, R> {
     shared: &'a Shared,
     limits: &'a Limits,
     runtime: &'a R,
-    drain: Option<Signal>,
-    timer: Option<(Instant, Signal)>,
+    drain: Option<LazySignal>,
+    timer: Option<(Instant, LazySignal)>,
     /// The call during which input is read ahead.
     watching: Option<u64>,
 }
@@ -192,10 +189,7 @@ impl<T: Transport, R: Runtime> Driver<'_, T, R> {
         C: Graceful,
     {
         self.shared.now.set(self.runtime.now());
-        let draining = self
-            .drain
-            .as_mut()
-            .is_some_and(|drain| drain.as_mut().poll(cx).is_ready());
+        let draining = self.drain.as_mut().is_some_and(|drain| drain.poll(cx).is_ready());
         loop {
             self.wire.borrow_mut().begin_poll();
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
@@ -269,9 +263,9 @@ impl<T: Transport, R: Runtime> Driver<'_, T, R> {
     fn poll_timer(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let (_, sleep) = match &mut self.timer {
             Some(timer) if timer.0 <= deadline => timer,
-            slot => slot.insert((deadline, self.runtime.sleep_until(deadline))),
+            slot => slot.insert((deadline, LazySignal::new(self.runtime.sleep_until(deadline)))),
         };
-        ready!(sleep.as_mut().poll(cx));
+        ready!(sleep.poll(cx));
         self.timer = None;
         Poll::Ready(())
     }

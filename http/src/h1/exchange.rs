@@ -1,13 +1,14 @@
 //! One request and its answer: what hyper calls, and how it asks the [`Service`].
 
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::mem;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
@@ -34,38 +35,72 @@ const TOO_LONG: Refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, "body long
 const NO_ROOM: Refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "no room for more request bodies");
 const ENDED_EARLY: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "body ended early");
 
-/// What every exchange of a connection has in common.
-pub(super) struct Exchanges<S> {
-    pub(super) service: Rc<S>,
-    pub(super) shared: Rc<Shared>,
-    pub(super) limits: Rc<Limits>,
-    pub(super) peer: SocketAddr,
+/// What every exchange of a connection has in common, and its calls.
+///
+/// ```text
+///   hyper ──request──> Exchanges ──asked──> calls: loop { call(asked).await } ──answered──> Exchanges ──> hyper
+/// ```
+/// A call's future is by far the largest thing here, and it would be moved whole to wherever it is to live. So it is made
+/// and stays inside of one future that outlives it, a loop that serves all calls of the connection one after the other;
+/// hyper gets the small [`Answer`], which it may move.
+pub(super) struct Exchanges<S: Service> {
+    service: Rc<S>,
+    shared: Rc<Shared>,
+    limits: Rc<Limits>,
+    peer: SocketAddr,
+    desk: Rc<Desk<S::Admitted>>,
+    /// [`calls`], from the first call on; anew after one that panicked or was given up.
+    calls: RefCell<Option<Pin<Box<dyn Future<Output = Infallible>>>>>,
+}
+
+/// What passes between a connection and the future of its calls.
+struct Desk<A> {
+    asked: Cell<Option<(Request, A)>>,
+    answered: Cell<Option<Response>>,
+}
+
+/// Asks the service each time that something lies on the desk.
+async fn calls<S: Service>(service: Rc<S>, desk: Rc<Desk<S::Admitted>>) -> Infallible {
+    loop {
+        let asked = poll_fn(|_| match desk.asked.take() {
+            Some(asked) => Poll::Ready(asked),
+            // Whoever puts something there polls afterwards.
+            None => Poll::Pending,
+        });
+        let (request, admitted) = asked.await;
+        desk.answered.set(Some(service.call(request, admitted).await));
+    }
 }
 
 impl<S: Service> Exchanges<S> {
-    /// Answers one request of hyper's; never fails, because every failure has an answer.
-    pub(super) async fn answer(
-        self: Rc<Self>,
-        request: hyper::Request<Incoming>,
-    ) -> Result<hyper::Response<Outgoing>, Infallible> {
+    /// No exchange yet.
+    pub(super) fn new(service: Rc<S>, shared: Rc<Shared>, limits: Rc<Limits>, peer: SocketAddr) -> Rc<Self> {
+        Rc::new(Self {
+            service,
+            shared,
+            limits,
+            peer,
+            desk: Rc::new(Desk {
+                asked: Cell::new(None),
+                answered: Cell::new(None),
+            }),
+            calls: RefCell::new(None),
+        })
+    }
+
+    /// Answers one request of hyper's; never fails, because every failure has an answer. There is one at a time.
+    pub(super) fn answer(self: &Rc<Self>, request: hyper::Request<Incoming>) -> Answer<S> {
         let number = self.shared.calls.replace(self.shared.calls.get() + 1);
-        let to_head = request.method() == Method::HEAD;
-        let mut close = self
-            .limits
-            .requests_per_connection
-            .is_some_and(|most| number + 1 >= most);
-        let response = match self.stand_in(number) {
-            Some(refusal) => self.refused(refusal),
-            None => match self.exchange(request).await {
-                Ok(response) => response,
-                Err(response) => {
-                    close = true;
-                    response
-                }
+        let last = self.limits.requests_per_connection;
+        Answer {
+            exchanges: Rc::clone(self),
+            to_head: request.method() == Method::HEAD,
+            close: last.is_some_and(|most| number + 1 >= most),
+            state: match self.stand_in(number) {
+                Some(refusal) => State::Given(Box::new(self.refused(refusal))),
+                None => self.begin(request),
             },
-        };
-        self.shared.phase.set(Phase::Waiting);
-        Ok(finish(response, close, to_head))
+        }
     }
 
     /// The refusal that this call answers, if it stands in for a head that the guard kept back.
@@ -74,10 +109,10 @@ impl<S: Service> Exchanges<S> {
         (refused.stand_in == Some(number)).then_some(refused.refusal)
     }
 
-    /// `Err` holds an answer after which the connection cannot go on, because part of the request is unread.
-    async fn exchange(&self, request: hyper::Request<Incoming>) -> Result<Response, Response> {
+    /// Most requests have no body: their heads are decided on at once, and nothing of them is moved but into the call.
+    fn begin(self: &Rc<Self>, request: hyper::Request<Incoming>) -> State<S::Admitted> {
         let (parts, incoming) = request.into_parts();
-        let length = incoming
+        let body = incoming
             .size_hint()
             .exact()
             .map_or(BodyLength::Chunked, BodyLength::Declared);
@@ -86,35 +121,67 @@ impl<S: Service> Exchanges<S> {
             target: parts.uri,
             headers: parts.headers,
             version: parts.version,
-            body: length,
+            body,
             peer: self.peer,
             received: self.shared.now.get(),
         };
-        let mut admission = match self.admit(&head) {
-            Ok(admission) => admission,
-            Err(response) => return self.answered_on_head(length, response),
-        };
-        let limit = admission.body_limit.min(self.limits.body_bytes);
-        let body = match length {
-            BodyLength::Declared(0) => Bytes::new(),
-            BodyLength::Declared(length) if length > limit => {
-                self.shared.unread.set(true);
-                return Err(self.refused(DECLARED_TOO_LONG));
+        if body != BodyLength::Declared(0) {
+            return State::Reading(Box::pin(Rc::clone(self).receive(head, incoming)));
+        }
+        match self.admit(&head) {
+            Ok(admission) => {
+                self.start(Request::new(head, Bytes::new()), admission.context);
+                State::Calling
             }
-            _ => self
-                .read_body(incoming, limit, &mut admission.context)
-                .await
-                .map_err(|refusal| self.refused(refusal))?,
-        };
-        self.shared.phase.set(Phase::Calling(self.shared.now.get()));
-        let call = async {
-            self.service
-                .call(Request::new(head, body), admission.context)
-                .await
-        };
-        Ok(unless_panicked(call)
+            Err(response) => State::Given(Box::new(response)),
+        }
+    }
+
+    /// A request that has a body. `Err` holds an answer after which the connection cannot go on, because part of the
+    /// request is unread.
+    async fn receive(
+        self: Rc<Self>,
+        head: Head,
+        incoming: Incoming,
+    ) -> Result<(Request, S::Admitted), Response> {
+        let mut admission = self.admit(&head).inspect_err(|_| self.shared.unread.set(true))?;
+        let limit = admission.body_limit.min(self.limits.body_bytes);
+        if matches!(head.body, BodyLength::Declared(length) if length > limit) {
+            self.shared.unread.set(true);
+            return Err(self.refused(DECLARED_TOO_LONG));
+        }
+        let body = self
+            .read_body(incoming, limit, &mut admission.context)
             .await
-            .unwrap_or_else(|| self.refused(PANICKED)))
+            .map_err(|refusal| self.refused(refusal))?;
+        Ok((Request::new(head, body), admission.context))
+    }
+
+    /// Has the service called with the next [`Exchanges::poll_call`].
+    fn start(&self, request: Request, admitted: S::Admitted) {
+        self.shared.phase.set(Phase::Calling(self.shared.now.get()));
+        self.desk.asked.set(Some((request, admitted)));
+    }
+
+    /// The service's answer. The panic's message, if that is how a poll ended, went out through the panic hook.
+    fn poll_call(&self, cx: &mut Context<'_>) -> Poll<Response> {
+        let mut slot = self.calls.borrow_mut();
+        let (service, desk) = (&self.service, &self.desk);
+        let running = slot.get_or_insert_with(|| Box::pin(calls(Rc::clone(service), Rc::clone(desk))));
+        if catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx).is_pending())).is_err() {
+            *slot = None;
+            return Poll::Ready(self.refused(PANICKED));
+        }
+        match desk.answered.take() {
+            Some(response) => Poll::Ready(response),
+            None => Poll::Pending,
+        }
+    }
+
+    /// Nobody waits for the call any more: it is dropped, wherever it stands.
+    fn give_up(&self) {
+        self.desk.asked.set(None);
+        *self.calls.borrow_mut() = None;
     }
 
     /// The service's decision on the head, or the answer to its panic.
@@ -123,25 +190,8 @@ impl<S: Service> Exchanges<S> {
         reason = "the error is the answer itself, moved once on its way out"
     )]
     fn admit(&self, head: &Head) -> Result<Admission<S::Admitted>, Response> {
-        let mut decision = None;
-        let decided = catch_unwind(AssertUnwindSafe(|| decision = Some(self.service.admit(head))));
-        decided
-            .ok()
-            .and(decision)
-            .unwrap_or_else(|| Err(self.refused(PANICKED)))
-    }
-
-    /// An answer given on the head alone; it costs the connection if there is a body that nobody reads.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the error is the answer itself, moved once on its way out"
-    )]
-    fn answered_on_head(&self, length: BodyLength, response: Response) -> Result<Response, Response> {
-        if length == BodyLength::Declared(0) {
-            return Ok(response);
-        }
-        self.shared.unread.set(true);
-        Err(response)
+        catch_unwind(AssertUnwindSafe(|| self.service.admit(head)))
+            .unwrap_or_else(|_| Err(self.refused(PANICKED)))
     }
 
     /// The whole body. A body that came in one piece is not copied.
@@ -198,16 +248,71 @@ impl<S: Service> Exchanges<S> {
     }
 }
 
-/// The future's output, or `None` if a poll panicked. The panic's message went out through the panic hook.
-async fn unless_panicked<F: Future>(future: F) -> Option<F::Output> {
-    let mut future = pin!(future);
-    poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Some),
-            Err(_) => Poll::Ready(None),
-        },
-    )
-    .await
+/// A request with its body, or why the connection ends. On the heap: most requests have no body.
+type Reading<A> = Pin<Box<dyn Future<Output = Result<(Request, A), Response>>>>;
+
+/// The answer to one request, as hyper waits for it.
+pub(super) struct Answer<S: Service> {
+    exchanges: Rc<Exchanges<S>>,
+    state: State<S::Admitted>,
+    to_head: bool,
+    close: bool,
+}
+
+/// Small, because hyper moves it into place for each request.
+enum State<A> {
+    /// The head was enough to answer.
+    Given(Box<Response>),
+    Reading(Reading<A>),
+    /// [`Exchanges::calls`] is at this one's call.
+    Calling,
+    Answered,
+}
+
+impl<S: Service> Answer<S> {
+    /// The answer as the service, or a refusal, gave it.
+    fn poll_response(&mut self, cx: &mut Context<'_>) -> Poll<Response> {
+        if let State::Reading(reading) = &mut self.state {
+            match ready!(reading.as_mut().poll(cx)) {
+                Ok((request, admitted)) => {
+                    self.exchanges.start(request, admitted);
+                    self.state = State::Calling;
+                }
+                Err(response) => {
+                    self.close = true;
+                    self.state = State::Given(Box::new(response));
+                }
+            }
+        }
+        if let State::Calling = self.state {
+            let response = ready!(self.exchanges.poll_call(cx));
+            self.state = State::Answered;
+            return Poll::Ready(response);
+        }
+        match mem::replace(&mut self.state, State::Answered) {
+            State::Given(response) => Poll::Ready(*response),
+            _ => unreachable!("hyper polls no answer that it has"),
+        }
+    }
+}
+
+impl<S: Service> Future for Answer<S> {
+    type Output = Result<hyper::Response<Outgoing>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let response = ready!(this.poll_response(cx));
+        this.exchanges.shared.phase.set(Phase::Waiting);
+        Poll::Ready(Ok(finish(response, this.close, this.to_head)))
+    }
+}
+
+impl<S: Service> Drop for Answer<S> {
+    fn drop(&mut self) {
+        if matches!(self.state, State::Calling) {
+            self.exchanges.give_up();
+        }
+    }
 }
 
 /// The response as hyper sends it: framing and connection fields are the connection's own.
@@ -224,8 +329,10 @@ fn finish(response: Response, close: bool, to_head: bool) -> hyper::Response<Out
             Body::Full(Bytes::new()),
         );
     }
-    let close = close || asks_close(&headers);
-    if !headers.is_empty() {
+    let mut close = close;
+    // Most answers have none of them: a look at the names that are there is cheaper than a search for each of these.
+    if headers.keys().any(is_the_connections) {
+        close |= asks_close(&headers);
         for name in [
             CONTENT_LENGTH,
             TRANSFER_ENCODING,
@@ -254,6 +361,14 @@ fn finish(response: Response, close: bool, to_head: bool) -> hyper::Response<Out
     *answer.status_mut() = status;
     *answer.headers_mut() = headers;
     answer
+}
+
+/// Whether a field says how messages are delimited or what becomes of the connection.
+fn is_the_connections(name: &HeaderName) -> bool {
+    matches!(
+        *name,
+        CONTENT_LENGTH | TRANSFER_ENCODING | CONNECTION | UPGRADE | TRAILER | TE
+    ) || name == "keep-alive"
 }
 
 fn asks_close(headers: &HeaderMap) -> bool {
@@ -299,5 +414,176 @@ impl HttpBody for Outgoing {
             Self::Full(bytes) => SizeHint::with_exact(bytes.len() as u64),
             Self::Stream(stream) => stream.size_hint(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// Does as its `Admitted` says, and counts the calls that have begun and not ended.
+    #[derive(Default)]
+    struct Obedient {
+        open: Cell<usize>,
+    }
+
+    #[derive(Clone, Copy)]
+    enum Order {
+        Answer(u16),
+        Panic,
+        Hang,
+    }
+
+    struct Open<'a>(&'a Cell<usize>);
+
+    impl Drop for Open<'_> {
+        fn drop(&mut self) {
+            self.0.set(self.0.get() - 1);
+        }
+    }
+
+    impl Service for Obedient {
+        type Admitted = Order;
+
+        fn admit(&self, _: &Head) -> Result<Admission<Order>, Response> {
+            Err(Response::new(StatusCode::NOT_FOUND))
+        }
+
+        async fn call(&self, _: Request, order: Order) -> Response {
+            self.open.set(self.open.get() + 1);
+            let _open = Open(&self.open);
+            let mut polls = 0;
+            poll_fn(|_| {
+                polls += 1;
+                match order {
+                    Order::Answer(_) if polls > 1 => Poll::Ready(()),
+                    Order::Panic if polls > 1 => panic!("the call panics, as the test wants"),
+                    _ => Poll::Pending,
+                }
+            })
+            .await;
+            let Order::Answer(status) = order else {
+                unreachable!("the others do not come here");
+            };
+            Response::new(StatusCode::from_u16(status).expect("a status"))
+        }
+
+        fn refused(&self, status: StatusCode, _: &'static str) -> Response {
+            Response::new(status)
+        }
+    }
+
+    fn request() -> Request {
+        Request {
+            method: Method::GET,
+            target: "/".parse().expect("a target"),
+            headers: HeaderMap::new(),
+            version: hyper::Version::HTTP_11,
+            body: Bytes::new(),
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            received: Instant::now(),
+        }
+    }
+
+    /// A call as it is after the head was decided on.
+    fn called(exchanges: &Rc<Exchanges<Obedient>>, order: Order) -> Answer<Obedient> {
+        exchanges.start(request(), order);
+        Answer {
+            exchanges: Rc::clone(exchanges),
+            state: State::Calling,
+            to_head: false,
+            close: false,
+        }
+    }
+
+    #[test]
+    fn calls_follow_each_other_whatever_becomes_of_them() {
+        let exchanges = Exchanges::new(
+            Rc::new(Obedient::default()),
+            Rc::new(Shared::new(Instant::now())),
+            Rc::new(Limits::default()),
+            SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+        );
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut ends = |order| {
+            let mut answer = called(&exchanges, order);
+            let first = answer.poll_response(&mut cx);
+            assert!(first.is_pending() && exchanges.service.open.get() == 1);
+            match answer.poll_response(&mut cx) {
+                Poll::Ready(response) => Some(response.status.as_u16()),
+                Poll::Pending => None,
+            }
+        };
+        for _ in 0..3 {
+            assert_eq!(ends(Order::Answer(200)), Some(200));
+            assert_eq!(ends(Order::Answer(404)), Some(404));
+            assert_eq!(ends(Order::Panic), Some(500));
+            // Dropped while it runs.
+            assert_eq!(ends(Order::Hang), None);
+            assert_eq!(exchanges.service.open.get(), 0);
+            // Dropped before it ran.
+            drop(called(&exchanges, Order::Answer(204)));
+        }
+        assert_eq!(ends(Order::Answer(200)), Some(200));
+        assert_eq!(exchanges.service.open.get(), 0);
+    }
+
+    /// hyper moves it into place for each request.
+    #[test]
+    fn what_hyper_moves_is_small() {
+        assert!(size_of::<Answer<Obedient>>() <= 64);
+    }
+
+    #[test]
+    fn the_connections_own_fields_are_known_in_any_spelling() {
+        for name in [
+            "Content-Length",
+            "transfer-encoding",
+            "Connection",
+            "Keep-Alive",
+            "upgrade",
+            "Trailer",
+            "TE",
+        ] {
+            let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+            assert!(is_the_connections(&name), "{name}");
+        }
+        for name in ["content-type", "date", "x-keep-alive", "location"] {
+            assert!(!is_the_connections(&HeaderName::from_static(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_answer_keeps_its_fields_but_the_connections() {
+        let mut response = Response::text(StatusCode::OK, "text");
+        for (name, value) in [
+            ("connection", "x, Close"),
+            ("keep-alive", "timeout=5"),
+            ("content-length", "77"),
+            ("x-a", "1"),
+            ("x-a", "2"),
+        ] {
+            let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
+            response.headers.append(name, value);
+        }
+        let answer = finish(response, false, false);
+        let mut left: Vec<_> = answer
+            .headers()
+            .iter()
+            .map(|(name, value)| format!("{name}: {}", value.to_str().expect("text")))
+            .collect();
+        left.sort();
+        assert_eq!(
+            left,
+            [
+                "connection: close",
+                "content-type: text/plain; charset=utf-8",
+                "x-a: 1",
+                "x-a: 2"
+            ]
+        );
     }
 }

@@ -23,6 +23,7 @@ pub mod guard;
 
 mod connection;
 mod exchange;
+mod lazy;
 mod limits;
 mod message;
 mod service;

@@ -1,4 +1,5 @@
-//! The tests of `h1_server` again, with every server on a shard: its streams, its timers and its drain.
+//! The tests of `h1_server` again, with every server on a shard: its streams, its timers and its drain; and one of how
+//! often these are asked.
 
 #[path = "../h1_server/bodies.rs"]
 mod bodies;
@@ -9,5 +10,6 @@ mod framing;
 mod harness;
 #[path = "../h1_server/lifecycle.rs"]
 mod lifecycle;
+mod polls;
 #[path = "../h1_server/timing.rs"]
 mod timing;

@@ -9,7 +9,8 @@
 
 use hyper::StatusCode;
 
-use super::{Refusal, is_text, is_token};
+use super::Refusal;
+use super::classes::{is_text, is_token};
 use crate::h1::limits::Limits;
 
 /// Sixteen hexadecimal digits fill 64 bits; a seventeenth would overflow.

@@ -1,12 +1,13 @@
 //! The head of a request: one scan that finds its end and everything that decides its framing.
 //!
-//! Each byte is looked at once while the end of its line is searched, wherever the pieces of input were cut; each line
-//! is then judged as a whole. RFC 9112 sections 2 to 6 are the law here; where the RFC lets a recipient choose between
-//! repairing and refusing, this one refuses.
+//! Each byte is looked at once while the end of its line is searched, eight at a time, wherever the pieces of input were
+//! cut; each line is then judged as a whole. RFC 9112 sections 2 to 6 are the law here; where the RFC lets a recipient
+//! choose between repairing and refusing, this one refuses.
 
 use hyper::{StatusCode, Uri};
 
-use super::{Refusal, is_text, is_token};
+use super::Refusal;
+use super::classes::{is_host, is_path_and_query, text_len, token_len};
 use crate::h1::limits::Limits;
 
 /// Room in the request line beside the target: the method, two blanks and the version.
@@ -84,16 +85,16 @@ impl HeadScan {
     fn find_line_end(&mut self, head: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
         let (bound, too_long) = self.line_bound(limits);
         let window = &head[self.scanned..head.len().min(bound)];
-        let Some(stop) = window.iter().position(|&byte| !is_text(byte)) else {
-            self.scanned += window.len();
+        let text = text_len(window);
+        let stop = self.scanned + text;
+        self.scanned = stop;
+        if text == window.len() {
             return if head.len() > bound {
                 Err(too_long)
             } else {
                 Ok(None)
             };
-        };
-        let stop = self.scanned + stop;
-        self.scanned = stop;
+        }
         match (head[stop], head.get(stop + 1)) {
             (b'\r', None) => Ok(None),
             (b'\r', Some(_)) if stop + 1 >= bound => Err(too_long),
@@ -123,13 +124,17 @@ impl HeadScan {
 
 /// `method SP request-target SP HTTP-version`, with exactly these two blanks.
 fn request_line(line: &[u8], limits: &Limits) -> Result<RequestLine, Refusal> {
-    let mut parts = line.split(|&byte| byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(Refusal::bad("malformed request line"));
-    };
-    if method.is_empty() || !method.iter().all(|&byte| is_token(byte)) {
+    let malformed = Refusal::bad("malformed request line");
+    let blank = |&byte: &u8| byte == b' ';
+    // From both ends: the method and the version are short, the target need not be.
+    let first = line.iter().position(blank).ok_or(malformed)?;
+    let last = line.iter().rposition(blank).ok_or(malformed)?;
+    let (method, version) = (&line[..first], &line[last + 1..]);
+    let target = line.get(first + 1..last).ok_or(malformed)?;
+    if target.contains(&b' ') {
+        return Err(malformed);
+    }
+    if method.is_empty() || token_len(method) < method.len() {
         return Err(Refusal::bad("malformed method"));
     }
     let http_11 = match version {
@@ -191,40 +196,13 @@ fn is_target(target: &[u8], method: &[u8]) -> bool {
     }
 }
 
-/// RFC 3986's characters and those that browsers leave unescaped; `%` only before two hexadecimal digits; no fragment.
-fn is_path_and_query(bytes: &[u8]) -> bool {
-    let plain = |byte: u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b','
-            )
-            || matches!(
-                byte,
-                b';' | b'=' | b':' | b'@' | b'/' | b'?' | b'[' | b']' | b'{' | b'}' | b'|' | b'^'
-            )
-    };
-    let mut rest = bytes;
-    while let [first, tail @ ..] = rest {
-        rest = match (first, tail) {
-            (b'%', [high, low, tail @ ..]) if high.is_ascii_hexdigit() && low.is_ascii_hexdigit() => tail,
-            (&byte, tail) if plain(byte) => tail,
-            _ => return false,
-        };
-    }
-    true
-}
-
 impl Fields {
     /// `field-name ":" OWS field-value OWS`; the line holds no control character but HTAB.
     fn field(&mut self, line: &[u8], limits: &Limits) -> Result<(), Refusal> {
         if matches!(line[0], b' ' | b'\t') {
             return Err(Refusal::bad("folded header field"));
         }
-        let colon = line
-            .iter()
-            .position(|&byte| !is_token(byte))
-            .unwrap_or(line.len());
+        let colon = token_len(line);
         match line.get(colon) {
             Some(b':') if colon > 0 => {}
             Some(b' ' | b'\t') => return Err(Refusal::bad("whitespace in or after a header name")),
@@ -237,13 +215,14 @@ impl Fields {
                 "too many header fields",
             ));
         }
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let name = &line[..colon];
+        let value = || line[colon + 1..].trim_ascii();
         // Only four names matter here, and they differ in length: most fields are done after one comparison.
         match name.len() {
-            4 if name.eq_ignore_ascii_case(b"host") => self.host(value),
-            6 if name.eq_ignore_ascii_case(b"expect") => expect(value),
-            14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value),
-            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.transfer_encoding(value),
+            4 if name.eq_ignore_ascii_case(b"host") => self.host(value()),
+            6 if name.eq_ignore_ascii_case(b"expect") => expect(value()),
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value()),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.transfer_encoding(value()),
             _ => Ok(()),
         }
     }
@@ -252,16 +231,7 @@ impl Fields {
         if std::mem::replace(&mut self.host, true) {
             return Err(Refusal::bad("more than one host"));
         }
-        // Characters of `uri-host [":" port]` (RFC 3986, section 3.2.2); no user, no path, no list.
-        let valid = value.iter().all(|&byte| {
-            byte.is_ascii_alphanumeric()
-                || matches!(
-                    byte,
-                    b'-' | b'.' | b'_' | b'~' | b'%' | b':' | b'[' | b']' | b'!' | b'$' | b'&'
-                )
-                || matches!(byte, b'\'' | b'(' | b')' | b'*' | b'+' | b';' | b'=')
-        });
-        if valid {
+        if is_host(value) {
             Ok(())
         } else {
             Err(Refusal::bad("malformed host"))

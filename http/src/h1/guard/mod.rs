@@ -19,6 +19,7 @@
 //! Each decision depends on the bytes read so far and not on how they were cut into pieces.
 
 mod chunked;
+mod classes;
 mod head;
 
 use std::rc::Rc;
@@ -238,53 +239,6 @@ impl Guard {
         self.position = Position::Body;
     }
 }
-
-/// `tchar` of RFC 9110, section 5.6.2: what methods and field names are made of.
-const fn is_token(byte: u8) -> bool {
-    TOKEN[byte as usize]
-}
-
-/// What a field value may hold: visible ASCII, blanks, and bytes from 128 up (`obs-text`), but no control character.
-const fn is_text(byte: u8) -> bool {
-    TEXT[byte as usize]
-}
-
-static TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 128u8 {
-        table[byte as usize] = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            );
-        byte += 1;
-    }
-    table
-};
-
-static TEXT: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = byte == 9 || (byte >= 32 && byte != 127);
-        byte += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests;
