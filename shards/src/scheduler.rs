@@ -65,7 +65,8 @@ pub struct Scheduler<P> {
     /// What of the core there is for them.
     supply: Supply,
     tasks: Slab<Entry>,
-    alarms: Sorted<(Instant, TaskId)>,
+    /// By instant; at the same one, by arrival.
+    alarms: Sorted<(Instant, u64, TaskId)>,
     running: Option<Running>,
     /// The task that goes on before any other, where none may be preempted by another.
     held: Option<TaskId>,
@@ -274,7 +275,7 @@ impl<P: Policy> Scheduler<P> {
             cancelled: false,
             alarm: meta.deadline,
         });
-        self.alarms.insert((meta.deadline, id));
+        self.alarms.insert((meta.deadline, arrival, id));
         self.load.queued += 1;
         self.movable += u32::from(meta.movable);
         self.ledger.add(&candidate, now);
@@ -317,8 +318,7 @@ impl<P: Policy> Scheduler<P> {
         let time = meta.deadline.saturating_duration_since(now);
         let hopeless = candidate.estimate > time;
         let probe = self.estimates.probe(meta.class, time, candidate.estimate, now);
-        if let Some(estimate) = probe.filter(|&estimate| self.room_for(meta.deadline, estimate, now).is_ok())
-        {
+        if let Some(estimate) = probe.filter(|&estimate| self.has_room_for(meta.deadline, estimate, now)) {
             candidate.estimate = estimate;
             return Ok(true);
         }
@@ -335,10 +335,7 @@ impl<P: Policy> Scheduler<P> {
         if demotes && candidate.is_hopeless(now) {
             Band::Late
         } else if (bands && over)
-            || (demotes
-                && self
-                    .room_for(candidate.meta.deadline, candidate.remaining(), now)
-                    .is_err())
+            || (demotes && !self.has_room_for(candidate.meta.deadline, candidate.remaining(), now))
         {
             Band::Second
         } else {
@@ -346,7 +343,16 @@ impl<P: Policy> Scheduler<P> {
         }
     }
 
-    /// Whether this much work with this deadline fits beside what was promised.
+    /// Whether this much work with this deadline fits beside what was promised, as is usually seen at a glance.
+    fn has_room_for(&self, deadline: Instant, work: Duration, now: Instant) -> bool {
+        self.surely_has_room_for(deadline, work, now) || self.room_for(deadline, work, now).is_ok()
+    }
+
+    fn surely_has_room_for(&self, deadline: Instant, work: Duration, now: Instant) -> bool {
+        self.ledger.surely_fits(deadline, work, &self.supply, now)
+    }
+
+    /// Whether this much work with this deadline fits beside what was promised, with how much to spare, or after which time.
     fn room_for(&self, deadline: Instant, work: Duration, now: Instant) -> Result<Duration, Duration> {
         let asked = Owed {
             deadline,
@@ -453,7 +459,7 @@ impl<P: Policy> Scheduler<P> {
 
     /// Wakes the sleepers and ends the late, for all alarms up to `now`.
     fn ring_alarms(&mut self, now: Instant, actions: &mut Vec<Action>) {
-        while let Some(&(at, id)) = self.alarms.first().filter(|&&(at, _)| at <= now) {
+        while let Some(&(at, _, id)) = self.alarms.first().filter(|&&(at, ..)| at <= now) {
             let entry = &mut self.tasks[id.slot()];
             debug_assert_eq!(entry.alarm, at);
             if entry.candidate.meta.deadline <= now {
@@ -664,7 +670,7 @@ impl<P: Policy> Scheduler<P> {
             alarm,
             ..
         } = self.tasks.remove(id.slot());
-        self.alarms.remove(&(alarm, id));
+        self.alarms.remove(&(alarm, candidate.arrival, id));
         self.ledger.remove(&candidate);
         self.held = self.held.filter(|&held| held != id);
         let account = life.account();
@@ -683,13 +689,14 @@ impl<P: Policy> Scheduler<P> {
 
     fn set_alarm(&mut self, id: TaskId, at: Instant) {
         let entry = &mut self.tasks[id.slot()];
-        self.alarms.remove(&(entry.alarm, id));
+        let arrival = entry.candidate.arrival;
+        self.alarms.remove(&(entry.alarm, arrival, id));
         entry.alarm = at;
-        self.alarms.insert((at, id));
+        self.alarms.insert((at, arrival, id));
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        let first = self.alarms.first().map(|&(at, _)| at)?;
+        let first = self.alarms.first().map(|&(at, ..)| at)?;
         Some(self.drain_at.map_or(first, |at| at.min(first)))
     }
 }

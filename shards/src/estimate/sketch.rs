@@ -36,6 +36,8 @@ const QUANTILES: [u64; 3] = [50, 90, 99];
 #[derive(Debug)]
 pub(super) struct Sketch {
     counts: [u16; BUCKETS],
+    /// Before and from here on the counts are zero.
+    used: (usize, usize),
     /// Sum of the counts.
     weight: u32,
     /// Number of samples ever.
@@ -49,6 +51,7 @@ impl Sketch {
     pub(super) fn new() -> Self {
         Self {
             counts: [0; BUCKETS],
+            used: (BUCKETS, 0),
             weight: 0,
             seen: 0,
             since: 0,
@@ -94,6 +97,7 @@ impl Sketch {
 
     fn put(&mut self, bucket: usize) {
         self.counts[bucket] += WEIGHT;
+        self.used = (self.used.0.min(bucket), self.used.1.max(bucket + 1));
         self.weight += u32::from(WEIGHT);
         if self.weight >= REMEMBERED * u32::from(WEIGHT) {
             self.halve();
@@ -111,12 +115,20 @@ impl Sketch {
             *count /= 2;
         }
         self.weight = self.counts.iter().map(|&count| u32::from(count)).sum();
+        let is_used = |count: &u16| *count > 0;
+        let first = self.counts.iter().position(is_used).unwrap_or(BUCKETS);
+        self.used = (
+            first,
+            self.counts.iter().rposition(is_used).map_or(0, |last| last + 1),
+        );
     }
 
     fn look_up(&mut self) {
         let total = u64::from(self.weight);
         let (mut below, mut next) = (0, 0);
-        for (bucket, &count) in self.counts.iter().enumerate().filter(|&(_, &count)| count > 0) {
+        let (first, end) = self.used;
+        let used = (first..end).zip(&self.counts[first..end]);
+        for (bucket, &count) in used.filter(|&(_, &count)| count > 0) {
             below += u64::from(count);
             while next < QUANTILES.len() && below * 100 >= total * QUANTILES[next] {
                 self.quantiles[next] = upper_end(bucket);
