@@ -7,7 +7,7 @@
 //!        ◄── answer, or why it was refused ──── "answer" ─────┘ its task has ended
 //!   the client goes away ─────────────────── "cancel" ────► the ticket is dropped, which ends the run
 //! ```
-//! What travels is what a run is made of before it begins: the guest's context with the request's body. A run that has begun
+//! What travels is what a run is made of before it begins: the request's body and variables. A run that has begun
 //! stays. One that has come from elsewhere is not sent on, so no request goes further than one hop.
 //!
 //! Runs and answers are parcels that cannot wait, as bytes at a socket cannot: whatever the other shard runs is interrupted, it takes

@@ -123,6 +123,18 @@ fn the_cpu_budget_shortens_the_last_slice_and_ends_the_task() {
 }
 
 #[test]
+fn what_another_process_takes_uses_no_cpu_budget() {
+    // 5 ms of the first slice were another's: the budget holds for 7 ms more.
+    check(
+        "0 budgeted 100 12    => admit 0
+         0 free              => run 0 until 10
+         10 preempted kept 5 =>
+         50 free             => run 0 until 57
+         57 preempted        => end 0 CpuBudgetExceeded 45+12+0 in 2",
+    );
+}
+
+#[test]
 fn waiting_uses_no_cpu_budget() {
     check(
         "0 budgeted 1000 10 => admit 0

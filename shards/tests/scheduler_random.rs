@@ -185,7 +185,14 @@ impl World {
             return self.free_the_core();
         };
         let outcome = self.random_outcome();
-        let ran = self.now - since;
+        // Now and then another process had the core for a part of it.
+        let slice = self.now - since;
+        let kept = if self.random.below(4) == 0 {
+            slice.mul_f64(self.random.below(101) as f64 / 100.0)
+        } else {
+            Duration::ZERO
+        };
+        let ran = slice - kept;
         let now = self.now;
         self.turns += 1;
         let turn = self.turns;
@@ -204,10 +211,7 @@ impl World {
             _ => task.cancelled || task.meta.deadline <= now || task.ran >= task.meta.cpu_budget,
         } || self.grace_is_over();
         self.held = Some(id).filter(|_| goes_on && !self.config.preemptive);
-        let actions = self.handle(Event::Sliced {
-            outcome,
-            kept: Duration::ZERO,
-        });
+        let actions = self.handle(Event::Sliced { outcome, kept });
         assert_eq!(
             actions.len(),
             usize::from(must_end),

@@ -377,6 +377,35 @@ fn dropping_the_ticket_cancels_the_task_and_drops_it() {
 }
 
 #[test]
+fn who_waited_for_an_instant_is_not_told_an_earlier_one() {
+    on_one_shard(one_shard(), |shard| async move {
+        // The shard is in its cycle.
+        shard.sleep(Duration::from_millis(20)).await;
+        let at = shard.now() + Duration::from_millis(5);
+        // The next future holds the thread beyond that instant; the one after it runs before the shard looks at the clock.
+        shard.spawn_local(async { std::thread::sleep(Duration::from_millis(30)) });
+        let tries = Rc::new(Cell::new(0));
+        let (seen, waiter) = (tries.clone(), shard.clone());
+        shard.spawn_local(async move {
+            while waiter.now() < at {
+                seen.set(seen.get() + 1);
+                assert!(seen.get() < 100, "it goes round without an end");
+                waiter.sleep_until(at).await;
+            }
+            let begun = Instant::now();
+            waiter.sleep(Duration::from_millis(5)).await;
+            assert!(begun.elapsed() >= Duration::from_millis(5));
+            seen.set(0);
+        });
+        tries.set(1);
+        while tries.get() > 0 {
+            assert_eq!(shard.stats().snapshot().panicked, 0);
+            shard.sleep(Duration::from_millis(5)).await;
+        }
+    });
+}
+
+#[test]
 fn a_panicking_task_ends_alone() {
     struct PanicsTwice;
     impl luge_shards::Task for PanicsTwice {

@@ -46,7 +46,7 @@ pub type Signal = Pin<Box<dyn Future<Output = ()>>>;
 /// Time and drain. hyper's own `Timer` asks for `Send + Sync` sleeps, which a shard's timers are not; the only thing
 /// hyper would use it for, a bound on the head's time, is kept here with all the others.
 pub trait Runtime: 'static {
-    /// The monotonic clock.
+    /// The monotonic clock as of some moment not long ago, but never earlier than what a [`Signal`] that has gone off waited for.
     fn now(&self) -> Instant;
 
     /// Resolves at `deadline` or a little later.

@@ -66,8 +66,9 @@ fn a_loop_without_end_is_ended_in_time_and_others_go_on(engine: &[&str]) {
         });
         let mut client = server.connect();
         for (target, status, reason, least) in [
-            ("/spin", 504, "deadline of 50ms exceeded", 50),
-            ("/greedy", 500, "CPU budget of 20ms exceeded", 20),
+            // Of its deadline a run leaves 250 us to the answer.
+            ("/spin", 504, "deadline of 50ms exceeded", 49_750),
+            ("/greedy", 500, "CPU budget of 20ms exceeded", 20_000),
         ] {
             let begun = Instant::now();
             let answer = client.request("GET", target, &[], b"");
@@ -75,7 +76,7 @@ fn a_loop_without_end_is_ended_in_time_and_others_go_on(engine: &[&str]) {
             // Loosely: this machine may be busy with other things.
             let took = begun.elapsed();
             assert!(
-                took >= Duration::from_millis(least) && took < Duration::from_secs(10),
+                took >= Duration::from_micros(least) && took < Duration::from_secs(10),
                 "{how}: {took:?}"
             );
             assert_eq!(client.request("GET", "/empty", &[], b"").status, 200);
@@ -86,7 +87,7 @@ fn a_loop_without_end_is_ended_in_time_and_others_go_on(engine: &[&str]) {
         // Of the budget of CPU time it is certain; the deadline may pass in waiting, where the machine is busy.
         assert!(spent("running") >= 0.02 && spent("queued") > 0.0);
         let states = ["queued", "running", "preempted", "ready", "blocked"];
-        assert!(states.map(spent).iter().sum::<f64>() >= 0.07);
+        assert!(states.map(spent).iter().sum::<f64>() >= 0.069_75);
         assert!(of_shard(&server, "preemptions_total") >= 2.0);
         let suspended = labelled(&server, "preemption_signals", "found=\"suspended\"");
         let is_by_signal = how == "signals" && engine.contains(&"baseline");

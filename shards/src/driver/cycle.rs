@@ -9,8 +9,9 @@
 //!        │            sleep in the ring, a little while  ◄───────────────┘              │
 //!        │            sleep in the executor, for as long as it takes; the bell wakes ───┘
 //! ```
-//! **Between short slices** the ring is turned once in [`BURST`] only: system calls are what a small request costs most, and a
-//! request that waits that long is not late. A slice that may be long is not begun before answers are on their way.
+//! **Between short slices** the ring is turned once in [`BURST`] only, and futures do not run either: system calls, and steps aside,
+//! are what a small request costs most, and a request that waits that long is not late. A slice that may be long is not begun before
+//! answers are on their way, which may take up to [`LOOKS`] turns.
 //!
 //! **When a slice is interrupted**, the ring is turned if anything has come, and the scheduler decides anew: also when it was the
 //! timer on CPU time that rang. A task that was interrupted too often for nothing has one slice to itself.
@@ -26,10 +27,10 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::clock;
 use super::glommio::{Bell, yield_to_futures, yield_to_reactor};
 use super::network::Network;
 use super::runner::{Next, Runner};
+use super::{clock, forget_time, look_at_clock};
 use crate::mesh::Announced;
 use crate::task::{Slice, TaskId};
 
@@ -88,12 +89,12 @@ impl Runner {
     /// # Errors
     /// What makes the ring useless.
     pub(super) async fn run_on_ring(self: Rc<Self>, mut reactor: Reactor) -> io::Result<()> {
-        let mut now = self.look_at_clock();
+        let mut now = look_at_clock();
         let mut polled = now;
         loop {
             if self.look_around(now) {
                 yield_to_futures().await;
-                now = self.look_at_clock();
+                now = look_at_clock();
             }
             // Before the core is given away for long: what waits to be sent, and what makes another task more urgent. What futures
             // write after one look leaves by the next.
@@ -107,9 +108,9 @@ impl Runner {
                 }
                 self.stats().ring_turned();
                 reactor.turn(now)?;
-                self.look_at_clock();
+                look_at_clock();
                 yield_to_futures().await;
-                now = self.look_at_clock();
+                now = look_at_clock();
             }
             // What is notified from here on, the scheduler may not have seen.
             self.wakeup().take();
@@ -129,7 +130,7 @@ impl Runner {
                         yield_to_futures().await;
                         self.stats().ring_turned();
                         reactor.turn(now)?;
-                        self.look_at_clock();
+                        look_at_clock();
                     }
                 }
                 Next::Idle { wake_at } => {
@@ -137,7 +138,7 @@ impl Runner {
                     // Twice: a future may have been woken by one that ran after this was put behind it.
                     yield_to_futures().await;
                     yield_to_futures().await;
-                    now = self.look_at_clock();
+                    now = look_at_clock();
                     if !self.wakeup().is_notified() && self.rest(&mut reactor, wake_at, now).await? {
                         polled = clock();
                     }
@@ -149,13 +150,13 @@ impl Runner {
             } else {
                 yield_to_futures().await;
             }
-            now = self.look_at_clock();
+            now = look_at_clock();
         }
     }
 
     async fn poll_executor(&self) {
         self.stats().reactor_polled();
-        self.forget_time();
+        forget_time();
         yield_to_reactor(DOZE).await;
     }
 
@@ -178,6 +179,10 @@ impl Runner {
     /// at its end.
     fn announced_slice(&self, id: TaskId, mut slice: Slice, began: Instant) -> Instant {
         slice.undisturbed = !self.may_take_longer_than(id, WORTH_HEARING) || self.is_hindered(id);
+        if !slice.undisturbed {
+            // It will be seen for a while.
+            self.show();
+        }
         let announced = self.neighbours().filter(|_| !slice.undisturbed);
         if let Some(neighbours) = announced
             && neighbours.run_until(self.promised(id)) == Announced::MailFirst
@@ -217,7 +222,7 @@ impl Runner {
         let longest = wake_at.map_or(DOZE, |at| at.saturating_duration_since(now).min(DOZE));
         self.stats().dozed();
         let any = reactor.network.wait(longest)?;
-        reactor.turned = self.look_at_clock();
+        reactor.turned = look_at_clock();
         Ok(!any && longest == DOZE)
     }
 
@@ -227,7 +232,7 @@ impl Runner {
         // What came before the bell was switched on does not ring.
         if !reactor.network.has_work() {
             self.stats().slept();
-            self.forget_time();
+            forget_time();
             let guard = reactor.network.is_used().then(|| clock() + LONGEST_SLEEP);
             let until = [wake_at, guard].into_iter().flatten().min();
             let mut woken = pin!(self.wakeup().wait(until));

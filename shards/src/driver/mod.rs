@@ -21,6 +21,7 @@ mod shard;
 mod tcp;
 
 use std::any::Any;
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -338,13 +339,43 @@ impl Drop for DrainOnPanic<'_> {
     }
 }
 
-/// The driver's clock: monotonic. The only place where the crate reads the time.
+thread_local! {
+    /// The time of this shard's last look at the clock. Nothing while nobody knows how late it will be when a future runs: before the
+    /// shard's first cycle and while the executor may sleep.
+    static SEEN: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// The driver's clock: monotonic. The only place where the crate reads the time. Whoever looks, looks for all: what is ready because an
+/// instant has passed is never told an earlier one by [`recent`].
 #[expect(
     clippy::disallowed_methods,
     reason = "the driver is what hands time to everything else"
 )]
 fn clock() -> Instant {
-    Instant::now()
+    let now = Instant::now();
+    SEEN.with(|seen| {
+        if seen.get().is_some() {
+            seen.set(Some(now));
+        }
+    });
+    now
+}
+
+/// Looks at the clock for those who run between this look and the next.
+fn look_at_clock() -> Instant {
+    let now = clock();
+    SEEN.set(Some(now));
+    now
+}
+
+/// From now on each look is one at the clock itself.
+fn forget_time() {
+    SEEN.set(None);
+}
+
+/// The time as last seen: a burst of requests costs one look.
+fn recent() -> Instant {
+    SEEN.get().unwrap_or_else(clock)
 }
 
 /// The CPU time of this thread.

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 
 use super::glommio::{Sleep, yield_to_futures, yield_to_reactor};
 use super::neighbours::Neighbours;
-use super::{clock, cpu_time};
+use super::{clock, cpu_time, recent};
 use crate::admission::Demand;
 use crate::estimate::Estimate;
 use crate::event::{Action, Event, SliceOutcome};
@@ -90,8 +90,6 @@ pub(super) struct Runner {
     wakeup: Rc<Wakeup>,
     quantum: Duration,
     neighbours: OnceCell<Neighbours>,
-    /// The time at which futures run between two slices. Nothing while the executor may sleep.
-    time: Cell<Option<Instant>>,
     /// The task that ran last, and how many slices in a row it was hardly let run.
     hindered: Cell<(Option<TaskId>, u32)>,
     stats: Arc<ShardStats>,
@@ -116,28 +114,10 @@ impl Runner {
             ended: Cell::default(),
             wakeup: Rc::default(),
             neighbours: OnceCell::new(),
-            time: Cell::default(),
             hindered: Cell::default(),
             quantum,
             stats,
         }
-    }
-
-    /// The time: that of the last look at the clock, where that was since the last slice or sleep. A burst of requests costs one look.
-    pub(super) fn now(&self) -> Instant {
-        self.time.get().unwrap_or_else(clock)
-    }
-
-    /// Looks at the clock, for what runs until the next look.
-    pub(super) fn look_at_clock(&self) -> Instant {
-        let now = clock();
-        self.time.set(Some(now));
-        now
-    }
-
-    /// From now on nobody knows how late it will be when a future runs.
-    pub(super) fn forget_time(&self) {
-        self.time.set(None);
     }
 
     /// Tells the counters what there is.
@@ -163,6 +143,7 @@ impl Runner {
         loop {
             match self.next(now) {
                 Next::Run { id, slice } => {
+                    self.show();
                     let done = self.slice(id, slice, now);
                     self.show();
                     if done.saturating_duration_since(polled) >= self.quantum {
@@ -189,7 +170,7 @@ impl Runner {
         task: T,
         meta: TaskMeta,
     ) -> Result<Ticket<T>, Rejected<T>> {
-        let now = self.now();
+        let now = recent();
         let (reply, _) = self.handle(Event::Submit(meta), now);
         let id = match reply.expect("a submission is answered") {
             Ok(id) => id,
@@ -221,7 +202,7 @@ impl Runner {
     }
 
     pub(super) fn drain(&self) {
-        self.handle(Event::Drain, self.now());
+        self.handle(Event::Drain, recent());
         self.wakeup.notify();
     }
 
@@ -327,9 +308,6 @@ impl Runner {
         let outcome = job.run(slice);
         let ran = had.map(|had| cpu_time().saturating_sub(had));
         let done = clock();
-        if self.time.get().is_some() {
-            self.time.set(Some(done));
-        }
         let kept = ran.map_or(Duration::ZERO, |ran| {
             done.saturating_duration_since(began).saturating_sub(ran)
         });
@@ -492,7 +470,7 @@ impl<T: Task> Drop for Ticket<T> {
         let Some(job) = self.job.take() else { return };
         job.waiter.take();
         if job.outcome.get().is_none() {
-            self.runner.handle(Event::Cancel(self.id), self.runner.now());
+            self.runner.handle(Event::Cancel(self.id), recent());
             self.runner.show();
             // Its place may be what another task waits for.
             self.runner.wakeup.notify();

@@ -20,7 +20,7 @@ use super::neighbours::Neighbours;
 use super::network::{Doorbell, Network};
 use super::runner::{Rejected, Runner, Ticket, catch_panic};
 use super::tcp::Listener;
-use super::{Birth, Everyone, panic_message};
+use super::{Birth, Everyone, clock, panic_message, recent};
 use crate::config::{NetworkMode, ShardsConfig};
 use crate::estimate::Estimate;
 use crate::mesh::{Parcel, Stealing};
@@ -79,7 +79,7 @@ impl Shard {
 
     /// The time on the monotonic clock, as of the shard's last look at it: before futures run, and after each slice.
     pub fn now(&self) -> Instant {
-        self.inner.runner.now()
+        recent()
     }
 
     /// Runs `future` on this shard beside all others. It starts when the caller next waits, and is dropped when the
@@ -104,7 +104,7 @@ impl Shard {
 
     /// Resolves after `duration`.
     pub fn sleep(&self, duration: Duration) -> Sleep {
-        let now = self.now();
+        let now = clock();
         // Past the end of the clock: ten years do as well as for ever.
         self.sleep_until(
             now.checked_add(duration)
@@ -175,7 +175,7 @@ impl Shard {
     /// Where a request that has arrived here is to be served, by what this shard and the others have to do.
     /// [`Request::lot`] is drawn here.
     pub fn place(&self, request: &Request) -> Placement {
-        self.inner.runner.place(request, self.now())
+        self.inner.runner.place(request, recent())
     }
 
     /// What is known of how long tasks of this class take, if anything is.

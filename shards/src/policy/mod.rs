@@ -30,7 +30,7 @@
 //! estimates do not promise to be in time waits in a lower [`Band`], and runs when those above are empty.
 //!
 //! No policy needs a clock: what a task has left to do does not change while it waits, so slack orders waiting tasks as
-//! the latest instant at which they may begin does, and a map keeps any of these orders in O(log n).
+//! the latest instant at which they may begin does, and a sorted queue keeps any of these orders.
 
 mod edf;
 mod fifo;

@@ -117,7 +117,7 @@ pub struct StatsSnapshot {
     pub accept_errors: u64,
     /// Tasks that ended after their deadline, done all the same or ended by it.
     pub missed: u64,
-    /// Tasks that were sent to another shard because here they would have been late.
+    /// Tasks that were sent to another shard because here they would have been late, or because it is their home.
     pub spilled_out: u64,
     /// Tasks that came from another shard for that reason.
     pub spilled_in: u64,
@@ -302,12 +302,12 @@ impl ShardStats {
         self.handoffs.handed_off(latency);
     }
 
-    /// A task was sent to another shard, where it will be in time.
+    /// A task was sent to another shard, where it will be in time or has its home.
     pub(crate) fn spilled_out(&self) {
         add(&self.spilled_out, 1);
     }
 
-    /// A task has come that would have been late where it was.
+    /// A task has come that would have been late where it was, or has its home here.
     pub(crate) fn spilled_in(&self) {
         add(&self.spilled_in, 1);
     }

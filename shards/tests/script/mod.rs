@@ -43,13 +43,14 @@ impl Script {
         self.start + milliseconds(word)
     }
 
-    /// `submit deadline [class [firm | movable]]`, `budgeted deadline budget`, `free`, `done`, `preempted`,
+    /// `submit deadline [class [firm | movable]]`, `budgeted deadline budget`, `free`, `done`, `preempted [kept time]`,
     /// `blocked until`, `panicked`, `cancel task`, `release shard want`, `drain`.
     fn event(&self, words: &[&str]) -> Event {
-        let sliced = |step: Step| Event::Sliced {
+        let sliced_but = |step: Step, kept: Duration| Event::Sliced {
             outcome: SliceOutcome::Returned(step),
-            kept: Duration::ZERO,
+            kept,
         };
+        let sliced = |step: Step| sliced_but(step, Duration::ZERO);
         match words {
             ["submit", deadline, rest @ ..] => Event::Submit(TaskMeta {
                 deadline: self.instant(deadline),
@@ -72,6 +73,7 @@ impl Script {
             ["free"] => Event::CoreFree,
             ["done"] => sliced(Step::Done),
             ["preempted"] => sliced(Step::Preempted),
+            ["preempted", "kept", kept] => sliced_but(Step::Preempted, milliseconds(kept)),
             ["blocked", until] => sliced(Step::Blocked {
                 until: self.instant(until),
             }),
