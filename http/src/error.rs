@@ -6,7 +6,8 @@
 //! | the function's | trap, exit code, start that fails, CPU budget, output too long | 500 |
 //! | | output that is no CGI response | 502 |
 //! | | deadline passed | 504 |
-//! | nobody's: load | queue or table full, no time before the deadline, share used up, too many connections or bodies, draining | 503 with `Retry-After` |
+//! | nobody's: load | queue or table full, no time before the deadline, too many connections or bodies, draining | 503 with `Retry-After` |
+//! | its owner's, in the moment | CPU share used up | 429 with `Retry-After` |
 //! | ours | a panic in the engine | 500 |
 //!
 //! The CPU budget is a 500 and the deadline a 504 although both are limits on time: a run that exceeds its budget will
@@ -130,9 +131,9 @@ impl Failure {
             | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Cgi(_) => StatusCode::BAD_GATEWAY,
             Self::Deadline(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::OverShare { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::QueueFull { .. }
             | Self::Infeasible { .. }
-            | Self::OverShare { .. }
             | Self::TooManyInFlight
             | Self::TooManyConnections
             | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
@@ -354,6 +355,12 @@ mod tests {
         for (milliseconds, seconds) in [(0, "1"), (3, "1"), (1_000, "1"), (1_001, "2"), (59_500, "60")] {
             assert_eq!(retry_in(milliseconds), seconds);
         }
+        let retry_after = Duration::from_millis(1_500);
+        let over = Failure::OverShare { retry_after }.response();
+        assert_eq!(
+            (over.status.as_u16(), &over.headers[header::RETRY_AFTER]),
+            (429, &HeaderValue::from(2))
+        );
         assert_eq!(
             Failure::TooManyInFlight.response().headers[header::RETRY_AFTER],
             "1"

@@ -9,15 +9,12 @@
 //! The number of a function is its place among [`Config::functions`], here as in routes, metrics and tasks.
 
 use luge_shards::{
-    Capabilities, ClassConfig, CoreSelection, KernelVersion, NetworkMode, ShardsConfig, StealingConfig,
-    SteeringConfig, TenantConfig,
+    Capabilities, ClassConfig, CoreSelection, NetworkMode, ShardsConfig, StealingConfig, SteeringConfig,
+    TenantConfig,
 };
 
 use crate::config::{Config, FunctionConfig, NetworkChoice};
 use crate::preemption::PreemptionMode;
-
-/// The first kernel on which a shard can have a network ring of its own.
-const RING_KERNEL: KernelVersion = KernelVersion { major: 6, minor: 1 };
 
 /// What `cores` shards of such a server are started with, on a machine that has these capabilities.
 ///
@@ -64,7 +61,7 @@ fn class(function: &FunctionConfig) -> ClassConfig {
 fn network(choice: NetworkChoice, capabilities: &Capabilities) -> NetworkMode {
     match choice {
         NetworkChoice::Ring => NetworkMode::Ring,
-        NetworkChoice::Auto if capabilities.kernel >= RING_KERNEL => NetworkMode::Ring,
+        NetworkChoice::Auto if capabilities.network_ring => NetworkMode::Ring,
         NetworkChoice::Auto | NetworkChoice::Executor => NetworkMode::Executor,
     }
 }
@@ -73,20 +70,20 @@ fn network(choice: NetworkChoice, capabilities: &Capabilities) -> NetworkMode {
 mod tests {
     use std::time::Duration;
 
-    use luge_shards::{PolicyKind, Steering};
+    use luge_shards::{KernelVersion, PolicyKind, Steering};
 
     use super::*;
     use crate::config::{ModuleSource, Tenant};
 
-    fn machine(major: u32, minor: u32) -> Capabilities {
+    fn machine(network_ring: bool) -> Capabilities {
         Capabilities {
-            kernel: KernelVersion { major, minor },
+            kernel: KernelVersion { major: 6, minor: 18 },
             memlock: None,
             descriptors: None,
             address_space: None,
             mappings: None,
             cores: vec![0, 1],
-            multishot: true,
+            network_ring,
         }
     }
 
@@ -106,7 +103,7 @@ mod tests {
             tenants: vec![TenantConfig::default()],
             ..ShardsConfig::default()
         };
-        assert_eq!(shards_config(&config, 2, &machine(6, 18)), expected);
+        assert_eq!(shards_config(&config, 2, &machine(true)), expected);
     }
 
     #[test]
@@ -120,7 +117,7 @@ mod tests {
             name: "acme".to_owned(),
             cpu_share: Some(0.5),
         });
-        let shards = shards_config(&config, 1, &machine(6, 18));
+        let shards = shards_config(&config, 1, &machine(true));
         assert_eq!(shards.classes[0], ClassConfig::default());
         let expected = ClassConfig {
             prior: Some(Duration::from_millis(3)),
@@ -141,7 +138,7 @@ mod tests {
         config.scheduling.steal = false;
         config.scheduling.receive_buffers = 64;
         config.preemption = PreemptionMode::Off;
-        let shards = shards_config(&config, 1, &machine(6, 18));
+        let shards = shards_config(&config, 1, &machine(true));
         assert_eq!((shards.policy, shards.preemptive), (PolicyKind::Fifo, false));
         assert_eq!(shards.steering.steering, Steering::Home);
         assert!(!shards.steering.spill);
@@ -151,16 +148,16 @@ mod tests {
     #[test]
     fn the_network_is_carried_by_what_there_is_unless_it_was_said() {
         let cases = [
-            (NetworkChoice::Auto, 6, 0, NetworkMode::Executor),
-            (NetworkChoice::Auto, 6, 1, NetworkMode::Ring),
-            (NetworkChoice::Ring, 5, 10, NetworkMode::Ring),
-            (NetworkChoice::Executor, 6, 18, NetworkMode::Executor),
+            (NetworkChoice::Auto, false, NetworkMode::Executor),
+            (NetworkChoice::Auto, true, NetworkMode::Ring),
+            (NetworkChoice::Ring, false, NetworkMode::Ring),
+            (NetworkChoice::Executor, true, NetworkMode::Executor),
         ];
-        for (choice, major, minor, expected) in cases {
+        for (choice, network_ring, expected) in cases {
             assert_eq!(
-                network(choice, &machine(major, minor)),
+                network(choice, &machine(network_ring)),
                 expected,
-                "{choice:?} on {major}.{minor}"
+                "{choice:?} where a ring can be had: {network_ring}"
             );
         }
     }

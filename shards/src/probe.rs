@@ -11,6 +11,7 @@ use io_uring::{IoUring, opcode};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cores::{CoresError, available_cores};
+use crate::ring::{Ring, RingConfig};
 
 /// The oldest kernel on which the executor's rings work.
 pub const MINIMUM_KERNEL: KernelVersion = KernelVersion { major: 5, minor: 8 };
@@ -51,8 +52,8 @@ pub struct Capabilities {
     pub mappings: Option<u64>,
     /// CPUs that the process may use.
     pub cores: Vec<usize>,
-    /// Whether the kernel has multishot accept and receive with provided buffers, by its version (6.0).
-    pub multishot: bool,
+    /// Whether a shard can have a network ring of its own here, which takes Linux 6.1 and room for it: one was made to see.
+    pub network_ring: bool,
 }
 
 /// The first two numbers of a kernel's release.
@@ -154,7 +155,7 @@ pub fn probe_for(shards: usize) -> Result<Capabilities, ProbeError> {
         address_space: free_addresses(),
         mappings: free_mappings(),
         cores: available_cores()?,
-        multishot: kernel >= KernelVersion { major: 6, minor: 0 },
+        network_ring: Ring::new(RingConfig::default()).is_ok(),
     })
 }
 

@@ -256,7 +256,7 @@ impl Class {
         let Some((at, above)) = self.sampled.zip(quantile.checked_sub(floor)) else {
             return quantile;
         };
-        let silent = now.saturating_duration_since(at).as_nanos() / FADES_AFTER.as_nanos();
+        let silent = now.saturating_duration_since(at).as_secs() / FADES_AFTER.as_secs();
         floor + above / (1 << silent.min(30))
     }
 }

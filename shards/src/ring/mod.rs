@@ -330,6 +330,22 @@ impl Ring {
         pushed.map(|()| id)
     }
 
+    /// Whether a few operations can be begun now. Where they cannot, what waits to be submitted is, and it may be so then.
+    pub(crate) fn has_room(&mut self) -> bool {
+        for _ in 0..2 {
+            let queue = self.uring.submission();
+            if queue.capacity() - queue.len() >= ROOM {
+                return true;
+            }
+            drop(queue);
+            // An error is told to whoever turns the ring.
+            if self.enter().is_err() {
+                return false;
+            }
+        }
+        false
+    }
+
     fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
         for _ in 0..2 {
             // SAFETY: a send's bytes lie on the heap in a vector that its operation holds untouched until it has completed; the
@@ -342,6 +358,9 @@ impl Ring {
         Err(Errno::AGAIN.into())
     }
 }
+
+/// Operations that one socket begins at a time, at most.
+const ROOM: usize = 4;
 
 /// An operation that completes only when it fails, which nobody looks at.
 fn silent(entry: squeue::Entry) -> squeue::Entry {

@@ -185,6 +185,12 @@ impl Network {
             let wakers = {
                 let mut sockets = self.sockets.borrow_mut();
                 let mut ring = self.ring.borrow_mut();
+                if !ring.has_room() {
+                    // The kernel takes nothing just now: it stays listed.
+                    self.listed.borrow_mut().push(key);
+                    self.wakeup.notify();
+                    continue;
+                }
                 match sockets.get_mut(key) {
                     Some(Socket::Connection(connection)) => {
                         connection.listed = false;
