@@ -29,7 +29,7 @@
 //!
 //! Around the order, which is the policy's: `estimate` says how long a task will take, from how long its class took;
 //! `admission` says whether all that was promised can be kept if it joins, and who is over its share of the core. What they
-//! say comes down to the [`Band`] in which a task stands.
+//! say comes down to the [`Band`] in which a task stands: that is found in `bands`.
 //!
 //! Invariants, which the property test checks from outside: each admitted task ends exactly once; at most one task
 //! runs; at most `queue_bound` tasks wait unstarted and at most `started_bound` are under way; nothing runs after its
@@ -39,11 +39,13 @@
 //! first. The set is exact (ended tasks leave it), so its size is bounded with the queue, and its first element is the
 //! only timer that the driver needs, and only when idle: while the core is busy, alarms are looked at between slices.
 
+mod bands;
+
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::admission::{Demand, Fit, Front, Ledger, Owed, Shares, Supply};
+use crate::admission::{Demand, Fit, Ledger, Shares, Supply};
 use crate::estimate::{Estimate, Estimates};
 use crate::event::{Action, Event, Load, SliceOutcome};
 use crate::policy::{Band, Candidate, Policy, Rules};
@@ -286,105 +288,6 @@ impl<P: Policy> Scheduler<P> {
         Ok(id)
     }
 
-    /// The bounds, which hold for every task.
-    fn has_room(&self) -> Result<(), RejectReason> {
-        if self.is_draining() {
-            return Err(RejectReason::Draining);
-        }
-        if self.load.queued >= self.config.queue_bound {
-            return Err(RejectReason::QueueFull {
-                retry_after: self.place_free_after(),
-            });
-        }
-        Ok(())
-    }
-
-    /// Finds the band for a new task, or the reason to refuse it. Gives whether it is let in to see how long it takes.
-    fn admit(&mut self, candidate: &mut Candidate, over: bool, now: Instant) -> Result<bool, RejectReason> {
-        let meta = candidate.meta;
-        if !meta.firm {
-            candidate.band = self.band_of(candidate, over, now);
-            return Ok(false);
-        }
-        if self
-            .ledger
-            .surely_fits(meta.deadline, candidate.estimate, &self.supply, now)
-        {
-            return Ok(false);
-        }
-        let Err(mut retry_after) = self.room_for(meta.deadline, candidate.estimate, now) else {
-            return Ok(false);
-        };
-        let time = meta.deadline.saturating_duration_since(now);
-        let hopeless = candidate.estimate > time;
-        let probe = self.estimates.probe(meta.class, time, candidate.estimate, now);
-        if let Some(estimate) = probe.filter(|&estimate| self.has_room_for(meta.deadline, estimate, now)) {
-            candidate.estimate = estimate;
-            return Ok(true);
-        }
-        if hopeless {
-            // An empty core would not help.
-            retry_after = self.estimates.next_probe(meta.class, now);
-        }
-        Err(RejectReason::DeadlineInfeasible { retry_after })
-    }
-
-    /// The band in which a task belongs that the ledger does not hold.
-    fn band_of(&self, candidate: &Candidate, over: bool, now: Instant) -> Band {
-        let Rules { bands, demotes, .. } = self.rules;
-        if demotes && candidate.is_hopeless(now) {
-            Band::Late
-        } else if (bands && over)
-            || (demotes && !self.has_room_for(candidate.meta.deadline, candidate.remaining(), now))
-        {
-            Band::Second
-        } else {
-            Band::First
-        }
-    }
-
-    /// Whether this much work with this deadline fits beside what was promised, as is usually seen at a glance.
-    fn has_room_for(&self, deadline: Instant, work: Duration, now: Instant) -> bool {
-        self.surely_has_room_for(deadline, work, now) || self.room_for(deadline, work, now).is_ok()
-    }
-
-    fn surely_has_room_for(&self, deadline: Instant, work: Duration, now: Instant) -> bool {
-        self.ledger.surely_fits(deadline, work, &self.supply, now)
-    }
-
-    /// Whether this much work with this deadline fits beside what was promised, with how much to spare, or after which time.
-    fn room_for(&self, deadline: Instant, work: Duration, now: Instant) -> Result<Duration, Duration> {
-        let asked = Owed {
-            deadline,
-            work,
-            by_deadline: self.rules.by_deadline,
-            skip_late: self.rules.demotes,
-        };
-        self.ledger.fits(asked, self.front(now), &self.supply, now)
-    }
-
-    /// The task that has the core, or will have it again before any other.
-    fn front(&self, now: Instant) -> Option<Front<'_>> {
-        let held = || self.held.map(|id| Running { id, since: now });
-        let Running { id, since } = self.running.or_else(held)?;
-        Some(Front {
-            candidate: &self.tasks[id.slot()].candidate,
-            elapsed: now.saturating_duration_since(since),
-            first_of_all: !self.config.preemptive,
-        })
-    }
-
-    /// When a place in the queue should be free: what is to do, over those who do it.
-    fn place_free_after(&self) -> Duration {
-        let tasks = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX).max(1);
-        (self.ledger.total() / tasks).max(Duration::from_millis(1))
-    }
-
-    fn assumed(&self, meta: &TaskMeta, now: Instant) -> Duration {
-        let time = meta.deadline.saturating_duration_since(now);
-        self.estimates.for_new(meta.class, time, now).min(meta.cpu_budget)
-    }
-
     fn core_free(&mut self, now: Instant, actions: &mut Vec<Action>) {
         assert!(
             self.running.is_none(),
@@ -427,37 +330,6 @@ impl<P: Policy> Scheduler<P> {
             let after = self.put_into(id, Band::Late, now);
             self.policy.enqueue(after);
         }
-    }
-
-    /// Where the first band cannot keep all its promises, breaks as few as it can: of all tasks that are due by the deadline that
-    /// cannot be met, the longest that has not begun leaves the band (Moore, *An n Job, One Machine Sequencing Algorithm for
-    /// Minimizing the Number of Late Jobs*, 1968). Otherwise each would drag the next down.
-    fn shed(&mut self, now: Instant) {
-        while let Some(deadline) = self.ledger.first_late(now) {
-            let waiting = self.tasks.iter().map(|(_, entry)| &entry.candidate);
-            let longest = waiting
-                .filter(|candidate| {
-                    candidate.band == Band::First
-                        && !candidate.started
-                        && candidate.meta.deadline <= deadline
-                        && !candidate.is_hopeless(now)
-                })
-                .max_by_key(|candidate| (candidate.estimate, candidate.arrival));
-            let Some(before) = longest.copied() else { return };
-            self.policy.remove(&before);
-            let after = self.put_into(before.id, Band::Second, now);
-            self.policy.enqueue(after);
-        }
-    }
-
-    /// Puts a task that the policy does not hold into another band.
-    fn put_into(&mut self, id: TaskId, band: Band, now: Instant) -> Candidate {
-        let candidate = &mut self.tasks[id.slot()].candidate;
-        let before = *candidate;
-        candidate.band = band;
-        let after = *candidate;
-        self.ledger.change(&before, &after, now);
-        after
     }
 
     /// Wakes the sleepers and ends the late, for all alarms up to `now`.
@@ -556,57 +428,6 @@ impl<P: Policy> Scheduler<P> {
         }
         if went_over && self.rules.bands {
             self.sort_into_bands(now);
-        }
-    }
-
-    /// Takes in that a task has now had the core for `ran`: what it will need, and where it stands.
-    fn assess(&mut self, before: Candidate, ran: Duration, now: Instant) -> Candidate {
-        let mut candidate = Candidate { ran, ..before };
-        let overrun = ran >= candidate.estimate;
-        if overrun {
-            let longer = self.estimates.after_overrun(candidate.meta.class, ran);
-            candidate.estimate = longer.min(candidate.meta.cpu_budget);
-        }
-        let usual = !overrun
-            || self
-                .estimates
-                .is_usual(candidate.meta.class, Some(candidate.id), ran);
-        let kept = before.band == Band::First && usual && !candidate.is_hopeless(now);
-        if self.rules.demotes && !kept {
-            self.ledger.remove(&before);
-            let over = self.shares.over_for(candidate.meta.class, now).is_some();
-            candidate.band = self.band_of(&candidate, over, now);
-            self.ledger.add(&candidate, now);
-        } else {
-            self.ledger.change(&before, &candidate, now);
-        }
-        self.tasks[candidate.id.slot()].candidate = candidate;
-        candidate
-    }
-
-    /// A class or tenant has come over its share, or under it again: finds the bands of all tasks anew. O(n^2) at worst, but
-    /// seldom: a bucket changes sides a few times a second at most.
-    fn sort_into_bands(&mut self, now: Instant) {
-        let all: Vec<TaskId> = self.tasks.iter().map(|(_, entry)| entry.candidate.id).collect();
-        for id in all {
-            let entry = &self.tasks[id.slot()];
-            let (before, waits) = (entry.candidate, entry.life.state().waits_for_core());
-            let over = self.shares.over_for(before.meta.class, now).is_some();
-            if before.band == Band::Late || over == (before.band == Band::Second) {
-                continue;
-            }
-            if waits {
-                self.policy.remove(&before);
-            }
-            self.ledger.remove(&before);
-            let band = self.band_of(&before, over, now);
-            let candidate = &mut self.tasks[id.slot()].candidate;
-            candidate.band = band;
-            let after = *candidate;
-            self.ledger.add(&after, now);
-            if waits {
-                self.policy.enqueue(after);
-            }
         }
     }
 

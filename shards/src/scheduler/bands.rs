@@ -1,0 +1,209 @@
+//! Who is let in, and the band in which each task stands: what estimates, admission and shares say comes down to that.
+//!
+//! ```text
+//!   new, firm       fits beside what was promised? ── no: a probe? ── no: refused, with the time after which it would
+//!   new, not firm   fits? first band ── no: second ── late even alone: late
+//!   overrun         unusual for its class: stands anew, as if it were new
+//!   core free       the first band cannot be in time as a whole: the longest that has not begun leaves it
+//!   share used up   second band, until there is some again
+//! ```
+
+use std::time::{Duration, Instant};
+
+use super::{Running, Scheduler};
+use crate::admission::{Front, Owed};
+use crate::policy::{Band, Candidate, Policy, Rules};
+use crate::task::{RejectReason, TaskId, TaskMeta};
+
+impl<P: Policy> Scheduler<P> {
+    /// The bounds, which hold for every task.
+    pub(super) fn has_room(&self) -> Result<(), RejectReason> {
+        if self.is_draining() {
+            return Err(RejectReason::Draining);
+        }
+        if self.load.queued >= self.config.queue_bound {
+            return Err(RejectReason::QueueFull {
+                retry_after: self.place_free_after(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Finds the band for a new task, or the reason to refuse it. Gives whether it is let in to see how long it takes.
+    pub(super) fn admit(
+        &mut self,
+        candidate: &mut Candidate,
+        over: bool,
+        now: Instant,
+    ) -> Result<bool, RejectReason> {
+        let meta = candidate.meta;
+        if !meta.firm {
+            candidate.band = self.band_of(candidate, over, now);
+            return Ok(false);
+        }
+        if self
+            .ledger
+            .surely_fits(meta.deadline, candidate.estimate, &self.supply, now)
+        {
+            return Ok(false);
+        }
+        let Err(mut retry_after) = self.room_for(meta.deadline, candidate.estimate, now) else {
+            return Ok(false);
+        };
+        let time = meta.deadline.saturating_duration_since(now);
+        let hopeless = candidate.estimate > time;
+        let probe = self.estimates.probe(meta.class, time, candidate.estimate, now);
+        if let Some(estimate) = probe.filter(|&estimate| self.has_room_for(meta.deadline, estimate, now)) {
+            candidate.estimate = estimate;
+            return Ok(true);
+        }
+        if hopeless {
+            // An empty core would not help.
+            retry_after = self.estimates.next_probe(meta.class, now);
+        }
+        Err(RejectReason::DeadlineInfeasible { retry_after })
+    }
+
+    /// The band in which a task belongs that the ledger does not hold.
+    fn band_of(&self, candidate: &Candidate, over: bool, now: Instant) -> Band {
+        let Rules { bands, demotes, .. } = self.rules;
+        if demotes && candidate.is_hopeless(now) {
+            Band::Late
+        } else if (bands && over)
+            || (demotes && !self.has_room_for(candidate.meta.deadline, candidate.remaining(), now))
+        {
+            Band::Second
+        } else {
+            Band::First
+        }
+    }
+
+    /// Whether this much work with this deadline fits beside what was promised, as is usually seen at a glance.
+    fn has_room_for(&self, deadline: Instant, work: Duration, now: Instant) -> bool {
+        self.surely_has_room_for(deadline, work, now) || self.room_for(deadline, work, now).is_ok()
+    }
+
+    fn surely_has_room_for(&self, deadline: Instant, work: Duration, now: Instant) -> bool {
+        self.ledger.surely_fits(deadline, work, &self.supply, now)
+    }
+
+    /// Whether this much work with this deadline fits beside what was promised, with how much to spare, or after which time.
+    pub(super) fn room_for(
+        &self,
+        deadline: Instant,
+        work: Duration,
+        now: Instant,
+    ) -> Result<Duration, Duration> {
+        let asked = Owed {
+            deadline,
+            work,
+            by_deadline: self.rules.by_deadline,
+            skip_late: self.rules.demotes,
+        };
+        self.ledger.fits(asked, self.front(now), &self.supply, now)
+    }
+
+    /// The task that has the core, or will have it again before any other.
+    pub(super) fn front(&self, now: Instant) -> Option<Front<'_>> {
+        let held = || self.held.map(|id| Running { id, since: now });
+        let Running { id, since } = self.running.or_else(held)?;
+        Some(Front {
+            candidate: &self.tasks[id.slot()].candidate,
+            elapsed: now.saturating_duration_since(since),
+            first_of_all: !self.config.preemptive,
+        })
+    }
+
+    /// When a place in the queue should be free: what is to do, over those who do it.
+    pub(super) fn place_free_after(&self) -> Duration {
+        let tasks = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX).max(1);
+        (self.ledger.total() / tasks).max(Duration::from_millis(1))
+    }
+
+    pub(super) fn assumed(&self, meta: &TaskMeta, now: Instant) -> Duration {
+        let time = meta.deadline.saturating_duration_since(now);
+        self.estimates.for_new(meta.class, time, now).min(meta.cpu_budget)
+    }
+
+    /// Where the first band cannot keep all its promises, breaks as few as it can: of all tasks that are due by the deadline that
+    /// cannot be met, the longest that has not begun leaves the band (Moore, *An n Job, One Machine Sequencing Algorithm for
+    /// Minimizing the Number of Late Jobs*, 1968). Otherwise each would drag the next down.
+    pub(super) fn shed(&mut self, now: Instant) {
+        while let Some(deadline) = self.ledger.first_late(now) {
+            let waiting = self.tasks.iter().map(|(_, entry)| &entry.candidate);
+            let longest = waiting
+                .filter(|candidate| {
+                    candidate.band == Band::First
+                        && !candidate.started
+                        && candidate.meta.deadline <= deadline
+                        && !candidate.is_hopeless(now)
+                })
+                .max_by_key(|candidate| (candidate.estimate, candidate.arrival));
+            let Some(before) = longest.copied() else { return };
+            self.policy.remove(&before);
+            let after = self.put_into(before.id, Band::Second, now);
+            self.policy.enqueue(after);
+        }
+    }
+
+    /// Puts a task that the policy does not hold into another band.
+    pub(super) fn put_into(&mut self, id: TaskId, band: Band, now: Instant) -> Candidate {
+        let candidate = &mut self.tasks[id.slot()].candidate;
+        let before = *candidate;
+        candidate.band = band;
+        let after = *candidate;
+        self.ledger.change(&before, &after, now);
+        after
+    }
+
+    /// Takes in that a task has now had the core for `ran`: what it will need, and where it stands.
+    pub(super) fn assess(&mut self, before: Candidate, ran: Duration, now: Instant) -> Candidate {
+        let mut candidate = Candidate { ran, ..before };
+        let overrun = ran >= candidate.estimate;
+        if overrun {
+            let longer = self.estimates.after_overrun(candidate.meta.class, ran);
+            candidate.estimate = longer.min(candidate.meta.cpu_budget);
+        }
+        let usual = !overrun
+            || self
+                .estimates
+                .is_usual(candidate.meta.class, Some(candidate.id), ran);
+        let kept = before.band == Band::First && usual && !candidate.is_hopeless(now);
+        if self.rules.demotes && !kept {
+            self.ledger.remove(&before);
+            let over = self.shares.over_for(candidate.meta.class, now).is_some();
+            candidate.band = self.band_of(&candidate, over, now);
+            self.ledger.add(&candidate, now);
+        } else {
+            self.ledger.change(&before, &candidate, now);
+        }
+        self.tasks[candidate.id.slot()].candidate = candidate;
+        candidate
+    }
+
+    /// A class or tenant has come over its share, or under it again: finds the bands of all tasks anew. O(n^2) at worst, but
+    /// seldom: a bucket changes sides a few times a second at most.
+    pub(super) fn sort_into_bands(&mut self, now: Instant) {
+        let all: Vec<TaskId> = self.tasks.iter().map(|(_, entry)| entry.candidate.id).collect();
+        for id in all {
+            let entry = &self.tasks[id.slot()];
+            let (before, waits) = (entry.candidate, entry.life.state().waits_for_core());
+            let over = self.shares.over_for(before.meta.class, now).is_some();
+            if before.band == Band::Late || over == (before.band == Band::Second) {
+                continue;
+            }
+            if waits {
+                self.policy.remove(&before);
+            }
+            self.ledger.remove(&before);
+            let band = self.band_of(&before, over, now);
+            let candidate = &mut self.tasks[id.slot()].candidate;
+            candidate.band = band;
+            let after = *candidate;
+            self.ledger.add(&after, now);
+            if waits {
+                self.policy.enqueue(after);
+            }
+        }
+    }
+}
