@@ -172,11 +172,7 @@ impl Failure {
     pub fn is_for_want_of_room(&self) -> bool {
         matches!(
             self,
-            Self::QueueFull { .. }
-                | Self::Infeasible { .. }
-                | Self::OverShare { .. }
-                | Self::TooManyInFlight
-                | Self::TooManyConnections
+            Self::QueueFull { .. } | Self::Infeasible { .. } | Self::OverShare { .. } | Self::TooManyInFlight
         )
     }
 

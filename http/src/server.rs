@@ -17,13 +17,13 @@ use std::time::Duration;
 use luge_core::cache::CodeCache;
 use luge_core::pool::PoolConfig;
 use luge_shards::{
-    Capabilities, CoresError, ListenAddress, ProbeError, Shard, ShardFailed, Shards, StartError,
+    Capabilities, CoresError, ListenAddress, NetworkMode, ProbeError, Shard, ShardFailed, Shards, StartError,
 };
 use signal_hook::consts::TERM_SIGNALS;
 
 use crate::admin::AdminService;
 use crate::capacity::{CapacityError, Demand, Room};
-use crate::config::{Config, ServerLimits};
+use crate::config::{Config, NetworkChoice, ServerLimits};
 use crate::door::{Door, OpenConnections};
 use crate::engine::{Attachments, Engines, Unbounded};
 use crate::examples;
@@ -132,6 +132,13 @@ pub fn serve(
         observer: profile::asked_for(config.perf_map)?,
     };
     let shards_config = scheduling::shards_config(&config, cores, &capabilities);
+    if config.scheduling.network == NetworkChoice::Auto && shards_config.network == NetworkMode::Executor {
+        tracing::warn!(
+            kernel = %capabilities.kernel,
+            "no network ring can be had here (Linux 6.1 or newer has them): sockets are served by readiness, and each core keeps what \
+             comes to it; scheduling.network = \"ring\" fails with the reason"
+        );
+    }
     config.preemption = preemption(&config);
     let engines = Engines::for_server(config.engine, config.preemption, attachments)?;
     let registry = Registry::deploy(&engines, config.functions.clone()).map_err(ServeError::Deploy)?;

@@ -379,13 +379,14 @@ fn dropping_the_ticket_cancels_the_task_and_drops_it() {
 #[test]
 fn who_waited_for_an_instant_is_not_told_an_earlier_one() {
     on_one_shard(one_shard(), |shard| async move {
-        // The shard is in its cycle.
-        shard.sleep(Duration::from_millis(20)).await;
+        // Who waited for a task runs between two looks of the shard at the clock.
+        let task = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
+        assert_eq!(task.await.ending, Ending::Done);
         let at = shard.now() + Duration::from_millis(5);
-        // The next future holds the thread beyond that instant; the one after it runs before the shard looks at the clock.
+        // This holds the thread beyond that instant; the next one runs before the shard looks again.
         shard.spawn_local(async { std::thread::sleep(Duration::from_millis(30)) });
-        let tries = Rc::new(Cell::new(0));
-        let (seen, waiter) = (tries.clone(), shard.clone());
+        let (tries, is_over) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+        let (seen, over, waiter) = (tries.clone(), is_over.clone(), shard.clone());
         shard.spawn_local(async move {
             while waiter.now() < at {
                 seen.set(seen.get() + 1);
@@ -395,13 +396,16 @@ fn who_waited_for_an_instant_is_not_told_an_earlier_one() {
             let begun = Instant::now();
             waiter.sleep(Duration::from_millis(5)).await;
             assert!(begun.elapsed() >= Duration::from_millis(5));
-            seen.set(0);
+            over.set(true);
         });
-        tries.set(1);
-        while tries.get() > 0 {
+        while !is_over.get() {
             assert_eq!(shard.stats().snapshot().panicked, 0);
             shard.sleep(Duration::from_millis(5)).await;
         }
+        assert!(
+            tries.get() > 0,
+            "the time that futures see was looked at before they ran"
+        );
     });
 }
 

@@ -44,6 +44,21 @@ fn an_urgent_request_overtakes_a_long_run(engine: &[&str]) {
 }
 
 #[test]
+fn who_has_used_up_his_share_is_told_so_and_when_to_come_back() {
+    let functions = [
+        ("greedy", WHILE, "deadline = \"20s\"\ncpu_share = 0.001"),
+        ("other", EMPTY, "deadline = \"20s\""),
+    ];
+    let server = Server::functions(&functions, "", &["--cores", "1", "--log", "error"]);
+    let mut client = server.connect();
+    assert_eq!(client.request("GET", "/greedy", &[], b"").status, 200);
+    let answer = client.request("GET", "/greedy", &[], b"");
+    assert_eq!((answer.status, answer.reason()), (429, "CPU share used up"));
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    assert_eq!(client.request("GET", "/other", &[], b"").status, 200);
+}
+
+#[test]
 fn what_cannot_be_in_time_is_refused_and_tried_again_now_and_then() {
     let functions = [
         ("late", SPIN, "deadline = \"5ms\""),

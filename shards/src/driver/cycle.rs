@@ -167,6 +167,8 @@ impl Runner {
             return false;
         };
         let mut any = neighbours.open_mail();
+        // What came by mail was submitted at the time of its own looks at the clock.
+        let now = if any { look_at_clock() } else { now };
         if let Some((thief, gift)) = neighbours.asked_for(|| self.demand(now), now) {
             self.release(thief, gift, now);
             any = true;

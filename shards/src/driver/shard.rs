@@ -77,7 +77,8 @@ impl Shard {
         self.inner.everyone.stats.len()
     }
 
-    /// The time on the monotonic clock, as of the shard's last look at it: before futures run, and after each slice.
+    /// The time on the monotonic clock, as of the shard's last look at it: before futures run, after each slice, and whenever a sleep
+    /// begins or ends.
     pub fn now(&self) -> Instant {
         recent()
     }

@@ -133,6 +133,7 @@ impl Ring {
     /// # Errors
     /// What the system says: `EINVAL` where the kernel is older than 6.1.
     pub(crate) fn new(config: RingConfig) -> io::Result<Self> {
+        debug_assert!(config.entries as usize >= ROOM);
         let uring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()

@@ -186,9 +186,9 @@ impl Network {
                 let mut sockets = self.sockets.borrow_mut();
                 let mut ring = self.ring.borrow_mut();
                 if !ring.has_room() {
-                    // The kernel takes nothing just now: it stays listed.
+                    // The kernel takes nothing just now: it stays listed, which is work to be done before the next long slice or sleep
+                    // in the executor. A sleep in the ring is some milliseconds at most.
                     self.listed.borrow_mut().push(key);
-                    self.wakeup.notify();
                     continue;
                 }
                 match sockets.get_mut(key) {
