@@ -1,5 +1,6 @@
-//! Admission: what the first band owes ([`Ledger`]), what of the core there is to pay with ([`Supply`]), what classes and tenants are granted ([`Shares`]), and what follows
-//! for a new task ([`Fit`]) and for whoever looks from another shard ([`Demand`]).
+//! Admission: what the first band owes ([`Ledger`]), what of the core there is to pay with ([`Supply`]), what classes and
+//! tenants are granted ([`Shares`]), and what follows for a new task ([`Fit`]) and for whoever looks from another shard
+//! ([`Demand`]).
 
 mod ledger;
 mod shares;
