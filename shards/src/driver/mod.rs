@@ -41,7 +41,7 @@ use crate::stats::ShardStats;
 
 pub use neighbours::Interrupt;
 pub use network::Doorbell;
-pub use runner::{Completed, Rejected, Ticket};
+pub use runner::{Completed, Rejected, Ticket, Unsubmitted};
 pub use shard::{Draining, Shard, ShardId};
 pub use tcp::{Listener, Stream};
 

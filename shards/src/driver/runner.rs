@@ -15,6 +15,7 @@
 
 use std::any::Any;
 use std::cell::{Cell, OnceCell, RefCell};
+use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,6 +45,15 @@ pub struct Rejected<T> {
     pub reason: RejectReason,
     /// The task, as it was.
     pub task: T,
+}
+
+/// Why no task was submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unsubmitted<E> {
+    /// It would not have been accepted; it was not made.
+    Rejected(RejectReason),
+    /// It could not be made.
+    Unmade(E),
 }
 
 /// A task that has ended, given back.
@@ -90,6 +100,8 @@ pub(super) struct Runner {
     wakeup: Rc<Wakeup>,
     quantum: Duration,
     neighbours: OnceCell<Neighbours>,
+    /// Until when short tasks may run where they are submitted; nothing where they may not.
+    pub(super) at_once: Cell<Option<Instant>>,
     /// The task that ran last, and how many slices in a row it was hardly let run.
     hindered: Cell<(Option<TaskId>, u32)>,
     stats: Arc<ShardStats>,
@@ -114,6 +126,7 @@ impl Runner {
             ended: Cell::default(),
             wakeup: Rc::default(),
             neighbours: OnceCell::new(),
+            at_once: Cell::default(),
             hindered: Cell::default(),
             quantum,
             stats,
@@ -170,19 +183,36 @@ impl Runner {
         task: T,
         meta: TaskMeta,
     ) -> Result<Ticket<T>, Rejected<T>> {
+        let mut task = Some(task);
+        let taken = self.submit_with(meta, || {
+            Ok::<_, Infallible>(task.take().expect("it is asked for once"))
+        });
+        match (taken, task) {
+            (Ok(ticket), _) => Ok(ticket),
+            (Err(Unsubmitted::Rejected(reason)), Some(task)) => Err(Rejected { reason, task }),
+            (Err(_), _) => unreachable!("a rejected task was not asked for, and one was there"),
+        }
+    }
+
+    /// As [`Runner::submit`]; the task is made once it is admitted. Nothing of it is left where that fails.
+    pub(super) fn submit_with<T: Task, E>(
+        self: &Rc<Self>,
+        meta: TaskMeta,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Ticket<T>, Unsubmitted<E>> {
         let now = recent();
         let (reply, _) = self.handle(Event::Submit(meta), now);
         let id = match reply.expect("a submission is answered") {
             Ok(id) => id,
             Err(reason) => {
                 self.stats.rejected();
-                return Err(Rejected { reason, task });
+                return Err(Unsubmitted::Rejected(reason));
             }
         };
         self.stats.admitted();
         self.stats.admitted_with_slack(self.slack(id, meta.deadline, now));
         let job = Rc::new(Job {
-            task: RefCell::new(Some(task)),
+            task: RefCell::new(None),
             outcome: Cell::default(),
             waiter: Cell::default(),
             meta,
@@ -193,12 +223,19 @@ impl Runner {
         }
         jobs[id.slot()] = Some(job.clone());
         drop(jobs);
-        self.wakeup.notify();
-        Ok(Ticket {
+        // From here on its drop takes the task back.
+        let ticket = Ticket {
             id,
-            job: Some(job),
+            job: Some(job.clone()),
             runner: self.clone(),
-        })
+        };
+        let task = make().map_err(Unsubmitted::Unmade)?;
+        *job.task.borrow_mut() = Some(task);
+        self.run_at_once(now);
+        if job.outcome.get().is_none() {
+            self.wakeup.notify();
+        }
+        Ok(ticket)
     }
 
     pub(super) fn drain(&self) {

@@ -18,7 +18,7 @@ use super::cycle::Reactor;
 use super::glommio::{self, Bell, Heartbeat, Sleep, Spawned};
 use super::neighbours::Neighbours;
 use super::network::{Doorbell, Network};
-use super::runner::{Rejected, Runner, Ticket, catch_panic};
+use super::runner::{Rejected, Runner, Ticket, Unsubmitted, catch_panic};
 use super::tcp::Listener;
 use super::{Birth, Everyone, clock, panic_message, recent};
 use crate::config::{NetworkMode, ShardsConfig};
@@ -190,6 +190,19 @@ impl Shard {
     /// The task, when the queue is full or the shard is draining.
     pub fn submit<T: Task>(&self, task: T, meta: TaskMeta) -> Result<Ticket<T>, Rejected<T>> {
         self.inner.runner.submit(task, meta)
+    }
+
+    /// As [`Shard::submit`], for a task that is made only once it is admitted: what is refused under overload should cost nothing that
+    /// was for its run. `make` is called at once or not at all, and must not submit.
+    ///
+    /// # Errors
+    /// Why it was not admitted, or why it could not be made; nothing is submitted then.
+    pub fn submit_with<T: Task, E>(
+        &self,
+        meta: TaskMeta,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Ticket<T>, Unsubmitted<E>> {
+        self.inner.runner.submit_with(meta, make)
     }
 
     /// This shard's counters.
