@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hyper::header::{self, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 
 use crate::engine::Tier;
@@ -102,9 +102,7 @@ impl AdminService {
 
 fn typed(content_type: &'static str, text: String) -> Response {
     let mut response = Response::new(StatusCode::OK);
-    response
-        .headers
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    response.content_type = Some(HeaderValue::from_static(content_type));
     response.body = Body::Full(Bytes::from(text));
     response
 }

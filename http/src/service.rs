@@ -17,9 +17,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use hyper::header::{self, HeaderValue};
+use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
-use luge_shards::{Account, Completed, Ending, Placement, RejectReason, Shard, ShardId, TaskMeta, Ticket};
+use luge_shards::{
+    Account, Completed, Ending, Placement, RejectReason, Shard, ShardId, TaskMeta, Ticket, Unsubmitted,
+};
 
 use crate::cgi::{self, RequestInfo};
 use crate::config::{Affinity, FunctionConfig, Mode};
@@ -223,7 +225,7 @@ impl FunctionService {
             method: &request.method,
             target: &request.target,
             version: request.version,
-            headers: &request.headers,
+            headers: request.headers.map(),
             body_length: request.body.len(),
             // Again: most functions do not look, and admission need not keep it.
             path: &decode_path(request.target.path())?,
@@ -246,9 +248,6 @@ impl FunctionService {
     ) -> Result<Begun<'_>, Failure> {
         let index = matched.function;
         let config = self.config(index);
-        let variables = self.variables(request, matched)?;
-        let body = request.body.clone();
-        let sandbox = Sandbox::new(&self.sandboxes, index, id, variables, body)?;
         let class = u32::try_from(index).unwrap_or(u32::MAX);
         let known = self.shard.estimate(class);
         let meta = TaskMeta {
@@ -259,11 +258,20 @@ impl FunctionService {
             firm: config.firm,
         };
         let key = self.affinity(request, matched);
+        let prepare = || {
+            let variables = self.variables(request, matched)?;
+            Sandbox::new(&self.sandboxes, index, id, variables, request.body.clone())
+        };
         // As admission reckons: by what most runs do not exceed.
         match self.place(&meta, known.map(|known| known.p90), key) {
-            Placement::Here => Ok(Begun::Here(self.submit(sandbox, meta)?, meta)),
+            // Last of all, so that what is refused costs little.
+            Placement::Here => match self.shard.submit_with(meta, prepare) {
+                Ok(ticket) => Ok(Begun::Here(ticket, meta)),
+                Err(Unsubmitted::Rejected(reason)) => Err(refused(reason)),
+                Err(Unsubmitted::Unmade(failure)) => Err(failure),
+            },
             Placement::There(to) => {
-                let run = sandbox.departing().ok_or(Failure::Internal)?;
+                let run = prepare()?.departing().ok_or(Failure::Internal)?;
                 Ok(Begun::There(self.run_there(ShardId(to), run, meta, "run")))
             }
             Placement::Infeasible { retry_after } => Err(Failure::Infeasible { retry_after }),
@@ -314,7 +322,7 @@ impl FunctionService {
     /// What keeps requests like this one together, where the function's route names something.
     fn affinity(&self, request: &Request, matched: &RouteMatch) -> Option<u64> {
         let key = match self.config(matched.function).affinity.as_ref()? {
-            Affinity::Header(name) => request.headers.get(name)?.as_bytes(),
+            Affinity::Header(name) => request.headers.map().get(name)?.as_bytes(),
             Affinity::Parameter(name) => {
                 let parameters = matched.parameters.iter();
                 parameters.into_iter().find(|(own, _)| own == name)?.1.as_bytes()
@@ -384,8 +392,7 @@ impl FunctionService {
         match self.config(index).mode {
             Mode::Raw => {
                 let mut response = Response::new(StatusCode::OK);
-                let content_type = content_type.cloned().unwrap_or(DEFAULT_TYPE);
-                response.headers.insert(header::CONTENT_TYPE, content_type);
+                response.content_type = Some(content_type.cloned().unwrap_or(DEFAULT_TYPE));
                 response.body = Body::Full(output);
                 Ok(response)
             }
@@ -397,6 +404,7 @@ impl FunctionService {
                 } = cgi::parse(&output, content_type)?;
                 Ok(Response {
                     status,
+                    content_type: None,
                     headers,
                     body: Body::Full(body),
                 })

@@ -12,7 +12,9 @@
 use std::net::SocketAddr;
 
 use hyper::header::{self, HeaderMap, HeaderName};
-use hyper::{Method, Uri, Version};
+use hyper::{Method, Version};
+
+use crate::h1::Target;
 
 /// What this server calls itself in `SERVER_SOFTWARE`.
 const SERVER_SOFTWARE: &str = concat!("luge/", env!("CARGO_PKG_VERSION"));
@@ -23,7 +25,7 @@ pub struct RequestInfo<'a> {
     /// Method as sent.
     pub method: &'a Method,
     /// Target as sent.
-    pub target: &'a Uri,
+    pub target: &'a Target,
     /// Protocol version.
     pub version: Version,
     /// Header fields.
@@ -71,13 +73,7 @@ pub fn variables(request: &RequestInfo<'_>) -> Vec<(String, String)> {
     set("REMOTE_HOST", &peer);
     set("REMOTE_PORT", &request.peer.port().to_string());
     // Not in the RFC; every server gives it, and programs rely on it.
-    set(
-        "REQUEST_URI",
-        request
-            .target
-            .path_and_query()
-            .map_or("/", hyper::http::uri::PathAndQuery::as_str),
-    );
+    set("REQUEST_URI", request.target.path_and_query());
     set("X_MATCHED_ROUTE", request.route);
     if request.body_length > 0 {
         set("CONTENT_LENGTH", &request.body_length.to_string());
@@ -220,7 +216,7 @@ mod tests {
                 HeaderValue::from_bytes(value.as_bytes()).unwrap(),
             );
         }
-        let target: Uri = target.parse().unwrap();
+        let target: Target = target.parse().unwrap();
         let parameters = [("path".to_owned(), "a/b".to_owned())];
         let list = variables(&RequestInfo {
             method: &Method::POST,

@@ -1,4 +1,5 @@
-//! One connection from its first byte to its close: drives hyper and keeps the time for everything.
+//! One connection from its first byte to its close: takes the [short way](super::plain) where it can, drives hyper where it cannot, and
+//! keeps the time for everything.
 //!
 //! There is one timer for all bounds. After each poll the driver asks what the connection waits for, which gives at most
 //! one deadline:
@@ -31,6 +32,7 @@ use super::exchange::Exchanges;
 use super::guard::{Guard, Refusal};
 use super::lazy::LazySignal;
 use super::limits::Limits;
+use super::plain::{Unsent, is_plain};
 use super::service::Service;
 use super::transport::{Runtime, Transport};
 use super::wire::{Io, Phase, Shared, Wire};
@@ -80,15 +82,19 @@ where
     let shared = Rc::new(Shared::new(runtime.now()));
     let wire = Wire::new(transport, Guard::new(limits.clone()), shared.clone());
     let wire = Rc::new(RefCell::new(wire));
-    let exchanges = Exchanges::new(service, shared.clone(), limits.clone(), peer);
     let end = {
+        let exchanges = Exchanges::new(service, shared.clone(), limits.clone(), peer);
         let calls = service_fn(|request| exchanges.answer(request));
         let mut connection = pin!(parser(&limits).serve_connection(Io(wire.clone()), calls));
         let mut driver = Driver {
             wire: &wire,
             shared: &shared,
             limits: &limits,
+            exchanges: &exchanges,
+            plain: Plain::Idle,
+            parser_rests: true,
             drain: Some(LazySignal::new(runtime.draining())),
+            draining: false,
             timer: None,
             runtime: &runtime,
             watching: None,
@@ -172,33 +178,89 @@ enum Wait {
     Watch,
 }
 
-struct Driver<'a, T, R> {
+/// What is done past the parser.
+#[derive(Debug)]
+enum Plain {
+    /// Nothing: the next request is looked for, unless the parser has one.
+    Idle,
+    /// A call is under way; the connection may be to end with its answer.
+    Calling { close: bool },
+    /// An answer leaves; the connection may be to end after it.
+    Sending { unsent: Unsent, close: bool },
+}
+
+/// Whose turn it is.
+enum Turn {
+    /// The parser's.
+    Parser,
+    /// Nobody's before this task is woken.
+    Nobody,
+    /// Nobody's for now: there may be more to do here, and this task will be woken for it at once.
+    Again,
+    /// The parser's, which is to end the connection.
+    Drain,
+    /// The transport is broken.
+    Broken,
+}
+
+/// Steps in a row past the parser in one poll, of which a request takes two or three.
+const STEPS: usize = 32;
+
+struct Driver<'a, T, R, S: Service> {
     wire: &'a RefCell<Wire<T>>,
     shared: &'a Shared,
     limits: &'a Limits,
     runtime: &'a R,
+    exchanges: &'a Exchanges<S>,
+    plain: Plain,
+    /// Whether the parser only waits for the head of a request, of which nothing has come.
+    parser_rests: bool,
+    /// Until it was acted upon.
     drain: Option<LazySignal>,
+    /// Whether it has gone off.
+    draining: bool,
     timer: Option<(Instant, LazySignal)>,
     /// The call during which input is read ahead.
     watching: Option<u64>,
 }
 
-impl<T: Transport, R: Runtime> Driver<'_, T, R> {
+impl<T: Transport, R: Runtime, S: Service> Driver<'_, T, R, S> {
     fn poll<C>(&mut self, mut connection: Pin<&mut C>, cx: &mut Context<'_>) -> Poll<ConnectionEnd>
     where
         C: Graceful,
     {
         self.shared.now.set(self.runtime.now());
-        let draining = self.drain.as_mut().is_some_and(|drain| drain.poll(cx).is_ready());
+        if !self.draining
+            && let Some(drain) = &mut self.drain
+        {
+            self.draining = drain.poll(cx).is_ready();
+        }
         loop {
             self.wire.borrow_mut().begin_poll();
-            if let Poll::Ready(result) = connection.as_mut().poll(cx) {
-                return Poll::Ready(self.ended(result.is_ok()));
+            let turn = self.poll_plain(cx);
+            match turn {
+                Turn::Nobody | Turn::Again => {}
+                Turn::Broken => return Poll::Ready(self.ended(false)),
+                Turn::Parser | Turn::Drain => {
+                    if matches!(turn, Turn::Drain) {
+                        connection.as_mut().drain();
+                    }
+                    if let Poll::Ready(result) = connection.as_mut().poll(cx) {
+                        return Poll::Ready(self.ended(result.is_ok()));
+                    }
+                    self.parser_rests = self.is_parser_at_rest();
+                }
             }
             // Only now, so that a request which has arrived is still answered.
-            if draining && self.drain.take().is_some() {
-                connection.as_mut().drain();
-                continue;
+            if self.draining && !matches!(turn, Turn::Again) && self.drain.take().is_some() {
+                match &mut self.plain {
+                    Plain::Calling { close } | Plain::Sending { close, .. } => *close = true,
+                    Plain::Idle => {
+                        self.parser_rests = false;
+                        connection.as_mut().drain();
+                        continue;
+                    }
+                }
             }
             if self.watching == Some(self.shared.calls.get())
                 && matches!(self.shared.phase.get(), Phase::Calling(_))
@@ -222,6 +284,76 @@ impl<T: Transport, R: Runtime> Driver<'_, T, R> {
                 Wait::Watch => self.watching = Some(self.shared.calls.get()),
             }
         }
+    }
+
+    /// Takes plain requests past the parser, until there is something for it to do or nothing for anybody.
+    fn poll_plain(&mut self, cx: &mut Context<'_>) -> Turn {
+        for _ in 0..STEPS {
+            let (response, close) = match &mut self.plain {
+                Plain::Idle if !self.parser_rests || !self.wire.borrow().is_between() => {
+                    return self.leave_to_parser();
+                }
+                Plain::Idle => {
+                    let came = self.wire.borrow_mut().poll_plain(cx);
+                    match came {
+                        Poll::Pending => return Turn::Nobody,
+                        Poll::Ready(Err(_)) => return Turn::Broken,
+                        Poll::Ready(Ok(None)) => return self.leave_to_parser(),
+                        Poll::Ready(Ok(Some((head, parts)))) => {
+                            let (response, close) = self.exchanges.begin_plain(&head, parts);
+                            self.plain = Plain::Calling { close };
+                            match response {
+                                Some(response) => (response, close),
+                                None => continue,
+                            }
+                        }
+                    }
+                }
+                Plain::Calling { close } => match self.exchanges.poll_call(cx) {
+                    Poll::Ready(response) => (response, *close),
+                    Poll::Pending => return Turn::Nobody,
+                },
+                Plain::Sending { unsent, close } => {
+                    let close = *close;
+                    match unsent.poll(&mut self.wire.borrow_mut(), cx) {
+                        Poll::Pending => return Turn::Nobody,
+                        Poll::Ready(Err(_)) => return Turn::Broken,
+                        Poll::Ready(Ok(())) => self.plain = Plain::Idle,
+                    }
+                    if close {
+                        self.parser_rests = false;
+                        return Turn::Drain;
+                    }
+                    continue;
+                }
+            };
+            self.shared.phase.set(Phase::Waiting);
+            if !is_plain(&response, close) {
+                self.plain = Plain::Idle;
+                self.exchanges.give(response, close);
+                self.wire.borrow_mut().feed_stand_in();
+                return self.leave_to_parser();
+            }
+            match Unsent::begin(response, &mut self.wire.borrow_mut(), self.shared.now.get(), cx) {
+                Ok(unsent) => self.plain = Plain::Sending { unsent, close },
+                Err(_) => return Turn::Broken,
+            }
+        }
+        // There may be more, but others want their turn.
+        cx.waker().wake_by_ref();
+        Turn::Again
+    }
+
+    fn leave_to_parser(&mut self) -> Turn {
+        self.parser_rests = false;
+        Turn::Parser
+    }
+
+    /// Whether the parser, which has just been polled, waits for the first byte of a request and for nothing else.
+    fn is_parser_at_rest(&self) -> bool {
+        let wire = self.wire.borrow();
+        let waits = self.shared.phase.get() == Phase::Waiting && self.drain.is_some();
+        waits && !self.shared.streamed.get() && wire.is_starved() && wire.is_between()
     }
 
     fn ended(&self, in_order: bool) -> ConnectionEnd {

@@ -1,4 +1,4 @@
-//! One request and its answer: what hyper calls, and how it asks the [`Service`].
+//! One request and its answer: what hyper and the [short way](super::plain) call, and how it asks the [`Service`].
 
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
@@ -13,19 +13,22 @@ use std::task::{Context, Poll, ready};
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use hyper::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE,
 };
-use hyper::{HeaderMap, Method, StatusCode};
+use hyper::{HeaderMap, Method, StatusCode, Version};
 
-use super::guard::Refusal;
+use super::guard::{Parts, Refusal};
 use super::limits::Limits;
 use super::message::{Body, BodyError, BodyLength, BodyStream, Head, Request, Response};
+use super::raw::{Fields, Target};
 use super::service::{Admission, Service};
 use super::wire::{Phase, Shared};
 
 /// A body's memory is reserved up to here on the word of its head; beyond, as the bytes come.
 const RESERVE_BYTES_MAX: u64 = 256 * 1024;
 
+const MALFORMED: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "malformed method");
 const PANICKED: Refusal = Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the service panicked");
 const DECLARED_TOO_LONG: Refusal = Refusal::new(
     StatusCode::PAYLOAD_TOO_LARGE,
@@ -38,7 +41,8 @@ const ENDED_EARLY: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "body ended e
 /// What every exchange of a connection has in common, and its calls.
 ///
 /// ```text
-///   hyper ──request──> Exchanges ──asked──> calls: loop { call(asked).await } ──answered──> Exchanges ──> hyper
+///   hyper, or the ──request──> Exchanges ──asked──> calls: loop { call(asked).await } ──answered──> Exchanges ──> back
+///   short way
 /// ```
 /// A call's future is by far the largest thing here, and it would be moved whole to wherever it is to live. So it is made
 /// and stays inside of one future that outlives it, a loop that serves all calls of the connection one after the other;
@@ -49,6 +53,8 @@ pub(super) struct Exchanges<S: Service> {
     limits: Rc<Limits>,
     peer: SocketAddr,
     desk: Rc<Desk<S::Admitted>>,
+    /// The answer to a request that went past hyper, and whether the connection ends with it; hyper asks for it on account of a stand-in.
+    given: Cell<Option<(Box<Response>, bool)>>,
     /// [`calls`], from the first call on; anew after one that panicked or was given up.
     calls: RefCell<Option<Pin<Box<dyn Future<Output = Infallible>>>>>,
 }
@@ -84,23 +90,68 @@ impl<S: Service> Exchanges<S> {
                 asked: Cell::new(None),
                 answered: Cell::new(None),
             }),
+            given: Cell::new(None),
             calls: RefCell::new(None),
         })
     }
 
     /// Answers one request of hyper's; never fails, because every failure has an answer. There is one at a time.
     pub(super) fn answer(self: &Rc<Self>, request: hyper::Request<Incoming>) -> Answer<S> {
-        let number = self.shared.calls.replace(self.shared.calls.get() + 1);
-        let last = self.limits.requests_per_connection;
+        if let Some((response, close)) = self.given.take() {
+            return Answer {
+                exchanges: Rc::clone(self),
+                to_head: false,
+                close,
+                state: State::Given(response),
+            };
+        }
+        let (number, close) = self.count_call();
         Answer {
             exchanges: Rc::clone(self),
             to_head: request.method() == Method::HEAD,
-            close: last.is_some_and(|most| number + 1 >= most),
+            close,
             state: match self.stand_in(number) {
                 Some(refusal) => State::Given(Box::new(self.refused(refusal))),
                 None => self.begin(request),
             },
         }
+    }
+
+    /// The number of the call that begins, and whether the connection ends with it.
+    fn count_call(&self) -> (u64, bool) {
+        let number = self.shared.calls.replace(self.shared.calls.get() + 1);
+        let last = self.limits.requests_per_connection;
+        (number, last.is_some_and(|most| number + 1 >= most))
+    }
+
+    /// Asks about a plain request, which hyper does not see. Gives the answer where its head is enough for that, or else
+    /// [`Exchanges::poll_call`] has it; and whether the connection ends with it.
+    pub(super) fn begin_plain(&self, bytes: &Rc<[u8]>, parts: Parts) -> (Option<Response>, bool) {
+        let (_, close) = self.count_call();
+        let Ok(method) = Method::from_bytes(&bytes[parts.method]) else {
+            return (Some(self.refused(MALFORMED)), true);
+        };
+        let head = Head {
+            method,
+            target: Target::origin(bytes, parts.target),
+            headers: Fields::of(bytes, parts.fields),
+            version: Version::HTTP_11,
+            body: BodyLength::Declared(0),
+            peer: self.peer,
+            received: self.shared.now.get(),
+        };
+        match self.admit(&head) {
+            Ok(admission) => {
+                self.start(Request::new(head, Bytes::new()), admission.context);
+                (None, close)
+            }
+            Err(response) => (Some(response), close),
+        }
+    }
+
+    /// Keeps an answer for hyper's next request, which stands in for the one that it belongs to.
+    pub(super) fn give(&self, response: Response, close: bool) {
+        self.given.set(Some((Box::new(response), close)));
     }
 
     /// The refusal that this call answers, if it stands in for a head that the guard kept back.
@@ -118,8 +169,8 @@ impl<S: Service> Exchanges<S> {
             .map_or(BodyLength::Chunked, BodyLength::Declared);
         let head = Head {
             method: parts.method,
-            target: parts.uri,
-            headers: parts.headers,
+            target: parts.uri.into(),
+            headers: parts.headers.into(),
             version: parts.version,
             body,
             peer: self.peer,
@@ -164,7 +215,7 @@ impl<S: Service> Exchanges<S> {
     }
 
     /// The service's answer. The panic's message, if that is how a poll ended, went out through the panic hook.
-    fn poll_call(&self, cx: &mut Context<'_>) -> Poll<Response> {
+    pub(super) fn poll_call(&self, cx: &mut Context<'_>) -> Poll<Response> {
         let mut slot = self.calls.borrow_mut();
         let (service, desk) = (&self.service, &self.desk);
         let running = slot.get_or_insert_with(|| Box::pin(calls(Rc::clone(service), Rc::clone(desk))));
@@ -303,7 +354,11 @@ impl<S: Service> Future for Answer<S> {
         let this = self.get_mut();
         let response = ready!(this.poll_response(cx));
         this.exchanges.shared.phase.set(Phase::Waiting);
-        Poll::Ready(Ok(finish(response, this.close, this.to_head)))
+        let answer = finish(response, this.close, this.to_head);
+        if matches!(answer.body(), Outgoing::Stream(_)) {
+            this.exchanges.shared.streamed.set(true);
+        }
+        Poll::Ready(Ok(answer))
     }
 }
 
@@ -319,15 +374,20 @@ impl<S: Service> Drop for Answer<S> {
 fn finish(response: Response, close: bool, to_head: bool) -> hyper::Response<Outgoing> {
     let Response {
         mut status,
+        mut content_type,
         mut headers,
         mut body,
     } = response;
     if status.is_informational() {
-        (status, headers, body) = (
+        (status, content_type, headers, body) = (
             StatusCode::INTERNAL_SERVER_ERROR,
+            None,
             HeaderMap::new(),
             Body::Full(Bytes::new()),
         );
+    }
+    if let Some(content_type) = content_type {
+        headers.entry(CONTENT_TYPE).or_insert(content_type);
     }
     let mut close = close;
     // Most answers have none of them: a look at the names that are there is cheaper than a search for each of these.
@@ -364,7 +424,7 @@ fn finish(response: Response, close: bool, to_head: bool) -> hyper::Response<Out
 }
 
 /// Whether a field says how messages are delimited or what becomes of the connection.
-fn is_the_connections(name: &HeaderName) -> bool {
+pub(super) fn is_the_connections(name: &HeaderName) -> bool {
     matches!(
         *name,
         CONTENT_LENGTH | TRANSFER_ENCODING | CONNECTION | UPGRADE | TRAILER | TE
@@ -480,7 +540,7 @@ mod tests {
         Request {
             method: Method::GET,
             target: "/".parse().expect("a target"),
-            headers: HeaderMap::new(),
+            headers: HeaderMap::new().into(),
             version: hyper::Version::HTTP_11,
             body: Bytes::new(),
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),

@@ -11,8 +11,10 @@ use std::pin::Pin;
 use std::time::Instant;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
-use hyper::{HeaderMap, Method, StatusCode, Uri, Version};
+use hyper::header::HeaderValue;
+use hyper::{HeaderMap, Method, StatusCode, Version};
+
+use super::raw::{Fields, Target};
 
 /// The head of a request, before its body was read.
 #[derive(Clone, Debug)]
@@ -20,9 +22,9 @@ pub struct Head {
     /// Any token: the route decides which methods it takes. `CONNECT` never comes here.
     pub method: Method,
     /// In origin form (`/path?query`), absolute form, or `*` (`OPTIONS` only).
-    pub target: Uri,
+    pub target: Target,
     /// All header fields, the framing ones included. HTTP/1.1 requests have exactly one valid `host`.
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
     /// How the body is delimited.
@@ -48,9 +50,9 @@ pub struct Request {
     /// See [`Head::method`].
     pub method: Method,
     /// See [`Head::target`].
-    pub target: Uri,
+    pub target: Target,
     /// See [`Head::headers`].
-    pub headers: HeaderMap,
+    pub headers: Fields,
     /// See [`Head::version`].
     pub version: Version,
     /// The body, decoded from its framing. Trailer fields are checked and dropped.
@@ -94,6 +96,8 @@ impl Request {
 pub struct Response {
     /// A final status, 200 or more; an informational one is answered as 500.
     pub status: StatusCode,
+    /// The field `content-type`, unless it is among the others. By itself, as most answers have no other, and a map takes memory.
+    pub content_type: Option<HeaderValue>,
     /// Header fields; [`HeaderValue`] cannot hold a line break, so none can be smuggled in.
     pub headers: HeaderMap,
     /// The body; not sent with 204, 205 and 304.
@@ -105,6 +109,7 @@ impl Response {
     pub fn new(status: StatusCode) -> Self {
         Self {
             status,
+            content_type: None,
             headers: HeaderMap::new(),
             body: Body::Full(Bytes::new()),
         }
@@ -113,10 +118,7 @@ impl Response {
     /// An answer of one line of plain text.
     pub fn text(status: StatusCode, text: impl Into<Bytes>) -> Self {
         let mut response = Self::new(status);
-        response.headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain; charset=utf-8"),
-        );
+        response.content_type = Some(HeaderValue::from_static("text/plain; charset=utf-8"));
         response.body = Body::Full(text.into());
         response
     }

@@ -1,9 +1,11 @@
-//! HTTP/1.1 on a shard: one connection, served by hyper behind a strict guard.
+//! HTTP/1.1 on a shard: one connection, served behind a strict guard, by hyper where there is more to it than a plain request and a plain
+//! answer.
 //!
 //! ```text
-//!   Transport ──bytes──> Guard ──whole valid heads, checked bodies──> hyper ──> exchange ──> Service
-//!      ^                   │ refusal {status, reason}                   │           admit, body, call
-//!      └───────────────────┼──────────────── answers ───────────────────┘
+//!                             ┌──a plain head, alone──> plain ───────┐
+//!   Transport ──bytes──> Guard┴──whole heads, bodies──> hyper ───────┴──> exchange ──> Service
+//!      ^                   │ refusal {status, reason}    │                   │        admit, body, call
+//!      └───────────────────┼────────── answers ──────────┴───────────────────┘
 //!                          └──> a stand-in request, answered in its turn, then the connection closes
 //! ```
 //!
@@ -26,6 +28,8 @@ mod exchange;
 mod lazy;
 mod limits;
 mod message;
+mod plain;
+mod raw;
 mod service;
 mod transport;
 mod wire;
@@ -33,5 +37,6 @@ mod wire;
 pub use connection::{ConnectionEnd, serve};
 pub use limits::Limits;
 pub use message::{Body, BodyError, BodyLength, BodyStream, Head, Request, Response};
+pub use raw::{Fields, Target};
 pub use service::{Admission, Service};
 pub use transport::{Runtime, Signal, Transport};

@@ -7,7 +7,7 @@
 //!                          a call was running
 //! ```
 //!
-//! In the common case a request goes from the thread's scratch memory into hyper's buffer in one piece, and an idle
+//! A plain request goes from the thread's scratch memory past hyper altogether; any other mostly into hyper's buffer in one piece. An idle
 //! connection holds no read memory here. `ahead` and `ready` hold at most one scratch and one head each.
 
 use std::cell::{Cell, RefCell};
@@ -21,13 +21,16 @@ use std::time::Instant;
 use bytes::{Buf, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
 
-use super::guard::{Guard, Position, Refusal, Verdict};
+use super::guard::{Guard, Parts, Position, Refusal, Verdict};
 use super::transport::Transport;
 
 /// Bytes that one read takes at most.
 const SCRATCH_BYTES: usize = 64 * 1024;
 /// Bytes that are read ahead of the request in progress.
 const AHEAD_BYTES: usize = 4 * 1024;
+
+/// Most bytes that are read at once while nobody has asked for a request's body.
+const FIRST_BYTES: usize = 4 * 1024;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
@@ -51,12 +54,14 @@ pub(super) struct Shared {
     pub(super) now: Cell<Instant>,
     pub(super) phase: Cell<Phase>,
     pub(super) refused: Cell<Option<Refused>>,
-    /// Calls begun, stand-ins included.
+    /// Calls begun, those included whose requests went past hyper or stood in for a refused head.
     pub(super) calls: Cell<u64>,
     /// A request's body was left unread.
     pub(super) unread: Cell<bool>,
     /// The client ended a request before its end.
     pub(super) cut: Cell<bool>,
+    /// Whether an answer was ever handed on as a stream: hyper may be at it still, whatever else it seems to wait for.
+    pub(super) streamed: Cell<bool>,
 }
 
 /// A refusal and the place of its answer among the others.
@@ -76,6 +81,7 @@ impl Shared {
             calls: Cell::new(0),
             unread: Cell::new(false),
             cut: Cell::new(false),
+            streamed: Cell::new(false),
         }
     }
 }
@@ -90,7 +96,7 @@ pub(super) struct Wire<T> {
     stand_in_fed: bool,
     eof: bool,
     shut: bool,
-    /// hyper asked for input in this poll and got none.
+    /// Whoever asked for input last in this poll got none.
     starved: bool,
     head_since: Instant,
     active: Instant,
@@ -116,17 +122,17 @@ impl<T: Transport> Wire<T> {
         }
     }
 
-    /// To be called before hyper is polled.
+    /// To be called before anything of the connection is polled.
     pub(super) fn begin_poll(&mut self) {
         self.starved = false;
     }
 
-    /// Since when the head that hyper waits for has been coming in, if its first byte is there.
+    /// Since when the head that is waited for has been coming in, if its first byte is there.
     pub(super) fn head_since(&self) -> Option<Instant> {
         (self.starved && self.guard.position() == Position::Head).then_some(self.head_since)
     }
 
-    /// Since when hyper has been waiting for the first byte of a request.
+    /// Since when the first byte of a request has been waited for.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (self.starved && self.guard.position() == Position::Between).then_some(self.active)
     }
@@ -201,6 +207,7 @@ impl<T: Transport> Wire<T> {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, cursor: &mut ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        self.starved = false;
         let room = cursor.remaining();
         loop {
             if !self.ready.is_empty() {
@@ -270,15 +277,79 @@ impl<T: Transport> Wire<T> {
         })
     }
 
+    /// Whether nothing of a request is here and nothing of an answer, so that the next request may go past hyper.
+    pub(super) fn is_between(&self) -> bool {
+        self.ready.is_empty()
+            && self.ahead.is_empty()
+            && !self.eof
+            && self.stalled.is_none()
+            && self.guard.position() == Position::Between
+            && self.guard.refusal().is_none()
+    }
+
+    /// Whether there was an attempt to read since [`Wire::begin_poll`], the last of which found nothing.
+    pub(super) fn is_starved(&self) -> bool {
+        self.starved
+    }
+
+    /// One read from the transport where [`Wire::is_between`] holds: a whole plain head that came alone, or nothing, and hyper finds here
+    /// what has come.
+    pub(super) fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<(Rc<[u8]>, Parts)>>> {
+        SCRATCH.with_borrow_mut(|scratch| {
+            let count = match self.transport.poll_read(cx, &mut scratch[..FIRST_BYTES]) {
+                Poll::Ready(result) => result?,
+                Poll::Pending => {
+                    self.starved = true;
+                    return Poll::Pending;
+                }
+            };
+            let now = self.shared.now.get();
+            self.active = now;
+            if count == 0 {
+                self.eof = true;
+                return Poll::Ready(Ok(None));
+            }
+            let input = &scratch[..count];
+            let verdict = self.guard.push(input);
+            if let (Verdict::Pass(passed), Some(parts)) = (&verdict, self.guard.parts())
+                && *passed == count
+            {
+                self.head_since = now;
+                return Poll::Ready(Ok(Some((Rc::from(input), parts.clone()))));
+            }
+            self.admit_after(verdict, input, Position::Between, None);
+            Poll::Ready(Ok(None))
+        })
+    }
+
+    /// Feeds hyper a request that stands for one which went past it.
+    pub(super) fn feed_stand_in(&mut self) {
+        self.ready
+            .extend_from_slice(b"GET / HTTP/1.1\r\nhost: answered\r\n\r\n");
+    }
+
     /// Shows input to the guard; what passes goes to hyper, or to `ready` where hyper has no more room.
     fn admit(&mut self, input: &[u8], cursor: &mut ReadBufCursor<'_>) {
         let before = self.guard.position();
+        let verdict = self.guard.push(input);
+        self.admit_after(verdict, input, before, Some(cursor));
+    }
+
+    /// As [`Wire::admit`], the guard having looked once, from where it was `before`.
+    fn admit_after(
+        &mut self,
+        verdict: Verdict,
+        input: &[u8],
+        before: Position,
+        mut cursor: Option<&mut ReadBufCursor<'_>>,
+    ) {
+        let mut verdict = Some(verdict);
         let (mut start, mut at) = (0, 0);
         while at < input.len() {
-            match self.guard.push(&input[at..]) {
+            match verdict.take().unwrap_or_else(|| self.guard.push(&input[at..])) {
                 Verdict::Pass(count) => at += count,
                 Verdict::PassHeld { head, taken } => {
-                    self.release(&head, cursor);
+                    self.release(&head, cursor.as_deref_mut());
                     at += taken;
                     start = at;
                 }
@@ -295,14 +366,16 @@ impl<T: Transport> Wire<T> {
         }
     }
 
-    fn release(&mut self, bytes: &[u8], cursor: &mut ReadBufCursor<'_>) {
-        let direct = if self.ready.is_empty() {
-            bytes.len().min(cursor.remaining())
-        } else {
-            0
-        };
-        cursor.put_slice(&bytes[..direct]);
-        self.ready.extend_from_slice(&bytes[direct..]);
+    fn release(&mut self, bytes: &[u8], cursor: Option<&mut ReadBufCursor<'_>>) {
+        let mut rest = bytes;
+        if let Some(cursor) = cursor
+            && self.ready.is_empty()
+        {
+            let direct;
+            (direct, rest) = bytes.split_at(bytes.len().min(cursor.remaining()));
+            cursor.put_slice(direct);
+        }
+        self.ready.extend_from_slice(rest);
     }
 
     fn publish_refusal(&mut self) {
@@ -328,6 +401,23 @@ impl<T: Transport> Wire<T> {
     }
 }
 
+impl<T: Transport> Wire<T> {
+    /// Writes some bytes of both, in order.
+    pub(super) fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.transport.poll_write_vectored(cx, bufs);
+        self.note_write(written)
+    }
+
+    /// Has the transport hand on what it was given.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.transport.poll_flush(cx)
+    }
+}
+
 /// hyper's handle on the wire.
 pub(super) struct Io<T>(pub(super) Rc<RefCell<Wire<T>>>);
 
@@ -349,7 +439,7 @@ impl<T: Transport> Write for Io<T> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.borrow_mut().transport.poll_flush(cx)
+        self.0.borrow_mut().poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -365,8 +455,6 @@ impl<T: Transport> Write for Io<T> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut wire = self.0.borrow_mut();
-        let written = wire.transport.poll_write_vectored(cx, bufs);
-        wire.note_write(written)
+        self.0.borrow_mut().poll_write_vectored(cx, bufs)
     }
 }

@@ -4,6 +4,8 @@
 //! cut; each line is then judged as a whole. RFC 9112 sections 2 to 6 are the law here; where the RFC lets a recipient
 //! choose between repairing and refusing, this one refuses.
 
+use std::ops::Range;
+
 use hyper::{StatusCode, Uri};
 
 use super::Refusal;
@@ -14,12 +16,25 @@ use crate::h1::limits::Limits;
 const REQUEST_LINE_REST: usize = METHOD_BYTES_MAX + 10;
 /// Longest method. The registered ones have at most 17 bytes (`UPDATEREDIRECTREF`).
 const METHOD_BYTES_MAX: usize = 32;
+/// What follows the target: a blank, the version, CRLF.
+const VERSION_REST: usize = " HTTP/1.1\r\n".len();
 
 /// How the body after a head is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Framing {
     Length(u64),
     Chunked,
+}
+
+/// Where the parts of a head are, for one that says nothing about its connection. Offsets count from the head's first byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// The method.
+    pub method: Range<usize>,
+    /// The target, in origin form.
+    pub target: Range<usize>,
+    /// Where the fields begin.
+    pub fields: usize,
 }
 
 /// A scan in progress. Offsets count from the head's first byte.
@@ -37,6 +52,12 @@ pub(super) struct HeadScan {
 struct RequestLine {
     http_11: bool,
     head: bool,
+    /// Offset of the line, and how long its method and its target are.
+    start: usize,
+    method: usize,
+    target: usize,
+    /// Whether the target begins with `/`.
+    origin: bool,
 }
 
 /// What the header fields have said so far.
@@ -46,6 +67,8 @@ struct Fields {
     host: bool,
     length: Option<u64>,
     chunked: bool,
+    /// Whether there is one that means something to the connection, or an expectation.
+    hop: bool,
 }
 
 impl HeadScan {
@@ -57,14 +80,14 @@ impl HeadScan {
                 return Ok(None);
             };
             let line = &head[self.line_start..line_end];
-            self.line_start = line_end + 2;
+            let start = std::mem::replace(&mut self.line_start, line_end + 2);
             self.scanned = self.line_start;
             match (line.is_empty(), self.request) {
                 (true, None) if self.blank_line => {
                     return Err(Refusal::bad("blank lines before the request"));
                 }
                 (true, None) => self.blank_line = true,
-                (false, None) => self.request = Some(request_line(line, limits)?),
+                (false, None) => self.request = Some(request_line(line, start, limits)?),
                 (false, Some(_)) => self.fields.field(line, limits)?,
                 (true, Some(request)) => return Ok(Some((self.line_start, self.fields.framing(request)?))),
             }
@@ -79,6 +102,20 @@ impl HeadScan {
     /// Whether the request line, if it is known, says `HEAD`.
     pub(super) fn asks_head(&self) -> bool {
         self.request.is_some_and(|request| request.head)
+    }
+
+    /// The parts of a complete head without a body, if there is nothing unusual about it: HTTP/1.1, a target in origin form, no word
+    /// about the connection but that it is to stay, nothing expected, not a `HEAD`.
+    pub(super) fn parts(&self) -> Option<Parts> {
+        let request = self.request?;
+        let bodiless = !self.fields.chunked && self.fields.length.unwrap_or(0) == 0;
+        let plain = request.http_11 && request.origin && !request.head && !self.fields.hop && bodiless;
+        let target = request.start + request.method + 1;
+        plain.then(|| Parts {
+            method: request.start..request.start + request.method,
+            target: target..target + request.target,
+            fields: target + request.target + VERSION_REST,
+        })
     }
 
     /// Offset of the CR that ends the current line, which is known to be followed by LF.
@@ -123,7 +160,7 @@ impl HeadScan {
 }
 
 /// `method SP request-target SP HTTP-version`, with exactly these two blanks.
-fn request_line(line: &[u8], limits: &Limits) -> Result<RequestLine, Refusal> {
+fn request_line(line: &[u8], start: usize, limits: &Limits) -> Result<RequestLine, Refusal> {
     let malformed = Refusal::bad("malformed request line");
     let blank = |&byte: &u8| byte == b' ';
     // From both ends: the method and the version are short, the target need not be.
@@ -168,6 +205,10 @@ fn request_line(line: &[u8], limits: &Limits) -> Result<RequestLine, Refusal> {
     Ok(RequestLine {
         http_11,
         head: method == b"HEAD",
+        start,
+        method: method.len(),
+        target: target.len(),
+        origin: target.starts_with(b"/"),
     })
 }
 
@@ -217,10 +258,21 @@ impl Fields {
         }
         let name = &line[..colon];
         let value = || line[colon + 1..].trim_ascii();
-        // Only four names matter here, and they differ in length: most fields are done after one comparison.
+        // Only six names matter here, and they differ in length: most fields are done after one comparison.
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.host(value()),
-            6 if name.eq_ignore_ascii_case(b"expect") => expect(value()),
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                self.hop = true;
+                expect(value())
+            }
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.hop = true;
+                Ok(())
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                self.hop |= !value().eq_ignore_ascii_case(b"keep-alive");
+                Ok(())
+            }
             14 if name.eq_ignore_ascii_case(b"content-length") => self.content_length(value()),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.transfer_encoding(value()),
             _ => Ok(()),

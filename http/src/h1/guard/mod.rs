@@ -28,6 +28,7 @@ use bytes::{Bytes, BytesMut};
 use hyper::StatusCode;
 
 use self::chunked::Chunked;
+pub use self::head::Parts;
 use self::head::{Framing, HeadScan};
 use super::limits::Limits;
 
@@ -90,6 +91,7 @@ pub struct Guard {
     refusal: Option<Refusal>,
     position: Position,
     answer_to_head: bool,
+    parts: Option<Parts>,
 }
 
 #[derive(Debug)]
@@ -111,6 +113,7 @@ impl Guard {
             refusal: None,
             position: Position::Between,
             answer_to_head: false,
+            parts: None,
         }
     }
 
@@ -161,6 +164,11 @@ impl Guard {
     /// The refusal, once there was one.
     pub fn refusal(&self) -> Option<Refusal> {
         self.refusal
+    }
+
+    /// Where the parts are of the last head that passed, if it was a plain one: see [`Parts`].
+    pub fn parts(&self) -> Option<&Parts> {
+        self.parts.as_ref()
     }
 
     /// How many heads have passed.
@@ -220,6 +228,7 @@ impl Guard {
         let Some((len, framing)) = scanned? else {
             return Ok(None);
         };
+        self.parts = scan.parts();
         self.heads += 1;
         match framing {
             Framing::Length(0) => self.begin_head(),
