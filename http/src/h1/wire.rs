@@ -86,6 +86,9 @@ impl Shared {
     }
 }
 
+/// The bytes of a plain head, and where its parts are.
+pub(super) type PlainHead = (Rc<[u8]>, Parts);
+
 /// Everything on the transport's side of hyper.
 pub(super) struct Wire<T> {
     transport: T,
@@ -294,7 +297,7 @@ impl<T: Transport> Wire<T> {
 
     /// One read from the transport where [`Wire::is_between`] holds: a whole plain head that came alone, or nothing, and hyper finds here
     /// what has come.
-    pub(super) fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<(Rc<[u8]>, Parts)>>> {
+    pub(super) fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<PlainHead>>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let count = match self.transport.poll_read(cx, &mut scratch[..FIRST_BYTES]) {
                 Poll::Ready(result) => result?,

@@ -355,6 +355,8 @@ impl Runner {
 
     /// Hands an event to the scheduler and answers the tickets of tasks that ended by it.
     fn handle(&self, event: Event, now: Instant) -> (Option<Result<TaskId, RejectReason>>, Option<Next>) {
+        // Whoever is woken by this may submit, and the core may have been given away by it.
+        let at_once = self.at_once.take();
         let mut actions = self.actions.take();
         {
             let mut scheduler = self.scheduler.borrow_mut();
@@ -379,6 +381,7 @@ impl Runner {
             let_go(job);
         }
         self.ended.set(ended);
+        self.at_once.set(at_once);
         (reply, next)
     }
 
