@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Guard, Position, Refusal, Verdict};
+use super::{Guard, Parts, Position, Refusal, Verdict};
 use crate::h1::limits::Limits;
 
 /// What a guard made of a whole connection's input.
@@ -384,6 +384,159 @@ fn a_refused_guard_stays_refused() {
     let refused = guard.push(b"\0");
     assert!(matches!(refused, Verdict::Refuse(_)));
     assert_eq!(guard.push(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"), refused);
+}
+
+/// The parts of a head that comes in one piece and alone.
+fn parts(head: &str) -> Option<Parts> {
+    let mut guard = Guard::new(Rc::new(Limits::default()));
+    assert_eq!(guard.push(head.as_bytes()), Verdict::Pass(head.len()), "{head:?}");
+    guard.parts().cloned()
+}
+
+/// A head's method, its target, and all that follows its first line, as its parts say.
+#[track_caller]
+fn check_parts(head: &str, method: &str, target: &str, fields: &str) {
+    let parts = parts(head).unwrap_or_else(|| panic!("not plain: {head:?}"));
+    let read = (&head[parts.method], &head[parts.target], &head[parts.fields..]);
+    assert_eq!(read, (method, target, fields), "{head:?}");
+}
+
+#[test]
+fn the_parts_of_a_plain_head_are_found_to_the_byte() {
+    check_parts("GET / HTTP/1.1\r\nHost: h\r\n\r\n", "GET", "/", "Host: h\r\n\r\n");
+    check_parts(
+        "\r\nGET /a/b?c=d HTTP/1.1\r\nhost:h\r\n\r\n",
+        "GET",
+        "/a/b?c=d",
+        "host:h\r\n\r\n",
+    );
+    let fields = "A: /b HTTP/1.1\r\nHost: h\r\nGET: c\r\nLatin: \u{e9}\r\n\r\n";
+    let head = format!("PURGE //HTTP/1.1?/ HTTP/1.1\r\n{fields}");
+    check_parts(&head, "PURGE", "//HTTP/1.1?/", fields);
+    let (method, target) = ("M".repeat(32), format!("/{}", "a".repeat(8191)));
+    let head = format!("{method} {target} HTTP/1.1\r\nHost:\r\n\r\n");
+    check_parts(&head, &method, &target, "Host:\r\n\r\n");
+}
+
+#[test]
+fn plain_is_what_says_nothing_of_its_connection_and_has_no_body() {
+    let head = |line: &str, fields: &str| format!("{line}\r\nHost: h\r\n{fields}\r\n");
+    for fields in [
+        "",
+        "Connection: keep-alive\r\n",
+        "CONNECTION:Keep-Alive \t\r\n",
+        "Connection: keep-alive\r\nConnection: Keep-Alive\r\n",
+        "Content-Length: 0\r\n",
+        "Content-Length: 000\r\n",
+        "Keep-Alive: timeout=5\r\n",
+        "X-Connection: close\r\nUpgrades: x\r\nAccept: */*\r\n",
+    ] {
+        for line in ["GET / HTTP/1.1", "POST /a?b HTTP/1.1", "OPTIONS / HTTP/1.1"] {
+            assert!(parts(&head(line, fields)).is_some(), "{line} {fields:?}");
+        }
+    }
+    for fields in [
+        "Connection: close\r\n",
+        "Connection: Close\r\n",
+        "Connection: keep-alive, x\r\n",
+        "Connection: x, keep-alive\r\n",
+        "Connection: upgrade\r\n",
+        "Connection:\r\n",
+        "Connection: ,keep-alive\r\n",
+        "Connection: keep-alive\r\nConnection: close\r\n",
+        "Connection: close\r\nConnection: keep-alive\r\n",
+        "Upgrade: h2c\r\n",
+        "uPGRADE:\r\n",
+        "Expect: 100-continue\r\n",
+        "Content-Length: 5\r\n",
+        "Transfer-Encoding: chunked\r\n",
+    ] {
+        assert_eq!(parts(&head("GET / HTTP/1.1", fields)), None, "{fields:?}");
+    }
+    for line in [
+        "HEAD / HTTP/1.1",
+        "GET / HTTP/1.0",
+        "GET http://h/a HTTP/1.1",
+        "OPTIONS * HTTP/1.1",
+    ] {
+        assert_eq!(parts(&head(line, "")), None, "{line}");
+    }
+    // Methods are told apart by case (RFC 9110, section 9.1).
+    assert!(parts(&head("head / HTTP/1.1", "")).is_some());
+}
+
+#[test]
+fn parts_are_those_of_the_last_head_that_passed() {
+    let mut guard = Guard::new(Rc::new(Limits::default()));
+    assert_eq!(guard.parts(), None);
+    let (first, second) = (
+        "GET /a HTTP/1.1\r\nHost: h\r\n\r\n",
+        "\r\nPUT /bcd HTTP/1.1\r\nHost: h\r\n\r\n",
+    );
+    let both = [first, second].concat();
+    // No more passes at once than one head, so that the parts belong to all that passed.
+    assert_eq!(guard.push(both.as_bytes()), Verdict::Pass(first.len()));
+    assert_eq!(
+        guard.parts().map(|parts| &first[parts.target.clone()]),
+        Some("/a")
+    );
+    assert_eq!(guard.push(second.as_bytes()), Verdict::Pass(second.len()));
+    let parts = guard.parts().expect("plain").clone();
+    assert_eq!((&second[parts.method], &second[parts.target]), ("PUT", "/bcd"));
+    let other = with("Content-Length: 3\r\n");
+    assert_eq!(guard.push(other.as_bytes()), Verdict::Pass(other.len()));
+    assert_eq!(guard.parts(), None);
+    assert_eq!(guard.push(b"abc"), Verdict::Pass(3));
+    assert_eq!(guard.parts(), None);
+}
+
+#[test]
+fn a_whole_piece_that_passes_between_two_requests_is_the_head_that_the_parts_are_of() {
+    // What the connection relies on: whatever came before, in whichever pieces.
+    let heads = [
+        "GET /a HTTP/1.1\r\nHost: h\r\n\r\n",
+        "\r\nPOST /bcd?e HTTP/1.1\r\nHost: h\r\n\r\n",
+        "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nab",
+        "PUT /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    ];
+    let mut plain = 0;
+    for seed in 1..=2000u64 {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let mut guard = Guard::new(Rc::new(Limits::default()));
+        for _ in 0..4 {
+            let whole = heads[random.below(heads.len())].as_bytes();
+            let cut = if random.below(2) == 0 {
+                whole.len()
+            } else {
+                random.below(whole.len())
+            };
+            for mut piece in [&whole[..cut], &whole[cut..]] {
+                while !piece.is_empty() {
+                    let between = guard.position() == Position::Between;
+                    match guard.push(piece) {
+                        Verdict::Pass(count) => {
+                            if let Some(parts) = guard.parts()
+                                && between
+                                && count == piece.len()
+                            {
+                                let (target, fields) = (parts.target.clone(), &piece[parts.fields..]);
+                                assert!(piece == whole && whole.ends_with(fields), "seed {seed}");
+                                assert!([&b"/a"[..], b"/bcd?e"].contains(&&piece[target]), "seed {seed}");
+                                assert_eq!(fields, b"Host: h\r\n\r\n");
+                                plain += 1;
+                            }
+                            piece = &piece[count..];
+                        }
+                        Verdict::PassHeld { taken, .. } => piece = &piece[taken..],
+                        Verdict::Hold => break,
+                        Verdict::Refuse(refusal) => panic!("seed {seed}: {refusal:?}"),
+                    }
+                }
+            }
+        }
+    }
+    assert!(plain > 1000, "{plain} plain heads");
 }
 
 /// A small generator (xorshift*), so that a failing seed can be run again.

@@ -1,0 +1,587 @@
+//! Plain requests go past the HTTP library, and nobody can tell: order, framing and fields of all answers are as if it had read and
+//! written everything, whatever the requests before and behind them are, and however the bytes come and go.
+//!
+//! The connection runs on a scripted transport without sockets; a strict decoder of its own reads the output.
+
+mod script;
+
+use std::task::Poll;
+
+use luge_http::h1::{ConnectionEnd, Limits};
+use script::{
+    Answer, Connection, Desk, Framing, OWN_DATE, Order, PANICKED, Random, When, pattern, read_answer,
+};
+
+/// What a request is besides its order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Get,
+    KeptAlive,
+    AfterBlankLine,
+    Empty,
+    Head,
+    Posted(usize),
+    Chunked(usize),
+    Closing,
+    Listing,
+    Old,
+    OldKeptAlive,
+}
+
+const KINDS: &[Kind] = &[
+    Kind::Get,
+    Kind::Get,
+    Kind::Get,
+    Kind::Get,
+    Kind::Get,
+    Kind::Get,
+    Kind::Get,
+    Kind::Get,
+    Kind::Get,
+    Kind::KeptAlive,
+    Kind::AfterBlankLine,
+    Kind::Empty,
+    Kind::Head,
+    Kind::Posted(7),
+    Kind::Posted(5000),
+    Kind::Chunked(0),
+    Kind::Chunked(3000),
+    Kind::Listing,
+    Kind::OldKeptAlive,
+];
+const CLOSING_KINDS: &[Kind] = &[Kind::Closing, Kind::Old];
+
+#[derive(Clone, Debug)]
+struct Asked {
+    kind: Kind,
+    order: Order,
+}
+
+impl Asked {
+    fn bytes(&self) -> Vec<u8> {
+        let Asked { kind, order } = self;
+        let (method, version, fields) = match kind {
+            Kind::Get => ("GET", 1, String::new()),
+            Kind::KeptAlive => ("GET", 1, "Connection: keep-alive\r\n".into()),
+            Kind::AfterBlankLine => ("\r\nGET", 1, String::new()),
+            Kind::Empty => ("DELETE", 1, "Content-Length: 0\r\n".into()),
+            Kind::Head => ("HEAD", 1, String::new()),
+            Kind::Posted(length) => ("POST", 1, format!("Content-Length: {length}\r\n")),
+            Kind::Chunked(_) => ("PUT", 1, "Transfer-Encoding: chunked\r\n".into()),
+            Kind::Closing => ("GET", 1, "Connection: close\r\n".into()),
+            Kind::Listing => ("GET", 1, "Connection: keep-alive, x\r\n".into()),
+            Kind::Old => ("GET", 0, String::new()),
+            Kind::OldKeptAlive => ("GET", 0, "Connection: Keep-Alive\r\n".into()),
+        };
+        let (target, number) = (order.target(), order.number);
+        let head =
+            format!("{method} {target} HTTP/1.{version}\r\nHost: h\r\n{fields}X-Name: {number}\r\n\r\n");
+        let mut bytes = head.into_bytes();
+        let body = pattern(number, self.body_size());
+        if matches!(kind, Kind::Chunked(_)) {
+            for piece in body.chunks(1000) {
+                bytes.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+                bytes.extend_from_slice(piece);
+                bytes.extend_from_slice(b"\r\n");
+            }
+            bytes.extend_from_slice(b"0\r\n\r\n");
+        } else {
+            bytes.extend_from_slice(&body);
+        }
+        bytes
+    }
+
+    fn body_size(&self) -> usize {
+        match self.kind {
+            Kind::Posted(size) | Kind::Chunked(size) => size,
+            _ => 0,
+        }
+    }
+
+    fn is_old(&self) -> bool {
+        matches!(self.kind, Kind::Old | Kind::OldKeptAlive)
+    }
+
+    fn status(&self) -> u16 {
+        if self.order.panics { 500 } else { self.order.status }
+    }
+
+    fn is_streamed(&self) -> bool {
+        self.order.streamed && !self.order.panics
+    }
+
+    /// The body as the service gives it, with a status that has one.
+    fn body(&self) -> Vec<u8> {
+        match (self.order.panics, self.status()) {
+            (true, _) => PANICKED.into(),
+            (false, 204 | 205 | 304) => Vec::new(),
+            (false, _) => pattern(self.order.number, self.order.size),
+        }
+    }
+
+    /// Whether the answer is the last one, for what the request and its order say.
+    fn closes(&self) -> bool {
+        let refused = self.order.when == When::Admit;
+        let has_body = matches!(self.kind, Kind::Posted(_) | Kind::Chunked(_));
+        matches!(self.kind, Kind::Closing | Kind::Old)
+            || self.order.close && !self.order.panics
+            || refused && has_body
+            || self.closes_by_framing()
+    }
+
+    /// Whether only the end of the connection can tell where the body ends.
+    fn closes_by_framing(&self) -> bool {
+        let has_body = !matches!(self.status(), 204 | 205 | 304) && self.kind != Kind::Head;
+        self.is_old() && self.is_streamed() && has_body
+    }
+
+    fn framing(&self) -> Framing {
+        match self.status() {
+            204 | 304 => Framing::Nothing,
+            // The library leaves it out, which it may.
+            _ if self.kind == Kind::Head && self.body().is_empty() => Framing::Nothing,
+            205 => Framing::Length(0),
+            _ if self.is_streamed() && (self.is_old() || self.kind == Kind::Head) => Framing::Nothing,
+            _ if self.is_streamed() => Framing::Chunked,
+            _ => Framing::Length(self.body().len()),
+        }
+    }
+
+    fn check(&self, answer: &Answer, last: bool) {
+        assert_eq!(answer.field("x-number"), Some(&*self.order.number.to_string()));
+        assert_eq!(answer.status, self.status());
+        assert_eq!(answer.framing, self.framing(), "{self:?}");
+        assert_eq!(answer.minor, u8::from(!self.is_old()));
+        let body = if self.kind == Kind::Head {
+            Vec::new()
+        } else {
+            self.body()
+        };
+        assert!(answer.body == body, "{} bytes", answer.body.len());
+        let said = answer.field("connection");
+        let right: &[Option<&str>] = match (last, self.is_old()) {
+            (false, false) => &[None],
+            (true, false) => &[Some("close")],
+            (false, true) => &[Some("keep-alive")],
+            // The library puts its own word behind the service's, and `close` wins (RFC 9112, section 9.3).
+            (true, true) => &[None, Some("close"), Some("close, keep-alive")],
+        };
+        // Where a body without a length is what ends the connection, it says that it would have stayed.
+        let would_have_stayed = last && self.closes_by_framing() && said == Some("keep-alive");
+        assert!(
+            would_have_stayed || right.contains(&said),
+            "{said:?} after {self:?}"
+        );
+        let order = &self.order;
+        let content_type = match (order.panics, order.cookies && order.number % 2 == 1, order.typed) {
+            (true, ..) => Some("text/plain; charset=utf-8"),
+            (false, true, _) => Some("text/x-field"),
+            (false, false, true) => Some("text/x-test"),
+            (false, false, false) => None,
+        };
+        assert_eq!(answer.field("content-type"), content_type);
+        if order.panics {
+            return;
+        }
+        let received = if order.when == When::Admit {
+            0
+        } else {
+            self.body_size()
+        };
+        assert_eq!(answer.field("x-received"), Some(&*received.to_string()));
+        let cookies = answer.fields.iter().filter(|field| field.0 == "set-cookie");
+        let cookies: Vec<&str> = cookies.map(|field| &*field.1).collect();
+        let expected: &[&str] = if order.cookies {
+            &["a=1", "b=2; Path=/"]
+        } else {
+            &[]
+        };
+        assert_eq!(cookies, expected);
+        assert!(!order.dated || answer.field("date") == Some(OWN_DATE));
+    }
+}
+
+/// What follows the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    Nothing,
+    Malformed,
+    Cut,
+}
+
+/// One connection from its first request to its end.
+#[derive(Debug)]
+struct Story {
+    asked: Vec<Asked>,
+    tail: Tail,
+    limit: Option<u64>,
+    /// Which of the requests gets the last answer of the service, if one ends the connection.
+    last: Option<usize>,
+}
+
+impl Story {
+    fn random(sizes: &[usize], random: &mut Random) -> Self {
+        let asked: Vec<Asked> = (0..1 + random.below(6))
+            .map(|number| Asked {
+                kind: if random.one_in(30) {
+                    random.of(CLOSING_KINDS)
+                } else {
+                    random.of(KINDS)
+                },
+                order: Order::random(number, sizes, random),
+            })
+            .collect();
+        let limit = random.one_in(4).then(|| 1 + random.below(6) as u64);
+        let by_limit = |number: usize| limit.is_some_and(|limit| number as u64 + 1 >= limit);
+        let last = (0..asked.len()).find(|&number| by_limit(number) || asked[number].closes());
+        Self {
+            tail: random.of(&[Tail::Nothing, Tail::Nothing, Tail::Malformed, Tail::Cut]),
+            asked,
+            limit,
+            last,
+        }
+    }
+
+    /// The input, as reads give it.
+    fn pieces(&self, random: &mut Random) -> Vec<Vec<u8>> {
+        let mut wholes: Vec<Vec<u8>> = self.asked.iter().map(Asked::bytes).collect();
+        match self.tail {
+            Tail::Nothing => {}
+            Tail::Malformed => wholes.push(b"GET / HTTP/1.1\r\nHost: h\r\nA : b\r\n\r\n".into()),
+            Tail::Cut => wholes.push(b"GET / HT".into()),
+        }
+        match random.below(4) {
+            // What a client sends that waits for each answer, and one that does not.
+            0 | 1 => wholes,
+            2 => {
+                let mut glued: Vec<Vec<u8>> = Vec::new();
+                for whole in wholes {
+                    match glued.last_mut() {
+                        Some(last) if random.one_in(2) => last.extend_from_slice(&whole),
+                        _ => glued.push(whole),
+                    }
+                }
+                glued
+            }
+            _ => {
+                let (all, mut pieces, mut at) = (wholes.concat(), Vec::new(), 0);
+                while at < all.len() {
+                    let end = (at + 1 + random.below(200)).min(all.len());
+                    pieces.push(all[at..end].to_vec());
+                    at = end;
+                }
+                pieces
+            }
+        }
+    }
+
+    fn end(&self) -> ConnectionEnd {
+        match (self.last, self.tail) {
+            (Some(_), _) | (None, Tail::Nothing) => ConnectionEnd::Closed,
+            (None, Tail::Malformed) => ConnectionEnd::Refused,
+            (None, Tail::Cut) => ConnectionEnd::Broken,
+        }
+    }
+
+    fn check(&self, mut output: &[u8]) {
+        let answered = self.last.map_or(self.asked.len(), |last| last + 1);
+        for (number, asked) in self.asked[..answered].iter().enumerate() {
+            let answer = read_answer(&mut output, asked.kind == Kind::Head);
+            let answer = answer.unwrap_or_else(|fault| panic!("answer {number}: {fault}"));
+            asked.check(&answer, self.last == Some(number));
+        }
+        if self.last.is_none() && self.tail == Tail::Malformed {
+            let answer = read_answer(&mut output, false).expect("a refusal");
+            assert_eq!((answer.status, answer.closes()), (400, true));
+        }
+        assert!(output.is_empty(), "more: {}", String::from_utf8_lossy(output));
+    }
+}
+
+/// Names the seed that a test was at when it failed.
+struct Naming(u64);
+
+impl Drop for Naming {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("seed {}", self.0);
+        }
+    }
+}
+
+#[test]
+fn each_request_gets_its_answer_whole_and_in_its_turn() {
+    let (mut answers, mut past_the_library) = (0, 0);
+    for seed in 1..=4000 {
+        let _naming = Naming(seed);
+        let mut random = Random::new(seed);
+        let takes = random.of(&[1, 7, 300, 5000, usize::MAX]);
+        let sizes: &[usize] = if takes < 300 {
+            &[0, 5, 200]
+        } else {
+            &[0, 0, 5, 5, 5, 4096, 4096, 4097, 4097, 100_000]
+        };
+        let story = Story::random(sizes, &mut random);
+        let pieces = story.pieces(&mut random);
+        // A client sends all at once, or each piece when what came before is dealt with.
+        let patient = random.one_in(2);
+        let mut desk = Desk::new(if patient { vec![] } else { pieces.clone() });
+        desk.pends = random.of(&[None, Some(2), Some(8)]);
+        desk.takes = takes;
+        desk.vectored = random.one_in(2);
+        desk.ends.set(!patient && random.one_in(2));
+        desk.random = Random::new(seed + 1_000_000).into();
+        let limits = Limits {
+            requests_per_connection: story.limit,
+            ..Limits::default()
+        };
+        let mut connection = Connection::new(desk, limits);
+        let mut end = connection.run();
+        for piece in pieces.iter().filter(|_| patient) {
+            connection.desk.send(piece);
+            end = end.or_else(|| connection.run());
+        }
+        if connection.desk.ends.get() {
+            assert!(end.is_some(), "it waits for more than there will be");
+        } else {
+            // All is said before the client shows that it has no more to ask.
+            story.check(&connection.output());
+            connection.desk.end();
+            end = end.or_else(|| connection.run());
+        }
+        story.check(&connection.output());
+        assert_eq!(end, Some(story.end()), "{story:?}");
+        answers += story.last.map_or(story.asked.len(), |last| last + 1);
+        past_the_library +=
+            usize::from(!connection.desk.vectored && connection.desk.vectored_writes.get() > 0);
+    }
+    assert!(
+        answers > 8000 && past_the_library > 400,
+        "{answers} answers, {past_the_library} connections with some past the library"
+    );
+}
+
+/// The first answer on a connection that gets these pieces, and whether it was written past the library.
+fn first_answer(pieces: Vec<Vec<u8>>) -> (Answer, bool) {
+    let desk = Desk::new(pieces);
+    let mut connection = Connection::new(desk, Limits::default());
+    let end = connection.run();
+    assert!(matches!(end, None | Some(ConnectionEnd::Closed)), "{end:?}");
+    let output = connection.output();
+    let answer = read_answer(&mut &output[..], false).expect("an answer");
+    (answer, connection.desk.vectored_writes.get() > 0)
+}
+
+#[test]
+fn an_answer_is_the_same_with_and_without_the_library() {
+    let mut plain = 0;
+    for seed in 1..=1500 {
+        let _naming = Naming(seed);
+        let mut random = Random::new(seed);
+        let order = Order::random(seed as usize, &[0, 5, 4096, 4097, 100_000], &mut random);
+        let get = |kind| {
+            let order = order.clone();
+            Asked { kind, order }
+        };
+        let whole = get(Kind::Get).bytes();
+        let (mut short, past) = first_answer(vec![whole.clone()]);
+        get(Kind::Get).check(&short, get(Kind::Get).closes());
+        let for_the_library = matches!(get(Kind::Get).status(), 204 | 205 | 304 | 299)
+            || get(Kind::Get).is_streamed()
+            || get(Kind::Get).closes();
+        assert_eq!(past, !for_the_library, "{order:?}");
+        plain += u32::from(past);
+        let cut = 1 + random.below(whole.len() - 1);
+        let next = Asked {
+            kind: Kind::Get,
+            order: Order::new(0),
+        };
+        let long_ways = [
+            vec![whole[..cut].to_vec(), whole[cut..].to_vec()],
+            vec![[whole.clone(), next.bytes()].concat()],
+            vec![get(Kind::Listing).bytes()],
+            vec![get(Kind::AfterBlankLine).bytes(), next.bytes()],
+        ];
+        for (way, pieces) in long_ways.into_iter().enumerate() {
+            let (mut long, past) = first_answer(pieces);
+            // A blank line ahead does not make a request less plain.
+            assert!(way == 3 || !past, "way {way}");
+            for answer in [&mut short, &mut long] {
+                for field in &mut answer.fields {
+                    // It was read as a date already.
+                    if field.0 == "date" && field.1 != OWN_DATE {
+                        field.1.clear();
+                    }
+                }
+            }
+            assert!(
+                short == long,
+                "way {way}, {order:?}: {short:?} is not {long:?}",
+                short = short.fields,
+                long = long.fields
+            );
+        }
+    }
+    assert!(plain > 500, "{plain} plain answers");
+}
+
+fn get(number: usize, when: When, size: usize) -> Vec<u8> {
+    let order = Order {
+        when,
+        size,
+        ..Order::new(number)
+    };
+    let kind = Kind::Get;
+    Asked { kind, order }.bytes()
+}
+
+/// The answers to requests of [`get`], of which there is nothing but whole ones.
+fn answers(connection: &Connection) -> Vec<Answer> {
+    let output = connection.output();
+    let (mut rest, mut answers) = (&output[..], Vec::new());
+    while !rest.is_empty() {
+        let answer = read_answer(&mut rest, false).expect("an answer");
+        assert_eq!(answer.field("x-number"), Some(&*answers.len().to_string()));
+        answers.push(answer);
+    }
+    answers
+}
+
+#[test]
+fn a_drain_during_a_call_waits_for_it_and_closes_with_its_answer() {
+    for (size, before) in [(0, 0), (5, 1), (100_000, 3)] {
+        let pieces = (0..before).map(|number| get(number, When::Call(1), 5));
+        let mut connection = Connection::new(Desk::new(pieces), Limits::default());
+        assert_eq!(connection.run(), None);
+        connection.desk.send(&get(before, When::Told, size));
+        assert_eq!(connection.run(), None);
+        connection.desk.drain();
+        assert_eq!((connection.run(), answers(&connection).len()), (None, before));
+        connection.service.tell();
+        assert_eq!(connection.run(), Some(ConnectionEnd::Drained));
+        let answers = answers(&connection);
+        assert_eq!(answers.len(), before + 1);
+        assert!(answers[before].closes() && !answers[..before].iter().any(Answer::closes));
+        assert!(answers[before].body == pattern(before, size));
+        assert!(connection.desk.shut.get());
+    }
+}
+
+#[test]
+fn a_drain_while_an_answer_leaves_lets_it_leave_whole() {
+    for size in [5, 4096, 4097, 100_000] {
+        for room in [0, 1, 40, 150, 4000, 50_000] {
+            for when in [When::Admit, When::Call(0), When::Call(2)] {
+                let desk = Desk::new([get(0, when, size)]);
+                desk.room.set(room);
+                let mut connection = Connection::new(desk, Limits::default());
+                assert_eq!(connection.run(), None);
+                if connection.desk.room.get() > 0 {
+                    continue;
+                }
+                connection.desk.drain();
+                assert_eq!(connection.run(), None);
+                assert_eq!(connection.output().len(), room);
+                connection.desk.take(usize::MAX);
+                let end = connection.run();
+                assert_eq!(end, Some(ConnectionEnd::Drained), "size {size}, room {room}");
+                let answers = answers(&connection);
+                assert!(answers.len() == 1 && answers[0].body == pattern(0, size));
+                assert!(connection.desk.shut.get());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_drain_closes_an_idle_connection_at_once() {
+    let post = Asked {
+        kind: Kind::Posted(7),
+        order: Order::new(1),
+    };
+    let no_content = Asked {
+        kind: Kind::Get,
+        order: Order {
+            status: 204,
+            ..Order::new(1)
+        },
+    };
+    // Nothing was asked before, something plain, something that was not, the one after the other.
+    for before in [
+        vec![],
+        vec![get(0, When::Call(0), 5)],
+        vec![get(0, When::Admit, 5)],
+        vec![get(0, When::Call(2), 100_000), post.bytes()],
+        vec![get(0, When::Call(0), 5), no_content.bytes()],
+        vec![get(0, When::Call(0), 5), post.bytes(), get(2, When::Call(1), 5)],
+        // Of the last one only the beginning has come.
+        vec![get(0, When::Call(0), 5), b"GET / HTTP".to_vec()],
+        vec![b"GET / HTTP".to_vec()],
+        vec![b"\r\n".to_vec()],
+    ] {
+        let whole = before
+            .iter()
+            .filter(|piece| piece.ends_with(b"\r\n\r\n") || piece.ends_with(b"1;1;1;1"));
+        let expected = whole.count();
+        let mut connection = Connection::new(Desk::new(before), Limits::default());
+        assert_eq!((connection.run(), answers(&connection).len()), (None, expected));
+        connection.desk.drain();
+        let mut end = connection.run();
+        assert!(connection.desk.shut.get());
+        if end.is_none() {
+            // More of a head may still come, which is thrown away.
+            connection.desk.end();
+            end = connection.run();
+        }
+        assert_eq!(end, Some(ConnectionEnd::Drained));
+        let answers = answers(&connection);
+        assert!(answers.len() == expected && !answers.iter().any(Answer::closes));
+    }
+}
+
+#[test]
+fn a_drain_amid_many_requests_answers_those_that_have_arrived() {
+    const MANY: usize = 200;
+    for when in [When::Admit, When::Call(0)] {
+        for polls_before in [0, 1, 2] {
+            let pieces = (0..MANY).map(|number| get(number, when, 5));
+            let mut connection = Connection::new(Desk::new(pieces), Limits::default());
+            for _ in 0..polls_before {
+                assert_eq!(connection.step(), Some(Poll::Pending), "others get their turn");
+            }
+            assert!(connection.service.admitted.get() < MANY / 2);
+            connection.desk.drain();
+            assert_eq!(connection.run(), Some(ConnectionEnd::Drained));
+            let answers = answers(&connection);
+            assert_eq!((answers.len(), connection.service.admitted.get()), (MANY, MANY));
+            assert!(
+                (4..MANY).contains(&connection.polls),
+                "{} polls",
+                connection.polls
+            );
+        }
+    }
+}
+
+#[test]
+fn the_last_of_so_many_requests_is_told_so() {
+    for limit in 1..=4_u64 {
+        for when in [When::Admit, When::Call(0), When::Call(2)] {
+            for size in [0, 5, 100_000] {
+                let pieces = (0..6).map(|number| get(number, when, size));
+                let limits = Limits {
+                    requests_per_connection: Some(limit),
+                    ..Limits::default()
+                };
+                let desk = Desk::new(pieces);
+                desk.ends.set(true);
+                let mut connection = Connection::new(desk, limits);
+                assert_eq!(connection.run(), Some(ConnectionEnd::Closed));
+                let closes: Vec<bool> = answers(&connection).iter().map(Answer::closes).collect();
+                let expected: Vec<bool> = (1..=limit).map(|number| number == limit).collect();
+                assert_eq!(closes, expected);
+                assert_eq!(connection.service.admitted.get() as u64, limit);
+            }
+        }
+    }
+}
