@@ -6,6 +6,7 @@
 mod script;
 
 use std::task::Poll;
+use std::time::Duration;
 
 use luge_http::h1::{ConnectionEnd, Limits};
 use script::{
@@ -583,5 +584,113 @@ fn the_last_of_so_many_requests_is_told_so() {
                 assert_eq!(connection.service.admitted.get() as u64, limit);
             }
         }
+    }
+}
+
+/// A connection with a call under way that goes on until it is told, and which has been going on for a while.
+fn amid_a_long_call() -> Connection {
+    let mut connection = Connection::new(Desk::new([get(0, When::Told, 5)]), Limits::default());
+    assert_eq!(connection.run(), None);
+    connection.desk.pass(Duration::from_secs(1));
+    assert_eq!(connection.run(), None);
+    connection
+}
+
+#[test]
+fn what_comes_during_a_long_call_is_served_after_it() {
+    let mut connection = amid_a_long_call();
+    connection.desk.send(&get(1, When::Call(1), 5));
+    assert_eq!(connection.run(), None);
+    assert!(connection.desk.pieces.borrow().is_empty(), "it was read ahead");
+    assert_eq!(
+        (connection.service.calls.get(), answers(&connection).len()),
+        (1, 0)
+    );
+    connection.service.tell();
+    assert_eq!((connection.run(), answers(&connection).len()), (None, 2));
+    connection.desk.send(&get(2, When::Call(1), 5));
+    assert_eq!((connection.run(), answers(&connection).len()), (None, 3));
+    connection.desk.end();
+    assert_eq!(connection.run(), Some(ConnectionEnd::Closed));
+}
+
+#[test]
+fn a_client_that_ends_during_a_long_call_gets_its_answer() {
+    let mut connection = amid_a_long_call();
+    connection.desk.end();
+    assert_eq!(connection.run(), None);
+    connection.service.tell();
+    assert_eq!(connection.run(), Some(ConnectionEnd::Closed));
+    assert_eq!(answers(&connection).len(), 1);
+    // Likewise when its last request came with the end.
+    let mut connection = amid_a_long_call();
+    connection.desk.send(&get(1, When::Call(2), 5));
+    connection.desk.end();
+    assert_eq!(connection.run(), None);
+    connection.service.tell();
+    assert_eq!(connection.run(), Some(ConnectionEnd::Closed));
+    assert_eq!(answers(&connection).len(), 2);
+}
+
+#[test]
+fn a_client_that_breaks_off_during_a_long_call_ends_it() {
+    let mut connection = amid_a_long_call();
+    connection.desk.break_off();
+    assert_eq!(connection.run(), Some(ConnectionEnd::Broken));
+    assert!(connection.output().is_empty());
+}
+
+#[test]
+fn bounds_on_time_hold_around_plain_requests() {
+    let limits = Limits::default();
+    let second = Duration::from_secs(1);
+    let answered = |desk: Desk| {
+        let mut connection = Connection::new(desk, Limits::default());
+        assert_eq!(connection.run(), None);
+        connection
+    };
+    let ends_after = |connection: &mut Connection, bound: Duration| {
+        connection.desk.pass(bound - second);
+        assert_eq!(connection.run(), None, "too early");
+        connection.desk.pass(second);
+        connection.run().expect("it is time")
+    };
+    for when in [When::Admit, When::Call(0), When::Call(2)] {
+        // Since the last request, of which each begins the time anew.
+        let mut connection = answered(Desk::new([get(0, when, 5)]));
+        connection.desk.pass(limits.idle_timeout - second);
+        connection.desk.send(&get(1, when, 5));
+        assert_eq!((connection.run(), answers(&connection).len()), (None, 2));
+        assert_eq!(
+            ends_after(&mut connection, limits.idle_timeout),
+            ConnectionEnd::IdleTimeout
+        );
+        // A client that takes no more of an answer, at whichever point.
+        for room in [0, 10, 5000] {
+            let desk = Desk::new([get(0, when, 100_000)]);
+            desk.room.set(room);
+            let mut connection = answered(desk);
+            assert_eq!(connection.output().len(), room);
+            assert_eq!(
+                ends_after(&mut connection, limits.write_timeout),
+                ConnectionEnd::WriteStalled
+            );
+        }
+        // The head after a plain one.
+        let mut connection = answered(Desk::new([get(0, when, 5)]));
+        connection.desk.pass(second);
+        connection.desk.send(b"GET / HTTP/1.1\r\nHo");
+        assert_eq!(connection.run(), None);
+        connection.desk.pass(limits.head_timeout - second);
+        assert_eq!((connection.run(), answers(&connection).len()), (None, 1));
+        connection.desk.pass(second);
+        // The rest of it may still come, which is thrown away for a while.
+        assert_eq!((connection.run(), connection.desk.shut.get()), (None, true));
+        connection.desk.pass(limits.linger_timeout);
+        assert_eq!(connection.run(), Some(ConnectionEnd::Refused));
+        let output = connection.output();
+        let mut rest = &output[..];
+        let both = [read_answer(&mut rest, false), read_answer(&mut rest, false)].map(Result::unwrap);
+        assert_eq!((both[1].status, both[1].closes(), rest.len()), (408, true, 0));
     }
 }

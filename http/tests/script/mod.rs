@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -70,7 +70,11 @@ pub(crate) struct Desk {
     /// Vectored writes, which the HTTP library does not ask of a transport that says it has none.
     pub(crate) vectored_writes: Cell<usize>,
     pub(crate) shut: Cell<bool>,
+    /// Whether the next read says that the connection is broken.
+    pub(crate) breaks: Cell<bool>,
     pub(crate) draining: Cell<bool>,
+    now: Cell<Instant>,
+    timers: RefCell<Vec<Waker>>,
     drain_waiter: RefCell<Option<Waker>>,
     peer_waiter: RefCell<Option<Waker>>,
 }
@@ -89,7 +93,10 @@ impl Desk {
             output: RefCell::default(),
             vectored_writes: Cell::new(0),
             shut: Cell::new(false),
+            breaks: Cell::new(false),
             draining: Cell::new(false),
+            now: Cell::new(Instant::now()),
+            timers: RefCell::default(),
             drain_waiter: RefCell::default(),
             peer_waiter: RefCell::default(),
         }
@@ -108,6 +115,17 @@ impl Desk {
     pub(crate) fn end(&self) {
         self.ends.set(true);
         wake(&self.peer_waiter);
+    }
+
+    pub(crate) fn break_off(&self) {
+        self.breaks.set(true);
+        wake(&self.peer_waiter);
+    }
+
+    /// Lets time pass, which stands still otherwise.
+    pub(crate) fn pass(&self, time: Duration) {
+        self.now.set(self.now.get() + time);
+        self.timers.take().into_iter().for_each(Waker::wake);
     }
 
     /// Takes so many bytes more.
@@ -176,6 +194,9 @@ impl Transport for Ends {
         if desk.is_held_up(cx) {
             return Poll::Pending;
         }
+        if desk.breaks.get() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         let mut pieces = desk.pieces.borrow_mut();
         let Some(piece) = pieces.front_mut() else {
             if desk.ends.get() {
@@ -229,11 +250,18 @@ impl Transport for Ends {
 
 impl Runtime for Ends {
     fn now(&self) -> Instant {
-        Instant::now()
+        self.0.now.get()
     }
 
-    fn sleep_until(&self, _: Instant) -> Signal {
-        Box::pin(std::future::pending())
+    fn sleep_until(&self, deadline: Instant) -> Signal {
+        let desk = Rc::clone(&self.0);
+        Box::pin(poll_fn(move |cx| {
+            if desk.now.get() >= deadline {
+                return Poll::Ready(());
+            }
+            desk.timers.borrow_mut().push(cx.waker().clone());
+            Poll::Pending
+        }))
     }
 
     fn draining(&self) -> Signal {
