@@ -587,6 +587,40 @@ fn the_last_of_so_many_requests_is_told_so() {
     }
 }
 
+#[test]
+fn a_plain_request_waits_for_the_librarys_answer_to_leave() {
+    let stuck = |kind, status, streamed, size| Asked {
+        kind,
+        order: Order {
+            status,
+            streamed,
+            size,
+            ..Order::new(0)
+        },
+    };
+    for first in [
+        stuck(Kind::Get, 205, false, 0),
+        stuck(Kind::Get, 200, true, 100_000),
+        stuck(Kind::Get, 200, true, 5),
+        stuck(Kind::Posted(7), 200, false, 100_000),
+        stuck(Kind::Listing, 200, false, 5),
+    ] {
+        for room in [0, 1, 40, 90] {
+            let desk = Desk::new([first.bytes()]);
+            desk.room.set(room);
+            let mut connection = Connection::new(desk, Limits::default());
+            assert_eq!(connection.run(), None);
+            for number in 1..=2 {
+                connection.desk.send(&get(number, When::Admit, 5));
+                assert_eq!(connection.run(), None);
+            }
+            assert_eq!(connection.output().len(), room);
+            connection.desk.take(usize::MAX);
+            assert_eq!((connection.run(), answers(&connection).len()), (None, 3));
+        }
+    }
+}
+
 /// A connection with a call under way that goes on until it is told, and which has been going on for a while.
 fn amid_a_long_call() -> Connection {
     let mut connection = Connection::new(Desk::new([get(0, When::Told, 5)]), Limits::default());
