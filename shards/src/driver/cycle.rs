@@ -13,9 +13,6 @@
 //! are what a small request costs most, and a request that waits that long is not late. A slice that may be long is not begun before
 //! answers are on their way, which may take up to [`LOOKS`] turns.
 //!
-//! **A short task that is next when it is submitted** runs at once, from within the future that submitted it: to step aside to here, and
-//! back for the answer, would cost as much as a run.
-//!
 //! **When a slice is interrupted**, the ring is turned if anything has come, and the scheduler decides anew: also when it was the
 //! timer on CPU time that rang. A task that was interrupted too often for nothing has one slice to itself.
 //!
@@ -77,11 +74,6 @@ impl Reactor {
         self.network.turn()
     }
 
-    /// Until when slices may follow each other without another look.
-    fn burst_end(&self) -> Instant {
-        self.turned + BURST
-    }
-
     fn has_been_quiet_for(&self, time: Duration, now: Instant) -> bool {
         now.saturating_duration_since(self.turned) >= time
     }
@@ -100,7 +92,6 @@ impl Runner {
         let mut now = look_at_clock();
         let mut polled = now;
         loop {
-            self.at_once.set(Some(reactor.burst_end()));
             if self.look_around(now) {
                 yield_to_futures().await;
                 now = look_at_clock();
@@ -117,7 +108,6 @@ impl Runner {
                 }
                 self.stats().ring_turned();
                 reactor.turn(now)?;
-                self.at_once.set(Some(reactor.burst_end()));
                 look_at_clock();
                 yield_to_futures().await;
                 now = look_at_clock();
@@ -164,18 +154,6 @@ impl Runner {
         }
     }
 
-    /// Runs the most urgent task from within a future that has submitted one, where it is short and the network was looked at not long
-    /// ago. It would be next anyway; without a step aside to here and back to the future, an empty function costs a tenth less.
-    pub(super) fn run_at_once(&self, now: Instant) {
-        let may = self.at_once.get().is_some_and(|until| now < until);
-        if may && self.next_is_shorter_than(BURST) {
-            let now = look_at_clock();
-            if let Next::Run { id, slice } = self.next(now) {
-                self.announced_slice(id, slice, now);
-            }
-        }
-    }
-
     async fn poll_executor(&self) {
         self.stats().reactor_polled();
         forget_time();
@@ -202,8 +180,6 @@ impl Runner {
     /// Runs a slice. One that may be long is disturbed by what arrives and by neighbours, unless it was too often. Gives the time
     /// at its end.
     fn announced_slice(&self, id: TaskId, mut slice: Slice, began: Instant) -> Instant {
-        // The core is taken: what the task submits, or mail brings, has to wait.
-        let at_once = self.at_once.take();
         slice.undisturbed = !self.may_take_longer_than(id, WORTH_HEARING) || self.is_hindered(id);
         if !slice.undisturbed {
             // It will be seen for a while.
@@ -222,7 +198,6 @@ impl Runner {
             neighbours.ran();
         }
         self.count_hindrance(id, ended.saturating_duration_since(began) < BURST);
-        self.at_once.set(at_once);
         ended
     }
 

@@ -1,7 +1,7 @@
 //! A shard among others: mail, wake-ups, what it tells of its load, and work that goes from one to the other.
 //!
 //! ```text
-//!   before each decision    mail is opened; whoever asks for work is given some
+//!   once in each cycle      mail is opened; whoever asks for work is given some
 //!   while a slice runs      announced, with its deadline: mail that is more urgent interrupts it
 //!   when there is nothing   load published, a neighbour asked for work, parked: mail wakes the shard
 //! ```

@@ -100,8 +100,6 @@ pub(super) struct Runner {
     wakeup: Rc<Wakeup>,
     quantum: Duration,
     neighbours: OnceCell<Neighbours>,
-    /// Until when short tasks may run where they are submitted; nothing where they may not.
-    pub(super) at_once: Cell<Option<Instant>>,
     /// The task that ran last, and how many slices in a row it was hardly let run.
     hindered: Cell<(Option<TaskId>, u32)>,
     stats: Arc<ShardStats>,
@@ -126,7 +124,6 @@ impl Runner {
             ended: Cell::default(),
             wakeup: Rc::default(),
             neighbours: OnceCell::new(),
-            at_once: Cell::default(),
             hindered: Cell::default(),
             quantum,
             stats,
@@ -231,10 +228,7 @@ impl Runner {
         };
         let task = make().map_err(Unsubmitted::Unmade)?;
         *job.task.borrow_mut() = Some(task);
-        self.run_at_once(now);
-        if job.outcome.get().is_none() {
-            self.wakeup.notify();
-        }
+        self.wakeup.notify();
         Ok(ticket)
     }
 
@@ -326,7 +320,7 @@ impl Runner {
         self.scheduler.borrow().next_is_longer_than(time)
     }
 
-    /// Whether there is a task that is next, which surely takes no longer than this.
+    /// Whether there is a task that is next, which most likely takes no longer than this.
     pub(super) fn next_is_shorter_than(&self, time: Duration) -> bool {
         self.scheduler.borrow().next_is_shorter_than(time)
     }
@@ -355,8 +349,6 @@ impl Runner {
 
     /// Hands an event to the scheduler and answers the tickets of tasks that ended by it.
     fn handle(&self, event: Event, now: Instant) -> (Option<Result<TaskId, RejectReason>>, Option<Next>) {
-        // Whoever is woken by this may submit, and the core may have been given away by it.
-        let at_once = self.at_once.take();
         let mut actions = self.actions.take();
         {
             let mut scheduler = self.scheduler.borrow_mut();
@@ -381,7 +373,6 @@ impl Runner {
             let_go(job);
         }
         self.ended.set(ended);
-        self.at_once.set(at_once);
         (reply, next)
     }
 

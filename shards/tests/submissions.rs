@@ -1,8 +1,4 @@
-//! Tasks that are made when they are admitted, and short ones that run where they are submitted.
-#![expect(
-    clippy::disallowed_methods,
-    reason = "tests look at the clock from outside of the shards"
-)]
+//! Tasks that are made when they are admitted, and submissions from where one might not expect them.
 
 mod harness;
 
@@ -13,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::{FnTask, PATIENCE, endless, join, one_shard, within};
 use luge_shards::{
@@ -196,61 +192,6 @@ fn a_task_that_cannot_be_made_does_not_run_nor_hold_up_those_that_wait() {
     });
 }
 
-/// Submits short tasks one after the other, and counts those that have ended before the future waits.
-async fn count_at_once(shard: &Shard) -> usize {
-    let mut at_once = 0;
-    for _ in 0..2000 {
-        let mut ticket = shard.submit(Quick, short()).unwrap();
-        if is_ready(&mut ticket) {
-            at_once += 1;
-        } else {
-            assert_eq!(ticket.await.ending, Ending::Done);
-        }
-    }
-    // Slices are counted when the shard next looks what there is to do.
-    let end = Instant::now() + PATIENCE;
-    while shard.stats().snapshot().slices < 2000 && Instant::now() < end {
-        shard.sleep(Duration::from_millis(1)).await;
-    }
-    let stats = shard.stats().snapshot();
-    assert_eq!(
-        (stats.submitted, stats.completed, stats.slices),
-        (2000, 2000, 2000)
-    );
-    assert_eq!((stats.queued, stats.started, stats.panicked), (0, 0, 0));
-    at_once
-}
-
-#[test]
-fn a_short_task_has_ended_before_its_submitter_waits() {
-    on_one_shard(knowing(NetworkMode::Ring), |shard| async move {
-        assert!(shard.has_ring());
-        // Not those for which the shard has not looked at the network lately, and how many these are is the machine's affair.
-        let at_once = count_at_once(&shard).await;
-        assert!(at_once > 0, "none of 2000 tasks ran at once");
-    });
-}
-
-#[test]
-fn without_a_ring_short_tasks_run_as_all_others() {
-    on_one_shard(knowing(NetworkMode::Executor), |shard| async move {
-        assert!(!shard.has_ring());
-        assert_eq!(count_at_once(&shard).await, 0);
-    });
-}
-
-#[test]
-fn a_task_of_which_nothing_is_known_waits_for_its_turn() {
-    on_one_shard(knowing(NetworkMode::Ring), |shard| async move {
-        for class in 2..200 {
-            let meta = TaskMeta { class, ..short() };
-            let mut ticket = shard.submit(Quick, meta).unwrap();
-            assert!(!is_ready(&mut ticket), "class {class}");
-            assert_eq!(ticket.await.ending, Ending::Done);
-        }
-    });
-}
-
 #[test]
 fn a_short_task_does_not_pass_a_more_urgent_long_one() {
     on_one_shard(knowing(NetworkMode::Ring), |shard| async move {
@@ -303,29 +244,6 @@ fn a_task_that_submits_does_not_run_what_it_submits_inside_itself() {
             assert_eq!(shard.stats().snapshot().panicked, 0);
         });
     }
-}
-
-#[test]
-fn a_task_that_panics_where_it_is_submitted_ends_alone() {
-    on_one_shard(knowing(NetworkMode::Ring), |shard| async move {
-        let mut at_once = 0;
-        for round in 1..=500 {
-            let task = FnTask(|_| resume_unwind(Box::new("on purpose")));
-            let mut ticket = shard.submit(task, short()).unwrap();
-            let polled = Pin::new(&mut ticket).poll(&mut Context::from_waker(Waker::noop()));
-            let completed = match polled {
-                Poll::Ready(completed) => {
-                    at_once += 1;
-                    completed
-                }
-                Poll::Pending => ticket.await,
-            };
-            assert_eq!(completed.ending, Ending::Panicked);
-            assert_eq!(shard.submit(Quick, short()).unwrap().await.ending, Ending::Done);
-            assert_eq!(shard.stats().snapshot().panicked, round);
-        }
-        assert!(at_once > 0);
-    });
 }
 
 thread_local! {
