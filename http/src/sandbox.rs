@@ -92,30 +92,16 @@ struct Run {
 }
 
 impl Sandbox {
-    /// Prepares a run of the function with that index, with these variables beside those that it is granted.
-    ///
-    /// # Errors
-    /// When the environment is larger than a guest may have.
+    /// Prepares a run of the function with that index, with this environment if it is not the function's.
+    #[must_use]
     pub fn new(
         sandboxes: &Rc<Sandboxes>,
         function: usize,
         request: RequestId,
-        variables: Vec<(String, String)>,
+        environment: Option<Environment>,
         body: Bytes,
-    ) -> Result<Sandbox, Failure> {
-        let environment = if variables.is_empty() {
-            None
-        } else {
-            let surroundings = sandboxes.registry().functions()[function].surroundings();
-            let extended = surroundings.environment(variables);
-            Some(extended.map_err(|_| Failure::HeadTooLong)?)
-        };
-        Ok(Self::prepared(
-            sandboxes,
-            function,
-            request,
-            Order { body, environment },
-        ))
+    ) -> Sandbox {
+        Self::prepared(sandboxes, function, request, Order { body, environment })
     }
 
     /// Takes a run that comes from another shard, of the same registry.

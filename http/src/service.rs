@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
+use luge_core::wasi::Environment;
 use luge_shards::{
     Account, Completed, Ending, Placement, RejectReason, Shard, ShardId, TaskMeta, Ticket, Unsubmitted,
 };
@@ -216,16 +217,19 @@ impl FunctionService {
     }
 
     /// What the request says, for a function that can look.
-    fn variables(&self, request: &Request, matched: &RouteMatch) -> Result<Vec<(String, String)>, Failure> {
+    ///
+    /// # Errors
+    /// When that is more than a guest may have.
+    fn environment(&self, request: &Request, matched: &RouteMatch) -> Result<Option<Environment>, Failure> {
         let function = &self.registry.functions()[matched.function];
         if !function.reads_environment() {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        Ok(cgi::variables(&RequestInfo {
+        let request = RequestInfo {
             method: &request.method,
             target: &request.target,
             version: request.version,
-            headers: request.headers.map(),
+            fields: &request.headers,
             body_length: request.body.len(),
             // Again: most functions do not look, and admission need not keep it.
             path: &decode_path(request.target.path())?,
@@ -235,7 +239,11 @@ impl FunctionService {
             peer: request.peer,
             local: self.local,
             pass_authorization: function.config().pass_authorization,
-        }))
+        };
+        let environment = function.surroundings().environment(|variables| {
+            cgi::variables(&request, |name, value| variables.set(name, value));
+        });
+        environment.map(Some).map_err(|_| Failure::HeadTooLong)
     }
 
     /// Submits a run of the function to this shard or sends it to another.
@@ -259,8 +267,9 @@ impl FunctionService {
         };
         let key = self.affinity(request, matched);
         let prepare = || {
-            let variables = self.variables(request, matched)?;
-            Sandbox::new(&self.sandboxes, index, id, variables, request.body.clone())
+            let environment = self.environment(request, matched)?;
+            let body = request.body.clone();
+            Ok(Sandbox::new(&self.sandboxes, index, id, environment, body))
         };
         // As admission reckons: by what most runs do not exceed.
         match self.place(&meta, known.map(|known| known.p90), key) {

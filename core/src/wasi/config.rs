@@ -20,7 +20,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 
 use super::ctx::WasiCtx;
 use super::stdio::{Input, Output};
-use super::strings::StringBlock;
+use super::strings::{StringBlock, Variables};
 
 /// Bounds on what one context may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -162,22 +162,15 @@ impl WasiTemplate {
         }
     }
 
-    /// The template's environment with further variables, such as those of a CGI request, for one run
-    /// ([`WasiCtx::set_environment`]). One that the template has too takes the new value; one that is named twice keeps
-    /// the last.
+    /// The template's environment with the variables that `tell` sets, such as those of a CGI request, for one run
+    /// ([`WasiCtx::set_environment`]).
     ///
     /// # Errors
     /// A name or a value cannot be a variable, or all together take more than [`STRINGS_MAX`](super::STRINGS_MAX).
-    pub fn environment<K, V>(
-        &self,
-        variables: impl IntoIterator<Item = (K, V)>,
-    ) -> Result<Environment, WasiConfigError>
-    where
-        K: AsRef<[u8]>,
-        V: AsRef<[u8]>,
-    {
-        let extended = self.0.environment.extended(variables)?;
-        Ok(Environment(Box::new(extended)))
+    pub fn environment(&self, tell: impl FnOnce(&mut Variables)) -> Result<Environment, WasiConfigError> {
+        let mut variables = Variables::of(&self.0.environment);
+        tell(&mut variables);
+        Ok(Environment(Box::new(variables.finish()?)))
     }
 }
 

@@ -65,4 +65,4 @@ pub use function::{MODULE, SlotType, WasiFunction};
 pub use link::add_to_linker;
 pub use outcome::{Fault, OutputStream, Stop};
 pub use stdio::{Input, Output};
-pub use strings::STRINGS_MAX;
+pub use strings::{STRINGS_MAX, Variables};

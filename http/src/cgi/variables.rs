@@ -9,15 +9,20 @@
 //!
 //! The host's environment never reaches a guest: the list starts empty.
 
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::net::SocketAddr;
 
-use hyper::header::{self, HeaderMap, HeaderName};
+use hyper::http::uri::Authority;
 use hyper::{Method, Version};
 
-use crate::h1::Target;
+use crate::h1::{Fields, Target};
 
 /// What this server calls itself in `SERVER_SOFTWARE`.
 const SERVER_SOFTWARE: &str = concat!("luge/", env!("CARGO_PKG_VERSION"));
+
+/// Name and value.
+type Field<'a> = (&'a str, &'a [u8]);
 
 /// The request, as far as variables tell it.
 #[derive(Debug, Clone, Copy)]
@@ -29,7 +34,7 @@ pub struct RequestInfo<'a> {
     /// Protocol version.
     pub version: Version,
     /// Header fields.
-    pub headers: &'a HeaderMap,
+    pub fields: &'a Fields,
     /// Bytes of the body.
     pub body_length: usize,
     /// The decoded path of the target.
@@ -48,50 +53,52 @@ pub struct RequestInfo<'a> {
     pub pass_authorization: bool,
 }
 
-/// The variables of a request, in no particular order and each name once. Values are UTF-8: octets of a field that
-/// are none become U+FFFD.
-#[must_use]
-pub fn variables(request: &RequestInfo<'_>) -> Vec<(String, String)> {
+/// Tells `set` the variables of a request, in no particular order. Values are UTF-8: octets of a field that are none become U+FFFD.
+pub fn variables(request: &RequestInfo<'_>, mut set: impl FnMut(&str, &str)) {
     let (script_name, path_info) = request
         .path
         .split_at(request.script_length.min(request.path.len()));
-    let (server_name, server_port) = server_address(request);
-    let peer = request.peer.ip().to_canonical().to_string();
-    let mut list = Vec::with_capacity(20 + request.headers.keys_len());
-    let mut set = |name: &str, value: &str| list.push((name.to_owned(), value.to_owned()));
+    let fields = request.fields.lines();
+    // What is not there as text is written here.
+    let mut text = String::with_capacity(64);
     set("GATEWAY_INTERFACE", "CGI/1.1");
     set("SERVER_SOFTWARE", SERVER_SOFTWARE);
     set("SERVER_PROTOCOL", protocol(request.version));
-    set("SERVER_NAME", &server_name);
-    set("SERVER_PORT", &server_port);
+    set_server_address(request, &fields, &mut text, &mut set);
     set("REQUEST_METHOD", request.method.as_str());
     set("SCRIPT_NAME", script_name);
     set("PATH_INFO", path_info);
     set("QUERY_STRING", request.target.query().unwrap_or_default());
-    set("REMOTE_ADDR", &peer);
+    let peer = written(&mut text, request.peer.ip().to_canonical());
+    set("REMOTE_ADDR", peer);
     // Section 4.1.9: REMOTE_HOST falls back to the address where names are not looked up.
-    set("REMOTE_HOST", &peer);
-    set("REMOTE_PORT", &request.peer.port().to_string());
+    set("REMOTE_HOST", peer);
+    set("REMOTE_PORT", written(&mut text, request.peer.port()));
     // Not in the RFC; every server gives it, and programs rely on it.
     set("REQUEST_URI", request.target.path_and_query());
     set("X_MATCHED_ROUTE", request.route);
     if request.body_length > 0 {
-        set("CONTENT_LENGTH", &request.body_length.to_string());
+        set("CONTENT_LENGTH", written(&mut text, request.body_length));
     }
-    if let Some(value) = joined(request.headers, &header::CONTENT_TYPE) {
-        set("CONTENT_TYPE", &value);
+    if let Some(at) = position(&fields, "content-type") {
+        set("CONTENT_TYPE", &joined(&fields[at..]));
     }
     for (name, value) in request.parameters {
-        set(&format!("X_PARAM_{}", variable_name(name)), value);
+        set(variable_name(&mut text, "X_PARAM_", name), value);
     }
-    for name in request.headers.keys() {
-        if is_passed(name, request.pass_authorization)
-            && let Some(value) = joined(request.headers, name)
-        {
-            set(&format!("HTTP_{}", variable_name(name.as_str())), &value);
+    for (at, (name, _)) in fields.iter().enumerate() {
+        // Those of one name are told together, with the first.
+        if is_passed(name, request.pass_authorization) && position(&fields[..at], name).is_none() {
+            set(variable_name(&mut text, "HTTP_", name), &joined(&fields[at..]));
         }
     }
-    list
+}
+
+/// The first field of that name.
+fn position(fields: &[Field<'_>], name: &str) -> Option<usize> {
+    fields
+        .iter()
+        .position(|(other, _)| other.eq_ignore_ascii_case(name))
 }
 
 /// Whether the server sets this variable itself, so that a manifest may not.
@@ -118,7 +125,7 @@ pub fn is_reserved(name: &str) -> bool {
     NAMES.contains(&name) || name.starts_with("HTTP_") || name.starts_with("X_PARAM_")
 }
 
-fn is_passed(name: &HeaderName, pass_authorization: bool) -> bool {
+fn is_passed(name: &str, pass_authorization: bool) -> bool {
     const DROPPED: [&str; 13] = [
         "proxy",
         "proxy-authorization",
@@ -134,29 +141,32 @@ fn is_passed(name: &HeaderName, pass_authorization: bool) -> bool {
         "content-type",
         "http2-settings",
     ];
-    let text = name.as_str();
-    let plain = text
+    let plain = name
         .bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    plain && !DROPPED.contains(&text) && (pass_authorization || *name != header::AUTHORIZATION)
+    let is = |other: &str| other.eq_ignore_ascii_case(name);
+    plain && !DROPPED.into_iter().any(is) && (pass_authorization || !is("authorization"))
 }
 
-/// All values of a field as one, joined as RFC 9110 section 5.3 says, cookies as RFC 6265 section 5.4 does.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    let separator = if *name == header::COOKIE { "; " } else { ", " };
-    let mut values = headers
-        .get_all(name)
-        .iter()
-        .map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let mut text = values.next()?.into_owned();
-    for value in values {
-        text.push_str(separator);
-        text.push_str(&value);
+/// All values of the first field as one, joined as RFC 9110 section 5.3 says, cookies as RFC 6265 section 5.4 does.
+fn joined<'a>(fields: &[Field<'a>]) -> Cow<'a, str> {
+    let Some(((name, value), others)) = fields.split_first() else {
+        return Cow::Borrowed("");
+    };
+    let mut text = String::from_utf8_lossy(value);
+    for (other, value) in others {
+        if other.eq_ignore_ascii_case(name) {
+            let is_cookie = name.eq_ignore_ascii_case("cookie");
+            let text = text.to_mut();
+            text.push_str(if is_cookie { "; " } else { ", " });
+            text.push_str(&String::from_utf8_lossy(value));
+        }
     }
-    Some(text)
+    text
 }
 
-fn variable_name(field: &str) -> String {
+/// The variable of a field or a parameter, written where something else was.
+fn variable_name<'a>(text: &'a mut String, prefix: &str, field: &str) -> &'a str {
     let upper = |byte: u8| {
         if byte.is_ascii_alphanumeric() {
             byte.to_ascii_uppercase()
@@ -164,7 +174,18 @@ fn variable_name(field: &str) -> String {
             b'_'
         }
     };
-    field.bytes().map(upper).map(char::from).collect()
+    text.clear();
+    text.push_str(prefix);
+    text.extend(field.bytes().map(upper).map(char::from));
+    text
+}
+
+/// Something as text, written where something else was.
+fn written(text: &mut String, value: impl fmt::Display) -> &str {
+    text.clear();
+    // Writing to a string does not fail.
+    let _ = write!(text, "{value}");
+    text
 }
 
 fn protocol(version: Version) -> &'static str {
@@ -177,22 +198,33 @@ fn protocol(version: Version) -> &'static str {
 }
 
 /// Name and port by which the client asked (sections 4.1.14 and 4.1.15): target, else `Host`, else the local address.
-fn server_address(request: &RequestInfo<'_>) -> (String, String) {
-    let from_host = || request.headers.get(header::HOST)?.to_str().ok()?.parse().ok();
-    let authority: Option<hyper::http::uri::Authority> =
-        request.target.authority().cloned().or_else(from_host);
+fn set_server_address(
+    request: &RequestInfo<'_>,
+    fields: &[Field<'_>],
+    text: &mut String,
+    set: &mut impl FnMut(&str, &str),
+) {
+    let from_host = || {
+        let (_, value) = fields[position(fields, "host")?];
+        // As the type for it takes them: printable.
+        let value = str::from_utf8(value).ok().filter(|value| value.is_ascii())?;
+        value.parse().ok()
+    };
+    let authority: Option<Cow<'_, Authority>> = match request.target.authority() {
+        Some(authority) => Some(Cow::Borrowed(authority)),
+        None => from_host().map(Cow::Owned),
+    };
     match authority {
         Some(authority) if !authority.host().is_empty() => {
+            set("SERVER_NAME", authority.host());
             // A client that leaves the port out means the scheme's default, as seen from its side of any proxy.
-            (
-                authority.host().to_owned(),
-                authority.port_u16().unwrap_or(80).to_string(),
-            )
+            let port = authority.port_u16().unwrap_or(80);
+            set("SERVER_PORT", written(text, port));
         }
-        _ => (
-            request.local.ip().to_canonical().to_string(),
-            request.local.port().to_string(),
-        ),
+        _ => {
+            set("SERVER_NAME", written(text, request.local.ip().to_canonical()));
+            set("SERVER_PORT", written(text, request.local.port()));
+        }
     }
 }
 
@@ -200,7 +232,7 @@ fn server_address(request: &RequestInfo<'_>) -> (String, String) {
 mod tests {
     use std::collections::HashMap;
 
-    use hyper::header::HeaderValue;
+    use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
     use super::*;
 
@@ -218,11 +250,11 @@ mod tests {
         }
         let target: Target = target.parse().unwrap();
         let parameters = [("path".to_owned(), "a/b".to_owned())];
-        let list = variables(&RequestInfo {
+        let request = RequestInfo {
             method: &Method::POST,
             target: &target,
             version: Version::HTTP_11,
-            headers: &headers,
+            fields: &Fields::from(headers),
             body_length: 12,
             path: target.path(),
             script_length: "/files".len(),
@@ -231,10 +263,12 @@ mod tests {
             peer: "192.0.2.7:1234".parse().unwrap(),
             local: "127.0.0.1:8080".parse().unwrap(),
             pass_authorization,
+        };
+        let mut map = HashMap::new();
+        variables(&request, |name, value| {
+            let before = map.insert(name.to_owned(), value.to_owned());
+            assert!(before.is_none(), "{name} is set once");
         });
-        let count = list.len();
-        let map: HashMap<_, _> = list.into_iter().collect();
-        assert_eq!(map.len(), count, "each name once");
         assert!(
             map.keys().all(|name| is_reserved(name)),
             "a manifest cannot shadow {map:?}"

@@ -142,26 +142,47 @@ impl Fields {
         }
     }
 
+    /// All of them in turn, each with its name as it came, or in lower case. What is not needed by name is found so at less cost.
+    pub fn lines(&self) -> Vec<(&str, &[u8])> {
+        match (&self.raw, self.map.get()) {
+            (Some((head, start)), _) => {
+                let mut all = Vec::with_capacity(16);
+                all.extend(lines(&head[*start..]).map(|(name, value)| (text(name), value)));
+                all
+            }
+            (None, map) => map
+                .iter()
+                .flat_map(|map| map.iter())
+                .map(|(name, value)| (name.as_str(), value.as_bytes()))
+                .collect(),
+        }
+    }
+
     /// By their names; those of one name in the order in which they came.
     pub fn map(&self) -> &HeaderMap {
         self.map.get_or_init(|| {
-            let lines = self.raw.as_ref().map_or(&[][..], |(head, start)| &head[*start..]);
-            Box::new(parse(lines))
+            let text = self.raw.as_ref().map_or(&[][..], |(head, start)| &head[*start..]);
+            Box::new(parse(text))
         })
     }
 }
 
-/// Fields, each with CRLF behind it, and an empty line at the end.
-fn parse(mut lines: &[u8]) -> HeaderMap {
+/// Names and values of fields, each with CRLF behind it, and an empty line at the end.
+fn lines(mut text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    std::iter::from_fn(move || {
+        let end = text.iter().position(|&byte| byte == b'\r')?;
+        let (line, rest) = text.split_at(end);
+        text = rest.get(2..).unwrap_or_default();
+        let colon = line.iter().position(|&byte| byte == b':')?;
+        Some((&line[..colon], line[colon + 1..].trim_ascii()))
+    })
+}
+
+fn parse(text: &[u8]) -> HeaderMap {
     let mut map = HeaderMap::new();
-    while let Some(end) = lines.iter().position(|&byte| byte == b'\r') {
-        let (line, rest) = lines.split_at(end);
-        lines = rest.get(2..).unwrap_or_default();
-        let Some(colon) = line.iter().position(|&byte| byte == b':') else {
-            break;
-        };
-        let name = HeaderName::from_bytes(&line[..colon]);
-        let value = HeaderValue::from_bytes(line[colon + 1..].trim_ascii());
+    for (name, value) in lines(text) {
+        let name = HeaderName::from_bytes(name);
+        let value = HeaderValue::from_bytes(value);
         debug_assert!(name.is_ok() && value.is_ok(), "the guard knows better");
         if let (Ok(name), Ok(value)) = (name, value) {
             map.append(name, value);
@@ -223,6 +244,16 @@ mod tests {
         let both: Vec<_> = map.get_all("x-a").iter().collect();
         assert_eq!(both, ["1", ""]);
         assert_eq!(map["b"].as_bytes(), b"\xff:c");
+        let lines = [("Host", &b"a"[..]), ("X-a", b"1"), ("x-A", b""), ("b", b"\xff:c")];
+        assert_eq!(fields.lines(), lines);
+        let of_map = Fields::from(map.clone());
+        assert_eq!(
+            of_map.lines(),
+            lines
+                .map(|(name, value)| (name.to_ascii_lowercase(), value))
+                .each_ref()
+                .map(|(name, value)| (name.as_str(), *value))
+        );
         assert!(Fields::of(&head, head.len() - 2).map().is_empty());
     }
 }
