@@ -164,8 +164,7 @@ impl Asked {
             (false, false) => &[None],
             (true, false) => &[Some("close")],
             (false, true) => &[Some("keep-alive")],
-            // The library puts its own word behind the service's, and `close` wins (RFC 9112, section 9.3).
-            (true, true) => &[None, Some("close"), Some("close, keep-alive")],
+            (true, true) => &[None, Some("close")],
         };
         // Where a body without a length is what ends the connection, it says that it would have stayed.
         let would_have_stayed = last && self.closes_by_framing() && said == Some("keep-alive");

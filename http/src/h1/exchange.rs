@@ -101,6 +101,7 @@ impl<S: Service> Exchanges<S> {
             return Answer {
                 exchanges: Rc::clone(self),
                 to_head: false,
+                to_old: false,
                 close,
                 state: State::Given(response),
             };
@@ -109,6 +110,7 @@ impl<S: Service> Exchanges<S> {
         Answer {
             exchanges: Rc::clone(self),
             to_head: request.method() == Method::HEAD,
+            to_old: request.version() == Version::HTTP_10,
             close,
             state: match self.stand_in(number) {
                 Some(refusal) => State::Given(Box::new(self.refused(refusal))),
@@ -307,6 +309,8 @@ pub(super) struct Answer<S: Service> {
     exchanges: Rc<Exchanges<S>>,
     state: State<S::Admitted>,
     to_head: bool,
+    /// Whether the request is one of HTTP/1.0.
+    to_old: bool,
     close: bool,
 }
 
@@ -354,7 +358,11 @@ impl<S: Service> Future for Answer<S> {
         let this = self.get_mut();
         let response = ready!(this.poll_response(cx));
         this.exchanges.shared.phase.set(Phase::Waiting);
-        let answer = finish(response, this.close, this.to_head);
+        let mut answer = finish(response, this.close, this.to_head);
+        // Told in its own version, hyper takes our word that the connection closes, and does not put its own behind it.
+        if this.to_old && answer.headers().contains_key(CONNECTION) {
+            *answer.version_mut() = Version::HTTP_10;
+        }
         if matches!(answer.body(), Outgoing::Stream(_)) {
             this.exchanges.shared.streamed.set(true);
         }
@@ -555,6 +563,7 @@ mod tests {
             exchanges: Rc::clone(exchanges),
             state: State::Calling,
             to_head: false,
+            to_old: false,
             close: false,
         }
     }
