@@ -187,23 +187,18 @@ impl Ring {
         self.begin(entry, owner, Kind::Receive)
     }
 
-    /// Sends what lies in the buffer from `start` on, or a part of it.
+    /// Sends what lies in the buffer, or a part of it.
     ///
     /// # Errors
     /// As [`Ring::accept`]; the buffer is gone then.
-    ///
-    /// # Panics
-    /// If the buffer ends before `start`.
     pub(crate) fn send(
         &mut self,
         socket: BorrowedFd<'_>,
         owner: usize,
         buffer: Vec<u8>,
-        start: usize,
     ) -> io::Result<OperationId> {
-        let bytes = &buffer[start..];
-        let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let entry = opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), length)
+        let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        let entry = opcode::Send::new(Fd(socket.as_raw_fd()), buffer.as_ptr(), length)
             .flags(libc::MSG_NOSIGNAL)
             .build();
         self.begin(entry, owner, Kind::Send(buffer))

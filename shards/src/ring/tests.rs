@@ -125,7 +125,7 @@ fn a_send_gives_its_bytes_back() {
     let (mut client, server) = pair();
     // More than there are entries: the queue is submitted when it is full.
     for n in 0..10_u8 {
-        ring.send(server.as_fd(), usize::from(n), vec![0, n], 1)
+        ring.send(server.as_fd(), usize::from(n), vec![n])
             .expect("submitted");
     }
     let mut sent = Vec::new();
@@ -139,7 +139,7 @@ fn a_send_gives_its_bytes_back() {
             else {
                 panic!("only sends are under way")
             };
-            assert_eq!((result.expect("taken"), buffer), (1, vec![0, owner as u8]));
+            assert_eq!((result.expect("taken"), buffer), (1, vec![owner as u8]));
             sent.push(owner);
         }
     }
@@ -190,7 +190,7 @@ fn nothing_is_under_way_after_the_end() {
     let mut ring = Ring::new(small()).expect("a ring");
     ring.receive(server.as_fd(), 1).expect("submitted");
     // The socket's buffers take a part of this; the rest waits for a client that does not read.
-    ring.send(server.as_fd(), 1, vec![1; 32 << 20], 0)
+    ring.send(server.as_fd(), 1, vec![1; 32 << 20])
         .expect("submitted");
     ring.enter().expect("a ring");
     drop(ring);

@@ -6,7 +6,7 @@
 //!   poll_write ──► pending ──► sending ──► socket               pending: until the runner flushes; together bounded
 //! ```
 //! Writes gather in `pending` until the runner has let all futures run, and go out as one send; one send is under way at a time,
-//! so bytes keep their order. When the bound is reached, the writer waits until the socket has taken some.
+//! so bytes keep their order: what the socket has not taken of it goes before what was written meanwhile. When the bound is reached, the writer waits until the socket has taken some.
 
 use std::io;
 use std::mem;
@@ -46,6 +46,8 @@ pub(super) struct Connection {
     reader: Option<Waker>,
     pending: Vec<u8>,
     sending: Option<Sending>,
+    /// Whether that is to end, and whether it was asked to.
+    abandoned: Option<bool>,
     broken: Option<Errno>,
     writer: Option<Waker>,
     /// Whether it stands in the list of those to be flushed.
@@ -58,9 +60,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 struct Sending {
     id: OperationId,
-    /// Bytes of the buffer that the socket has taken.
-    taken: usize,
-    left: usize,
+    length: usize,
 }
 
 impl Connection {
@@ -78,6 +78,7 @@ impl Connection {
             reader: None,
             pending: Vec::new(),
             sending: None,
+            abandoned: None,
             broken: None,
             writer: None,
             listed: false,
@@ -97,7 +98,7 @@ impl Connection {
     /// Whether there is something for [`Connection::flush`] to do.
     pub(super) fn wants_flush(&self) -> bool {
         let sends = self.sending.is_none() && !self.pending.is_empty();
-        sends || self.wants_receive() || self.wants_cancel()
+        sends || self.wants_receive() || self.wants_cancel() || self.wants_abandon()
     }
 
     /// Begins the operations that it needs and ends those that it does not. An error of the ring breaks the connection.
@@ -122,11 +123,23 @@ impl Connection {
             ring.cancel(id)?;
             self.is_ending = true;
         }
+        if self.wants_abandon()
+            && let Some(Sending { id, .. }) = self.sending
+        {
+            ring.cancel(id)?;
+            self.abandoned = Some(true);
+        }
         if self.sending.is_none() && !self.pending.is_empty() {
             let bytes = mem::take(&mut self.pending);
-            self.send(ring, key, bytes, 0)?;
+            let length = bytes.len();
+            let id = ring.send(self.socket.as_fd(), key, bytes)?;
+            self.sending = Some(Sending { id, length });
         }
         Ok(())
+    }
+
+    fn wants_abandon(&self) -> bool {
+        self.abandoned == Some(false) && self.sending.is_some()
     }
 
     fn wants_receive(&self) -> bool {
@@ -142,14 +155,7 @@ impl Connection {
     }
 
     fn unsent(&self) -> usize {
-        self.pending.len() + self.sending.as_ref().map_or(0, |sending| sending.left)
-    }
-
-    fn send(&mut self, ring: &mut Ring, key: usize, bytes: Vec<u8>, taken: usize) -> io::Result<()> {
-        let left = bytes.len() - taken;
-        let id = ring.send(self.socket.as_fd(), key, bytes, taken)?;
-        self.sending = Some(Sending { id, taken, left });
-        Ok(())
+        self.pending.len() + self.sending.as_ref().map_or(0, |sending| sending.length)
     }
 
     /// Something has come of receiving.
@@ -183,31 +189,27 @@ impl Connection {
         self.reader.take()
     }
 
-    /// The socket has taken bytes, or has failed.
-    pub(super) fn sent(
-        &mut self,
-        ring: &mut Ring,
-        key: usize,
-        result: io::Result<usize>,
-        mut buffer: Vec<u8>,
-    ) -> Option<Waker> {
-        let Sending { taken, .. } = self.sending.take()?;
+    /// The socket has taken bytes, or has failed. What it has not taken waits for the next flush.
+    pub(super) fn sent(&mut self, result: io::Result<usize>, mut buffer: Vec<u8>) -> Option<Waker> {
+        self.sending = None;
         if self.broken.is_some() {
             return self.writer.take();
         }
-        let again = result.and_then(|count| {
-            let taken = taken + count;
-            if taken < buffer.len() {
-                return self.send(ring, key, mem::take(&mut buffer), taken);
+        match result {
+            Ok(count) if count < buffer.len() => {
+                buffer.drain(..count);
+                buffer.append(&mut self.pending);
+                self.pending = buffer;
             }
-            Ok(())
-        });
-        if let Err(error) = again {
-            self.broken = Some(Errno::from_io_error(&error).unwrap_or(Errno::IO));
-            self.pending = Vec::new();
-        } else if self.pending.capacity() == 0 && buffer.capacity() <= KEPT {
-            buffer.clear();
-            self.pending = buffer;
+            Ok(_) if self.pending.capacity() == 0 && buffer.capacity() <= KEPT => {
+                buffer.clear();
+                self.pending = buffer;
+            }
+            Ok(_) => {}
+            Err(error) => {
+                self.broken = Some(Errno::from_io_error(&error).unwrap_or(Errno::IO));
+                self.pending = Vec::new();
+            }
         }
         self.writer.take()
     }
@@ -285,14 +287,13 @@ impl Connection {
         (self.broken.is_none() && self.unsent() > 0).then_some(self.serial)
     }
 
-    /// Throws away what was not sent. The operation that sends is to be cancelled.
-    pub(super) fn abandon(&mut self, serial: u64) -> Option<OperationId> {
-        if self.serial != serial {
-            return None;
+    /// Throws away what was not sent. With the next flush the operation that sends is cancelled.
+    pub(super) fn abandon(&mut self, serial: u64) {
+        if self.serial == serial {
+            self.pending = Vec::new();
+            self.broken = Some(Errno::TIMEDOUT);
+            self.abandoned = Some(false);
         }
-        self.pending = Vec::new();
-        self.broken = Some(Errno::TIMEDOUT);
-        self.sending.as_ref().map(|sending| sending.id)
     }
 
     /// Whether nobody holds it and the kernel has let go of it.
@@ -347,5 +348,73 @@ mod tests {
             "{}",
             connection.heap.capacity()
         );
+    }
+
+    fn connected() -> (Connection, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+        let (server, peer) = listener.accept().expect("it has connected");
+        (Connection::new(server.into(), peer, 7), client)
+    }
+
+    fn write(connection: &mut Connection, bytes: &[u8]) {
+        let written = connection.poll_write(&mut Context::from_waker(Waker::noop()), bytes);
+        assert!(matches!(written, Poll::Ready(Ok(count)) if count == bytes.len()));
+    }
+
+    #[test]
+    fn what_was_not_taken_goes_before_what_was_written_since() {
+        let (mut connection, _client) = connected();
+        write(&mut connection, b"gh");
+        assert!(connection.sent(Ok(2), b"abcdef".to_vec()).is_none());
+        assert_eq!(connection.pending, b"cdefgh");
+        assert!(connection.wants_flush());
+        // All was taken: the room is used again, unless there is something in the other.
+        connection.sent(Ok(3), b"abc".to_vec());
+        assert_eq!(connection.pending, b"cdefgh");
+        connection.pending = Vec::new();
+        connection.sent(Ok(3), b"abc".to_vec());
+        assert!(connection.pending.is_empty() && connection.pending.capacity() >= 3);
+    }
+
+    #[test]
+    fn a_connection_whose_peer_takes_nothing_is_over_once_it_was_abandoned() {
+        let mut ring = Ring::new(RingConfig::default()).expect("a ring");
+        let (mut connection, _client) = connected();
+        let mut events = Vec::new();
+        let mut step = |connection: &mut Connection| {
+            assert!(connection.flush(&mut ring, 0).iter().all(Option::is_none));
+            ring.wait(Duration::from_millis(50)).expect("a ring");
+            ring.complete(&mut events);
+            for event in events.drain(..) {
+                match event {
+                    Event::Sent { result, buffer, .. } => drop(connection.sent(result, buffer)),
+                    Event::Received { result, ended, .. } => drop(connection.received(result, ended, false)),
+                    other => panic!("neither sending nor receiving: {other:?}"),
+                }
+            }
+            connection.sending.is_some()
+        };
+        // Until all buffers between them are full.
+        let mut sent = 0;
+        loop {
+            write(&mut connection, &[0; 32 << 10]);
+            if step(&mut connection) {
+                break;
+            }
+            sent += 1;
+            assert!(sent < 10_000, "the peer reads nothing");
+        }
+        assert_eq!(connection.release(), Some(7));
+        connection.abandon(6);
+        assert!(!connection.wants_abandon(), "another one's number");
+        connection.abandon(7);
+        for _ in 0..100 {
+            if connection.is_over() {
+                return;
+            }
+            step(&mut connection);
+        }
+        panic!("{connection:?}");
     }
 }

@@ -244,9 +244,7 @@ impl Network {
                 result,
                 buffer,
             } => {
-                return self.told(owner, |connection, ring| {
-                    connection.sent(ring, owner, result, buffer)
-                });
+                return self.told(owner, |connection, _| connection.sent(result, buffer));
             }
         };
         self.list_if_wanted(owner);
@@ -322,15 +320,9 @@ impl Network {
         }
     }
 
-    fn with_connection<R>(
-        &self,
-        key: usize,
-        act: impl FnOnce(&mut Connection, &mut Ring) -> Option<R>,
-    ) -> Option<R> {
-        let mut sockets = self.sockets.borrow_mut();
-        let mut ring = self.ring.borrow_mut();
-        match sockets.get_mut(key) {
-            Some(Socket::Connection(connection)) => act(connection, &mut ring),
+    fn with_connection<R>(&self, key: usize, act: impl FnOnce(&mut Connection) -> R) -> Option<R> {
+        match self.sockets.borrow_mut().get_mut(key) {
+            Some(Socket::Connection(connection)) => Some(act(connection)),
             _ => None,
         }
     }
@@ -355,7 +347,7 @@ impl Network {
 
     /// A stream was dropped: what it had written may still leave, for a while.
     fn release(self: &Rc<Self>, key: usize) {
-        let lingering = self.with_connection(key, |connection, _| connection.release());
+        let lingering = self.with_connection(key, Connection::release).flatten();
         self.stats.connection_closed();
         self.list_if_wanted(key);
         if let Some(serial) = lingering {
@@ -366,11 +358,8 @@ impl Network {
     }
 
     fn abandon(&self, key: usize, serial: u64) {
-        self.with_connection(key, |connection, ring| {
-            let sending = connection.abandon(serial)?;
-            ring.cancel(sending).ok()
-        });
-        self.wakeup.notify();
+        self.with_connection(key, |connection| connection.abandon(serial));
+        self.list_if_wanted(key);
         self.remove_if_over(key);
     }
 }
