@@ -306,7 +306,10 @@ impl NativeRun {
     /// What a fault means.
     fn fault(&self, store: &StoreInner) -> Trap {
         let record = self.record();
-        if self.stack.is_guard(record.fault_address) {
+        // Of a signal whose frame did not fit, which is for somebody else and does not ask for the alternate stack, the system makes a
+        // SIGSEGV without an address, at whatever instruction the guest stands.
+        let lacks_room = record.signal == libc::SIGSEGV && self.stack.lacks_room_for_signal(record.fault_rsp);
+        if lacks_room || self.stack.is_guard(record.fault_address) {
             return Trap::StackExhausted;
         }
         let pc = record.guest_pc;

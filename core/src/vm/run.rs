@@ -28,6 +28,8 @@ pub(super) struct RunRecord {
     pub(super) signal: i32,
     /// The address that could not be accessed.
     pub(super) fault_address: usize,
+    /// Where the guest's stack ended at a fault for which the system knows no address; 0 at others.
+    pub(super) fault_rsp: usize,
     /// Function in which the run begins.
     pub(super) code: usize,
     /// The trampoline of its type.

@@ -142,6 +142,11 @@ extern "C" fn handle(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_
             record.signal = signal;
             // SAFETY: the field is there for the signals of faults; for others it is some number, which is only shown.
             record.fault_address = unsafe { details.si_addr() } as usize;
+            record.fault_rsp = if details.si_code == libc::SI_KERNEL {
+                switch::stack_pointer(interrupted)
+            } else {
+                0
+            };
             switch::redirect(interrupted, record, Left::Faulted);
             return;
         }

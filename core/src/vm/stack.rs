@@ -22,8 +22,11 @@ use std::ptr::NonNull;
 /// No access: a frame cannot be so large that its first touch lands beyond it, for prologues compare first.
 const GUARD: usize = 64 << 10;
 
-/// Below `stack_limit`: 16 KiB for a signal's frame and handler, and 32 KiB for a trampoline (1,000 vectors are 16,000 bytes).
-const HEADROOM: usize = 48 << 10;
+/// For a signal's frame and handler, of those that run on the stack that they find.
+const SIGNAL: usize = 16 << 10;
+
+/// Below `stack_limit`: that, and 32 KiB for a trampoline (1,000 vectors are 16,000 bytes).
+const HEADROOM: usize = SIGNAL + (32 << 10);
 
 /// For the slots of arguments and results, and for the entry trampoline's copies of both.
 const ENTRY: usize = 64 << 10;
@@ -121,6 +124,12 @@ impl GuestStack {
     /// Whether an address lies in the guard below the stack.
     pub(super) fn is_guard(&self, address: usize) -> bool {
         address.wrapping_sub(self.start.addr().get()) < GUARD
+    }
+
+    /// Whether a stack that ends there has less room than is kept for a signal. Code that compares with `stack_limit` does not come
+    /// so far.
+    pub(super) fn lacks_room_for_signal(&self, rsp: usize) -> bool {
+        rsp.wrapping_sub(self.start.addr().get()) < GUARD + SIGNAL
     }
 
     /// The word at an address of the stack.

@@ -374,6 +374,11 @@ pub(super) fn interrupted(context: &libc::ucontext_t) -> (usize, usize) {
     )
 }
 
+/// Where the stack ended of what a signal has interrupted.
+pub(super) fn stack_pointer(context: &libc::ucontext_t) -> usize {
+    context.uc_mcontext.gregs[libc::REG_RSP as usize] as usize
+}
+
 /// The addresses of stubs that a preemption has to tell apart.
 #[derive(Debug)]
 pub(super) struct Stubs {

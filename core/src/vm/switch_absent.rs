@@ -46,6 +46,10 @@ pub(super) fn interrupted(_context: &libc::ucontext_t) -> (usize, usize) {
     (0, 0)
 }
 
+pub(super) fn stack_pointer(_context: &libc::ucontext_t) -> usize {
+    0
+}
+
 pub(super) fn redirect(_context: &mut libc::ucontext_t, _record: &mut RunRecord, _left: Left) {
     unreachable!("{ABSENT}")
 }
