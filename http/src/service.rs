@@ -241,7 +241,7 @@ impl FunctionService {
             pass_authorization: function.config().pass_authorization,
         };
         let environment = function.surroundings().environment(|variables| {
-            cgi::variables(&request, |name, value| variables.set(name, value));
+            cgi::variables(&request, |name, value| variables.add(name, value));
         });
         environment.map(Some).map_err(|_| Failure::HeadTooLong)
     }

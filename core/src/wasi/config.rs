@@ -162,7 +162,7 @@ impl WasiTemplate {
         }
     }
 
-    /// The template's environment with the variables that `tell` sets, such as those of a CGI request, for one run
+    /// The template's environment with the variables that `tell` adds, such as those of a CGI request, for one run
     /// ([`WasiCtx::set_environment`]).
     ///
     /// # Errors

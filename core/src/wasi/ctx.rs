@@ -20,7 +20,7 @@ use super::config::{Environment, Prepared, WasiBuilder, WasiConfigError};
 use super::dir::Listing;
 use super::outcome::{Fault, OutputStream};
 use super::stdio::{Input, Output, OutputState};
-use super::strings::{StringBlock, Variables};
+use super::strings::StringBlock;
 use super::table::{Descriptor, DescriptorTable, Directory, Resource};
 use super::types::Rights;
 
@@ -153,11 +153,8 @@ impl WasiCtx {
         K: AsRef<[u8]>,
         V: AsRef<[u8]>,
     {
-        let mut extended = Variables::of(self.environment());
-        for (key, value) in variables {
-            extended.set(key, value);
-        }
-        self.own_environment = Some(Environment(Box::new(extended.finish()?)));
+        let merged = self.environment().extended(variables)?;
+        self.own_environment = Some(Environment(Box::new(merged)));
         Ok(())
     }
 
@@ -342,9 +339,9 @@ mod tests {
         let mut kept = Some(one.instantiate(Input::Empty, Output::Discard, Output::Discard));
         let ctx = other.renew(&mut kept, Input::Empty, Output::Discard, Output::Discard);
         assert_eq!(environment(ctx), ["A=2"]);
-        ctx.set_environment(other.environment(|variables| variables.set("B", "3")).unwrap());
+        ctx.set_environment(other.environment(|variables| variables.add("B", "3")).unwrap());
         assert_eq!(environment(ctx), ["A=2", "B=3"]);
-        assert!(other.environment(|variables| variables.set("", "3")).is_err());
+        assert!(other.environment(|variables| variables.add("", "3")).is_err());
     }
 
     #[test]

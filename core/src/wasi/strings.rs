@@ -10,6 +10,8 @@
 //! `args_get` and `environ_get` then are one copy of `bytes` and one addition per string. A template shares its blocks
 //! with all contexts, so that a request allocates nothing for them.
 
+use std::collections::HashMap;
+
 use super::Errno;
 use super::config::WasiConfigError;
 use super::ctx::WasiCtx;
@@ -61,18 +63,39 @@ impl StringBlock {
         self.push("environment", &[key, b"=", value])
     }
 
-    /// Takes the string of this index out.
-    fn remove(&mut self, index: usize) {
-        let start = self.offsets.remove(index);
-        let end = self
-            .offsets
-            .get(index)
-            .map_or(self.bytes.len(), |next| *next as usize);
-        self.bytes.drain(start as usize..end);
-        let gone = end as u32 - start;
-        self.offsets[index..]
-            .iter_mut()
-            .for_each(|offset| *offset -= gone);
+    /// The variables of this block and further ones. One that both have takes the new value; one that is named twice keeps
+    /// the last.
+    ///
+    /// # Errors
+    /// A name or a value cannot be a variable, or all together are too large.
+    pub(super) fn extended<K, V>(
+        &self,
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<StringBlock, WasiConfigError>
+    where
+        K: AsRef<[u8]>,
+        V: AsRef<[u8]>,
+    {
+        fn name(variable: &[u8]) -> &[u8] {
+            variable.split(|byte| *byte == b'=').next().unwrap_or_default()
+        }
+        let mut more = StringBlock::default();
+        for (key, value) in variables {
+            more.push_variable(key.as_ref(), value.as_ref())?;
+        }
+        let last: HashMap<&[u8], &[u8]> = more.iter().map(|v| (name(v), v)).collect();
+        let mut merged = StringBlock::default();
+        for old in self.iter().filter(|old| !last.contains_key(name(old))) {
+            merged.push("environment", &[old])?;
+        }
+        // Those that are the last of their name, in the order in which they were given.
+        for new in more.iter().filter(|new| {
+            last.get(name(new))
+                .is_some_and(|kept| kept.as_ptr() == new.as_ptr())
+        }) {
+            merged.push("environment", &[new])?;
+        }
+        Ok(merged)
     }
 
     /// The strings, without their NULs.
@@ -114,21 +137,17 @@ impl StringBlock {
     }
 }
 
-/// The environment of one run in the making: the template's variables, and those of the run.
-///
-/// One block of memory, however many there are. A variable that is set again is looked for only where one of its name may be there:
-/// names are told apart by a bit each, of a hash, and most have theirs alone.
+/// The environment of one run in the making: the template's variables, and those of the run. One block of memory, however many
+/// there are.
 #[derive(Debug)]
 pub struct Variables {
     block: StringBlock,
-    /// Bits of the names that are there.
-    names: u128,
-    /// The first one, told at the end: whoever sets variables has nothing to decide by it.
+    /// The first one, told at the end: whoever adds variables has nothing to decide by it.
     mistake: Option<WasiConfigError>,
 }
 
 impl Variables {
-    /// Room for what a request of a browser brings, so that the block seldom grows.
+    /// Room for what most requests bring, so that the block seldom grows.
     const BYTES: usize = 960;
     const COUNT: usize = 32;
 
@@ -139,52 +158,24 @@ impl Variables {
         };
         block.offsets.extend_from_slice(&base.offsets);
         block.bytes.extend_from_slice(&base.bytes);
-        let names = base.iter().fold(0, |names, variable| names | bit(name(variable)));
-        Self {
-            block,
-            names,
-            mistake: None,
-        }
+        Self { block, mistake: None }
     }
 
-    /// Sets a variable. One of that name that is there already, the template's too, is taken out.
-    pub fn set(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        let (key, value) = (key.as_ref(), value.as_ref());
-        if self.mistake.is_some() {
-            return;
+    /// Adds a variable whose name is not there yet: nobody looks. Of two of one name a guest takes whichever it finds.
+    pub fn add(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        if self.mistake.is_none() {
+            self.mistake = self.block.push_variable(key.as_ref(), value.as_ref()).err();
         }
-        let bit = bit(key);
-        if self.names & bit != 0 {
-            let before = self.block.iter().position(|variable| name(variable) == key);
-            if let Some(index) = before {
-                self.block.remove(index);
-            }
-        }
-        self.names |= bit;
-        self.mistake = self.block.push_variable(key, value).err();
     }
 
     /// # Errors
-    /// The first mistake that was made in setting them.
+    /// The first mistake that was made in adding them.
     pub(super) fn finish(self) -> Result<StringBlock, WasiConfigError> {
         match self.mistake {
             Some(mistake) => Err(mistake),
             None => Ok(self.block),
         }
     }
-}
-
-/// What is before the `=`.
-fn name(variable: &[u8]) -> &[u8] {
-    variable.split(|byte| *byte == b'=').next().unwrap_or_default()
-}
-
-/// One bit of 128, by what names that resemble each other differ in most often: their length and their ends.
-fn bit(name: &[u8]) -> u128 {
-    let byte = |at: usize| u32::from(name.get(at).copied().unwrap_or_default());
-    let length = name.len();
-    let mixed = (byte(length / 2) * 251 + byte(length.wrapping_sub(1))) * 251 + byte(length.wrapping_sub(2));
-    1 << ((mixed * 31 + length as u32) % 127)
 }
 
 /// `args_get`: the arguments, and a pointer to each.
@@ -308,49 +299,37 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_that_is_set_again_is_there_once() {
+    fn a_runs_variables_follow_the_templates() {
         let mut base = StringBlock::default();
-        for (key, value) in [("A", "1"), ("LONGER", "of the template"), ("B", "2")] {
-            base.push_variable(key.as_bytes(), value.as_bytes()).unwrap();
-        }
-        // More names than there are bits, in an order of no meaning, some of them several times.
+        base.push_variable(b"A", b"1").unwrap();
         let mut variables = Variables::of(&base);
-        let mut expected: Vec<(String, String)> = [("A", "1"), ("LONGER", "of the template"), ("B", "2")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .to_vec();
-        for step in 0..900_u32 {
-            let number = step.wrapping_mul(0x9e37_79b9) >> 23;
-            let key = match number % 50 {
-                0 => "LONGER".to_owned(),
-                1 => "B".to_owned(),
-                _ => format!("HTTP_{number}"),
-            };
-            let value = "=".repeat(step as usize % 7);
-            variables.set(&key, &value);
-            expected.retain(|(old, _)| *old != key);
-            expected.push((key, value));
+        // More than there is room for at first.
+        for number in 0..100 {
+            variables.add(format!("NAME_{number}"), "value".repeat(number));
         }
         let block = variables.finish().unwrap();
-        let expected: Vec<String> = expected
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        assert!(block.iter().eq(expected.iter().map(String::as_bytes)));
-        assert!(expected.len() > 200, "{}", expected.len());
+        let expected =
+            (0..100).map(|number| format!("NAME_{number}={}", "value".repeat(number)).into_bytes());
+        assert!(
+            block
+                .iter()
+                .map(<[u8]>::to_vec)
+                .eq([b"A=1".to_vec()].into_iter().chain(expected))
+        );
     }
 
     #[test]
     fn the_first_mistake_is_told() {
         let mut variables = Variables::of(&StringBlock::default());
-        variables.set("GOOD", "1");
-        variables.set("", "2");
-        variables.set("BAD", "\0");
+        variables.add("GOOD", "1");
+        variables.add("", "2");
+        variables.add("BAD", "\0");
         assert!(matches!(
             variables.finish(),
             Err(WasiConfigError::VariableName { name }) if name.is_empty()
         ));
         let mut variables = Variables::of(&StringBlock::default());
-        variables.set("A", vec![b'x'; STRINGS_MAX]);
+        variables.add("A", vec![b'x'; STRINGS_MAX]);
         assert!(matches!(
             variables.finish(),
             Err(WasiConfigError::TooLarge { .. })

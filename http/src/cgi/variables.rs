@@ -53,12 +53,12 @@ pub struct RequestInfo<'a> {
     pub pass_authorization: bool,
 }
 
-/// Tells `set` the variables of a request, in no particular order. Values are UTF-8: octets of a field that are none become U+FFFD.
+/// Tells `set` the variables of a request, in no particular order and each name once. Values are UTF-8: octets of a field that are none become U+FFFD.
 pub fn variables(request: &RequestInfo<'_>, mut set: impl FnMut(&str, &str)) {
     let (script_name, path_info) = request
         .path
         .split_at(request.script_length.min(request.path.len()));
-    let fields = request.fields.lines();
+    let fields = request.fields.grouped();
     // What is not there as text is written here.
     let mut text = String::with_capacity(64);
     set("GATEWAY_INTERFACE", "CGI/1.1");
@@ -80,25 +80,21 @@ pub fn variables(request: &RequestInfo<'_>, mut set: impl FnMut(&str, &str)) {
     if request.body_length > 0 {
         set("CONTENT_LENGTH", written(&mut text, request.body_length));
     }
-    if let Some(at) = position(&fields, "content-type") {
-        set("CONTENT_TYPE", &joined(&fields[at..]));
-    }
-    for (name, value) in request.parameters {
-        set(variable_name(&mut text, "X_PARAM_", name), value);
-    }
-    for (at, (name, _)) in fields.iter().enumerate() {
-        // Those of one name are told together, with the first.
-        if is_passed(name, request.pass_authorization) && position(&fields[..at], name).is_none() {
-            set(variable_name(&mut text, "HTTP_", name), &joined(&fields[at..]));
+    for (at, (name, value)) in request.parameters.iter().enumerate() {
+        // Two names may make one variable: the last counts.
+        let is_same = |(other, _): &(String, String)| upper(other.bytes()).eq(upper(name.bytes()));
+        if !request.parameters[at + 1..].iter().any(is_same) {
+            set(variable_name(&mut text, "X_PARAM_", name), value);
         }
     }
-}
-
-/// The first field of that name.
-fn position(fields: &[Field<'_>], name: &str) -> Option<usize> {
-    fields
-        .iter()
-        .position(|(other, _)| other.eq_ignore_ascii_case(name))
+    for same in fields.chunk_by(|(one, _), (other, _)| one.eq_ignore_ascii_case(other)) {
+        let (name, _) = same[0];
+        if name.eq_ignore_ascii_case("content-type") {
+            set("CONTENT_TYPE", &joined(same));
+        } else if is_passed(name, request.pass_authorization) {
+            set(variable_name(&mut text, "HTTP_", name), &joined(same));
+        }
+    }
 }
 
 /// Whether the server sets this variable itself, so that a manifest may not.
@@ -148,36 +144,37 @@ fn is_passed(name: &str, pass_authorization: bool) -> bool {
     plain && !DROPPED.into_iter().any(is) && (pass_authorization || !is("authorization"))
 }
 
-/// All values of the first field as one, joined as RFC 9110 section 5.3 says, cookies as RFC 6265 section 5.4 does.
+/// All values of a field as one, joined as RFC 9110 section 5.3 says, cookies as RFC 6265 section 5.4 does.
 fn joined<'a>(fields: &[Field<'a>]) -> Cow<'a, str> {
     let Some(((name, value), others)) = fields.split_first() else {
         return Cow::Borrowed("");
     };
     let mut text = String::from_utf8_lossy(value);
-    for (other, value) in others {
-        if other.eq_ignore_ascii_case(name) {
-            let is_cookie = name.eq_ignore_ascii_case("cookie");
-            let text = text.to_mut();
-            text.push_str(if is_cookie { "; " } else { ", " });
-            text.push_str(&String::from_utf8_lossy(value));
-        }
+    for (_, value) in others {
+        let is_cookie = name.eq_ignore_ascii_case("cookie");
+        let text = text.to_mut();
+        text.push_str(if is_cookie { "; " } else { ", " });
+        text.push_str(&String::from_utf8_lossy(value));
     }
     text
 }
 
 /// The variable of a field or a parameter, written where something else was.
 fn variable_name<'a>(text: &'a mut String, prefix: &str, field: &str) -> &'a str {
-    let upper = |byte: u8| {
+    text.clear();
+    text.push_str(prefix);
+    text.extend(upper(field.bytes()).map(char::from));
+    text
+}
+
+fn upper(name: impl Iterator<Item = u8>) -> impl Iterator<Item = u8> {
+    name.map(|byte| {
         if byte.is_ascii_alphanumeric() {
             byte.to_ascii_uppercase()
         } else {
             b'_'
         }
-    };
-    text.clear();
-    text.push_str(prefix);
-    text.extend(field.bytes().map(upper).map(char::from));
-    text
+    })
 }
 
 /// Something as text, written where something else was.
@@ -205,7 +202,9 @@ fn set_server_address(
     set: &mut impl FnMut(&str, &str),
 ) {
     let from_host = || {
-        let (_, value) = fields[position(fields, "host")?];
+        let (_, value) = fields
+            .iter()
+            .find(|(name, _)| name.eq_ignore_ascii_case("host"))?;
         // As the type for it takes them: printable.
         let value = str::from_utf8(value).ok().filter(|value| value.is_ascii())?;
         value.parse().ok()
@@ -249,7 +248,8 @@ mod tests {
             );
         }
         let target: Target = target.parse().unwrap();
-        let parameters = [("path".to_owned(), "a/b".to_owned())];
+        let parameters = [("pa-th", "no"), ("pa_th", "last"), ("path", "a/b")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let request = RequestInfo {
             method: &Method::POST,
             target: &target,
@@ -305,6 +305,7 @@ mod tests {
             ("HTTP_HOST", "example.org:81"),
             ("X_MATCHED_ROUTE", "/files/{*path}"),
             ("X_PARAM_PATH", "a/b"),
+            ("X_PARAM_PA_TH", "last"),
         ] {
             assert_eq!(map.get(name).map(String::as_str), Some(value), "{name}");
         }

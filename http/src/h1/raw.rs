@@ -142,20 +142,28 @@ impl Fields {
         }
     }
 
-    /// All of them in turn, each with its name as it came, or in lower case. What is not needed by name is found so at less cost.
-    pub fn lines(&self) -> Vec<(&str, &[u8])> {
-        match (&self.raw, self.map.get()) {
-            (Some((head, start)), _) => {
-                let mut all = Vec::with_capacity(16);
-                all.extend(lines(&head[*start..]).map(|(name, value)| (text(name), value)));
-                all
+    /// All of them, each with its name as it came, or in lower case; those of one name follow each other. What is not looked for by name
+    /// is found so at less cost.
+    pub fn grouped(&self) -> Vec<(&str, &[u8])> {
+        if let Some((head, start)) = &self.raw {
+            let mut all = Vec::with_capacity(16);
+            let mut lines = lines(&head[*start..]).map(|(name, value)| (text(name), value));
+            all.extend(lines.by_ref().take(FEW));
+            // Most heads have each name once.
+            let is_new = |at: usize| {
+                let (name, _) = all[at];
+                all[..at]
+                    .iter()
+                    .all(|(other, _)| !name.eq_ignore_ascii_case(other))
+            };
+            if lines.next().is_none() && (1..all.len()).all(is_new) {
+                return all;
             }
-            (None, map) => map
-                .iter()
-                .flat_map(|map| map.iter())
-                .map(|(name, value)| (name.as_str(), value.as_bytes()))
-                .collect(),
         }
+        let fields = self.map().iter();
+        fields
+            .map(|(name, value)| (name.as_str(), value.as_bytes()))
+            .collect()
     }
 
     /// By their names; those of one name in the order in which they came.
@@ -166,6 +174,9 @@ impl Fields {
         })
     }
 }
+
+/// So many fields are told apart by looking at each other.
+const FEW: usize = 48;
 
 /// Names and values of fields, each with CRLF behind it, and an empty line at the end.
 fn lines(mut text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
@@ -244,16 +255,20 @@ mod tests {
         let both: Vec<_> = map.get_all("x-a").iter().collect();
         assert_eq!(both, ["1", ""]);
         assert_eq!(map["b"].as_bytes(), b"\xff:c");
-        let lines = [("Host", &b"a"[..]), ("X-a", b"1"), ("x-A", b""), ("b", b"\xff:c")];
-        assert_eq!(fields.lines(), lines);
-        let of_map = Fields::from(map.clone());
+        // Those of one name follow each other.
+        let names: Vec<&str> = fields.grouped().iter().map(|(name, _)| *name).collect();
+        let at = names.iter().position(|name| *name == "x-a").expect("it is there");
+        assert_eq!((names.len(), names[at + 1]), (4, "x-a"));
+        let once: Rc<[u8]> = Rc::from(&b"Host: a\r\nX-b:\t1 \r\nb:\xff:c\r\n\r\n"[..]);
+        let fields = Fields::of(&once, 0);
         assert_eq!(
-            of_map.lines(),
-            lines
-                .map(|(name, value)| (name.to_ascii_lowercase(), value))
-                .each_ref()
-                .map(|(name, value)| (name.as_str(), *value))
+            fields.grouped(),
+            [("Host", &b"a"[..]), ("X-b", b"1"), ("b", b"\xff:c")]
         );
+        assert!(fields.map.get().is_none(), "nothing had to be sorted");
+        let many: String = (0..FEW + 1).map(|n| format!("x-{n}: {n}\r\n")).collect();
+        let many: Rc<[u8]> = Rc::from(format!("{many}\r\n").as_bytes());
+        assert_eq!(Fields::of(&many, 0).grouped().len(), FEW + 1);
         assert!(Fields::of(&head, head.len() - 2).map().is_empty());
     }
 }
