@@ -22,7 +22,8 @@
 //!   The chain of `rbp` ends with 0. Backtraces follow it: whoever calls `leave` has a frame of its own.
 //! * **Stack.** Before a frame is used, its lowest address, room for outgoing arguments included, is compared (unsigned) with
 //!   `stack_limit`. What is below that suffices for one trampoline, which need not compare, one exit to the engine and a
-//!   signal's frame. An access to the guard below the stack counts as an exhausted stack whatever instruction makes it.
+//!   signal's frame. An access to the guard below the stack counts as an exhausted stack whatever instruction makes it, and so
+//!   does a signal that finds no room for its frame.
 //! * **Arguments and results** lie where [`abi`] says.
 //! * **Calls into the engine** go through `leave`: see [`abi`]. While the code is away, by `leave` or `preempt`, the store
 //!   may change under it, by itself or by another run: of what was loaded from the context nothing holds afterwards
