@@ -122,6 +122,8 @@ fn scan_heads(head: &'static str) -> Guard {
 #[library_benchmark]
 #[bench::small_short(conversation(SMALL_REQUEST, Answer::Short))]
 #[bench::browser_short(conversation(BROWSER, Answer::Short))]
+#[bench::small_variables(conversation(SMALL_REQUEST, Answer::Variables))]
+#[bench::browser_variables(conversation(BROWSER, Answer::Variables))]
 #[bench::small_64k(conversation(SMALL_REQUEST, Answer::Long))]
 #[bench::small_pieces(conversation(SMALL_REQUEST, Answer::Pieces))]
 #[bench::upload_1k_echo(conversation(upload(1 << 10), Answer::Echo))]

@@ -13,6 +13,8 @@ use super::TIMES;
 use bytes::Bytes;
 use hyper::body::Frame;
 use hyper::{StatusCode, Version};
+use luge_core::wasi::{Environment, WasiCtx, WasiTemplate};
+use luge_http::cgi::{RequestInfo, variables};
 use luge_http::h1::guard::{Guard, Position, Verdict};
 use luge_http::h1::{
     Admission, Body, BodyError, ConnectionEnd, Head, Limits, Request, Response, Runtime, Service, Signal,
@@ -88,6 +90,8 @@ pub(crate) enum Answer {
     Pieces,
     /// The body of the request.
     Echo,
+    /// Five bytes, once the request was made the environment of a run.
+    Variables,
 }
 
 /// A connection that is about to be served, and its future.
@@ -112,6 +116,10 @@ pub(crate) fn conversation(request: impl Into<Bytes>, answer: Answer) -> Convers
         answer,
         long: Bytes::from(vec![b'l'; 64 << 10]),
         piece: Bytes::from(vec![b'p'; 1 << 10]),
+        surroundings: WasiCtx::builder()
+            .env("MODE", "fast")
+            .template()
+            .expect("a variable"),
         calls: Rc::clone(&calls),
     };
     let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 50_000));
@@ -220,7 +228,32 @@ struct Answers {
     answer: Answer,
     long: Bytes,
     piece: Bytes,
+    surroundings: WasiTemplate,
     calls: Rc<Cell<usize>>,
+}
+
+impl Answers {
+    fn environment(&self, request: &Request) -> Environment {
+        let path = request.target.path();
+        let request = RequestInfo {
+            method: &request.method,
+            target: &request.target,
+            version: request.version,
+            fields: &request.headers,
+            body_length: request.body.len(),
+            path,
+            script_length: path.len(),
+            route: path,
+            parameters: &[],
+            peer: request.peer,
+            local: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
+            pass_authorization: false,
+        };
+        let told = self
+            .surroundings
+            .environment(|all| variables(&request, |name, value| all.add(name, value)));
+        told.expect("they are few")
+    }
 }
 
 impl Service for Answers {
@@ -239,6 +272,7 @@ impl Service for Answers {
         let mut response = Response::text(StatusCode::OK, Bytes::from_static(b"pong\n"));
         match self.answer {
             Answer::Short => {}
+            Answer::Variables => drop(black_box(self.environment(&request))),
             Answer::Long => response.body = Body::Full(self.long.clone()),
             Answer::Echo => response.body = Body::Full(request.body),
             Answer::Pieces => {
