@@ -34,6 +34,11 @@ impl StringBlock {
         if parts.iter().any(|part| part.contains(&0)) {
             return Err(WasiConfigError::InteriorNul { what });
         }
+        self.append(what, parts)
+    }
+
+    /// As [`StringBlock::push`]; that there is no NUL in it is seen to elsewhere.
+    fn append(&mut self, what: &'static str, parts: &[&[u8]]) -> Result<(), WasiConfigError> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         let too_large = || WasiConfigError::TooLarge {
             what,
@@ -55,12 +60,8 @@ impl StringBlock {
 
     /// Appends the variable `key=value`.
     pub(super) fn push_variable(&mut self, key: &[u8], value: &[u8]) -> Result<(), WasiConfigError> {
-        if key.is_empty() || key.contains(&b'=') {
-            return Err(WasiConfigError::VariableName {
-                name: String::from_utf8_lossy(key).into_owned(),
-            });
-        }
-        self.push("environment", &[key, b"=", value])
+        check_name(key)?;
+        self.push(ENVIRONMENT, &[key, b"=", value])
     }
 
     /// The variables of this block and further ones. One that both have takes the new value; one that is named twice keeps
@@ -86,14 +87,14 @@ impl StringBlock {
         let last: HashMap<&[u8], &[u8]> = more.iter().map(|v| (name(v), v)).collect();
         let mut merged = StringBlock::default();
         for old in self.iter().filter(|old| !last.contains_key(name(old))) {
-            merged.push("environment", &[old])?;
+            merged.push(ENVIRONMENT, &[old])?;
         }
         // Those that are the last of their name, in the order in which they were given.
         for new in more.iter().filter(|new| {
             last.get(name(new))
                 .is_some_and(|kept| kept.as_ptr() == new.as_ptr())
         }) {
-            merged.push("environment", &[new])?;
+            merged.push(ENVIRONMENT, &[new])?;
         }
         Ok(merged)
     }
@@ -163,19 +164,38 @@ impl Variables {
 
     /// Adds a variable whose name is not there yet: nobody looks. Of two of one name a guest takes whichever it finds.
     pub fn add(&mut self, key: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        let (key, value) = (key.as_ref(), value.as_ref());
         if self.mistake.is_none() {
-            self.mistake = self.block.push_variable(key.as_ref(), value.as_ref()).err();
+            let added = check_name(key).and_then(|()| self.block.append(ENVIRONMENT, &[key, b"=", value]));
+            self.mistake = added.err();
         }
     }
 
     /// # Errors
-    /// The first mistake that was made in adding them.
+    /// The first mistake that was made in adding them, or that there is a NUL within one.
     pub(super) fn finish(self) -> Result<StringBlock, WasiConfigError> {
-        match self.mistake {
-            Some(mistake) => Err(mistake),
-            None => Ok(self.block),
+        if let Some(mistake) = self.mistake {
+            return Err(mistake);
         }
+        // Each string has its own NUL. One look at all bytes costs a fraction of one at each string.
+        let nuls = self.block.bytes.iter().filter(|byte| **byte == 0).count();
+        if nuls != self.block.offsets.len() {
+            return Err(WasiConfigError::InteriorNul { what: ENVIRONMENT });
+        }
+        Ok(self.block)
     }
+}
+
+/// What errors call it.
+const ENVIRONMENT: &str = "environment";
+
+fn check_name(key: &[u8]) -> Result<(), WasiConfigError> {
+    if key.is_empty() || key.contains(&b'=') {
+        return Err(WasiConfigError::VariableName {
+            name: String::from_utf8_lossy(key).into_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// `args_get`: the arguments, and a pointer to each.
@@ -328,6 +348,15 @@ mod tests {
             variables.finish(),
             Err(WasiConfigError::VariableName { name }) if name.is_empty()
         ));
+        for (key, value) in [("A", "a\0b"), ("A", "\0"), ("A\0", "b")] {
+            let mut variables = Variables::of(&StringBlock::default());
+            variables.add("GOOD", "");
+            variables.add(key, value);
+            assert!(matches!(
+                variables.finish(),
+                Err(WasiConfigError::InteriorNul { .. })
+            ));
+        }
         let mut variables = Variables::of(&StringBlock::default());
         variables.add("A", vec![b'x'; STRINGS_MAX]);
         assert!(matches!(
