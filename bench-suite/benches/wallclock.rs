@@ -157,7 +157,7 @@ fn scan_heads(bencher: Bencher<'_, '_>, request: &str) {
     bencher.counter(TIMES).bench(|| http::scan_heads(head));
 }
 
-#[divan::bench(args = [Answer::Short, Answer::Long, Answer::Pieces])]
+#[divan::bench(args = [Answer::Short, Answer::Long, Answer::Pieces, Answer::Variables])]
 fn connection(bencher: Bencher<'_, '_>, answer: Answer) {
     bencher
         .counter(TIMES)
@@ -165,11 +165,11 @@ fn connection(bencher: Bencher<'_, '_>, answer: Answer) {
         .bench_local_values(http::converse);
 }
 
-#[divan::bench]
-fn connection_of_a_browser(bencher: Bencher<'_, '_>) {
+#[divan::bench(args = [Answer::Short, Answer::Variables])]
+fn connection_of_a_browser(bencher: Bencher<'_, '_>, answer: Answer) {
     bencher
         .counter(TIMES)
-        .with_inputs(|| http::conversation(BROWSER, Answer::Short))
+        .with_inputs(|| http::conversation(BROWSER, answer))
         .bench_local_values(http::converse);
 }
 
