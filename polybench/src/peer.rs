@@ -229,7 +229,11 @@ mod tests {
         // Now and then a question may come before the next answer, but not a thousand times.
         let eager = "echo ready eager; while echo ok; do :; done";
         let mut peer = Peer::start("eager", Command::new("sh").args(["-c", eager])).expect("a shell");
-        let mut asked = (0..1000).map(|_| peer.load("a", Path::new("a")));
+        let mut asked = (0..1000).map(|_| {
+            // Time for the answer to the next question to come, which on a busy machine is not soon read.
+            std::thread::sleep(Duration::from_millis(2));
+            peer.load("a", Path::new("a"))
+        });
         let error = asked.find_map(Result::err).expect("an error").to_string();
         assert!(error.contains("before it was asked"), "{error}");
     }

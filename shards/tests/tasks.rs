@@ -243,8 +243,13 @@ fn an_endless_task_ends_at_its_deadline_and_the_next_one_runs() {
         let next = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
         let hog = hog.await;
         assert_eq!(hog.ending, Ending::DeadlineExceeded);
-        assert!(hog.account.slices > 1);
-        assert_eq!(hog.account.preemptions, hog.account.slices - 1);
+        let (slices, preemptions) = (hog.account.slices, hog.account.preemptions);
+        assert!(slices > 1);
+        // A slice that ends just before the deadline leaves a task that waits to go on, and is ended as that.
+        assert!(
+            preemptions == slices - 1 || preemptions == slices,
+            "{preemptions} of {slices} slices were too short"
+        );
         assert_eq!(next.await.ending, Ending::Done);
         assert_eq!(shard.stats().snapshot().deadline_exceeded, 1);
     });
@@ -379,34 +384,42 @@ fn dropping_the_ticket_cancels_the_task_and_drops_it() {
 #[test]
 fn who_waited_for_an_instant_is_not_told_an_earlier_one() {
     on_one_shard(one_shard(), |shard| async move {
-        // Who waited for a task runs between two looks of the shard at the clock.
-        let task = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
-        assert_eq!(task.await.ending, Ending::Done);
-        let at = shard.now() + Duration::from_millis(5);
-        // This holds the thread beyond that instant; the next one runs before the shard looks again.
-        shard.spawn_local(async { std::thread::sleep(Duration::from_millis(30)) });
-        let (tries, is_over) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
-        let (seen, over, waiter) = (tries.clone(), is_over.clone(), shard.clone());
-        shard.spawn_local(async move {
-            while waiter.now() < at {
-                seen.set(seen.get() + 1);
-                assert!(seen.get() < 100, "it goes round without an end");
-                waiter.sleep_until(at).await;
+        // On a busy machine the instant may be over before any future runs; then it is tried again.
+        for _ in 0..50 {
+            if wait_on_a_held_thread(&shard).await > 0 {
+                return;
             }
-            let begun = Instant::now();
-            waiter.sleep(Duration::from_millis(5)).await;
-            assert!(begun.elapsed() >= Duration::from_millis(5));
-            over.set(true);
-        });
-        while !is_over.get() {
-            assert_eq!(shard.stats().snapshot().panicked, 0);
-            shard.sleep(Duration::from_millis(5)).await;
         }
-        assert!(
-            tries.get() > 0,
-            "the time that futures see was looked at before they ran"
-        );
+        panic!("the time that futures see was looked at before they ran");
     });
+}
+
+/// Waits for an instant that passes while another future holds the shard's thread. Gives how often it had to.
+async fn wait_on_a_held_thread(shard: &Shard) -> u32 {
+    // Who waited for a task runs between two looks of the shard at the clock.
+    let task = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
+    assert_eq!(task.await.ending, Ending::Done);
+    let at = shard.now() + Duration::from_millis(5);
+    // This holds the thread beyond that instant; the next one runs before the shard looks again.
+    shard.spawn_local(async { std::thread::sleep(Duration::from_millis(30)) });
+    let (tries, is_over) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+    let (seen, over, waiter) = (tries.clone(), is_over.clone(), shard.clone());
+    shard.spawn_local(async move {
+        while waiter.now() < at {
+            seen.set(seen.get() + 1);
+            assert!(seen.get() < 100, "it goes round without an end");
+            waiter.sleep_until(at).await;
+        }
+        let begun = Instant::now();
+        waiter.sleep(Duration::from_millis(5)).await;
+        assert!(begun.elapsed() >= Duration::from_millis(5));
+        over.set(true);
+    });
+    while !is_over.get() {
+        assert_eq!(shard.stats().snapshot().panicked, 0);
+        shard.sleep(Duration::from_millis(5)).await;
+    }
+    tries.get()
 }
 
 #[test]

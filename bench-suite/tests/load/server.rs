@@ -126,11 +126,12 @@ pub(crate) fn ok(body: &str) -> Reply {
     Reply::Send(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
 }
 
-/// A class with constant gaps.
+/// A class with constant gaps. It is patient: on a busy machine even this server may be slow, and timeouts have tests of their own.
 pub(crate) fn class(path: &str, rate: f64) -> Class {
     let mut class = Class::new("test", Path::Fixed(path.to_owned()), rate);
     class.arrivals = luge_bench_suite::load::Arrivals::Fixed;
     class.opened = 1;
+    class.timeout = Duration::from_secs(60);
     class
 }
 
@@ -143,9 +144,9 @@ pub(crate) fn plan(url: &str, requests: u64, classes: Vec<Class>) -> Plan {
         seed: 1,
         threads: 1,
         warmup: Duration::ZERO,
-        duration: Duration::from_secs(30),
+        duration: Duration::from_secs(60),
         requests: Some(requests),
-        drain: Duration::from_secs(20),
+        drain: Duration::from_secs(60),
         spin: Duration::ZERO,
         window: Duration::ZERO,
         nice: 0,
