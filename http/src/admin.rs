@@ -59,7 +59,7 @@ impl Service for AdminService {
         })
     }
 
-    async fn call(&self, request: Request, (): ()) -> Response {
+    async fn call(&self, request: &Request, (): &()) -> Response {
         match request.target.path() {
             "/livez" => Response::text(StatusCode::OK, "ok\n"),
             "/readyz" => match self.lifecycle.readiness() {

@@ -105,7 +105,7 @@ impl Service for Refuse {
         Err(Refuse::response())
     }
 
-    async fn call(&self, _: Request, (): ()) -> Response {
+    async fn call(&self, _: &Request, (): &()) -> Response {
         Refuse::response()
     }
 

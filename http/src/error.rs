@@ -15,8 +15,8 @@
 
 use std::time::Duration;
 
-use hyper::header::{self, HeaderValue};
-use hyper::{Method, StatusCode};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{HeaderMap, Method, StatusCode};
 use luge_core::{Trap, TrapReport};
 
 use crate::cgi::CgiError;
@@ -26,8 +26,35 @@ use crate::routes::PathError;
 /// The header field that tells the reason of a failure, cut to what a field may hold.
 pub const ERROR_FIELD: &str = "x-luge-error";
 
+/// [`ERROR_FIELD`] as a field's name.
+const ERROR_NAME: HeaderName = HeaderName::from_static(ERROR_FIELD);
+
 /// Seconds after which a rejected client may try again. Queues hold milliseconds to a few seconds of work.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// A failure whose words are always the same. Whoever has too much to do refuses by thousands a second, and writes nothing for that.
+struct Fixed {
+    reason: &'static str,
+    /// The status and the reason.
+    line: &'static str,
+}
+
+const QUEUE_FULL: Fixed = Fixed {
+    reason: "queue full",
+    line: "503 Service Unavailable: queue full\n",
+};
+const INFEASIBLE: Fixed = Fixed {
+    reason: "the deadline cannot be met",
+    line: "503 Service Unavailable: the deadline cannot be met\n",
+};
+const OVER_SHARE: Fixed = Fixed {
+    reason: "CPU share used up",
+    line: "429 Too Many Requests: CPU share used up\n",
+};
+const TOO_MANY_IN_FLIGHT: Fixed = Fixed {
+    reason: "too many requests in flight",
+    line: "503 Service Unavailable: too many requests in flight\n",
+};
 
 /// Longest reason in [`ERROR_FIELD`], in bytes: function names come from the module and can be long.
 const REASON_BYTES_MAX: usize = 256;
@@ -82,25 +109,25 @@ pub enum Failure {
     #[error("deadline of {0:?} exceeded")]
     Deadline(Duration),
     /// The core's queue is full.
-    #[error("queue full")]
+    #[error("{}", QUEUE_FULL.reason)]
     QueueFull {
         /// When there should be room.
         retry_after: Duration,
     },
     /// The run would miss its deadline.
-    #[error("the deadline cannot be met")]
+    #[error("{}", INFEASIBLE.reason)]
     Infeasible {
         /// When it should fit.
         retry_after: Duration,
     },
     /// The function or its tenant has used up its share of the core.
-    #[error("CPU share used up")]
+    #[error("{}", OVER_SHARE.reason)]
     OverShare {
         /// When the share allows for a run again.
         retry_after: Duration,
     },
     /// The table of requests in flight is full.
-    #[error("too many requests in flight")]
+    #[error("{}", TOO_MANY_IN_FLIGHT.reason)]
     TooManyInFlight,
     /// The core has all the connections that it may have.
     #[error("too many connections")]
@@ -180,6 +207,9 @@ impl Failure {
     #[must_use]
     pub fn response(&self) -> Response {
         let status = self.status();
+        if let Some((fixed, retry_after)) = self.fixed() {
+            return fixed.response(status, retry_after);
+        }
         let mut response = explained(status, &self.to_string());
         if let Self::MethodNotAllowed { allowed } = self {
             let list = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
@@ -187,15 +217,35 @@ impl Failure {
                 response.headers.insert(header::ALLOW, value);
             }
         }
-        if let Self::QueueFull { retry_after }
-        | Self::Infeasible { retry_after }
-        | Self::OverShare { retry_after } = self
-        {
-            // The field has whole seconds; nobody is to come too early.
-            let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-            let value = HeaderValue::from(seconds.max(1));
-            response.headers.insert(header::RETRY_AFTER, value);
+        response
+    }
+
+    /// The words of a failure for want of room, and when to come back.
+    fn fixed(&self) -> Option<(Fixed, Duration)> {
+        match self {
+            Self::QueueFull { retry_after } => Some((QUEUE_FULL, *retry_after)),
+            Self::Infeasible { retry_after } => Some((INFEASIBLE, *retry_after)),
+            Self::OverShare { retry_after } => Some((OVER_SHARE, *retry_after)),
+            Self::TooManyInFlight => Some((TOO_MANY_IN_FLIGHT, Duration::ZERO)),
+            _ => None,
         }
+    }
+}
+
+impl Fixed {
+    fn response(&self, status: StatusCode, retry_after: Duration) -> Response {
+        // The field has whole seconds; nobody is to come too early.
+        let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+        let seconds = match seconds {
+            0 | 1 => RETRY_AFTER,
+            more => HeaderValue::from(more),
+        };
+        let mut response = Response::text(status, self.line);
+        response.headers = HeaderMap::with_capacity(2);
+        response.headers.insert(header::RETRY_AFTER, seconds);
+        response
+            .headers
+            .insert(ERROR_NAME, HeaderValue::from_static(self.reason));
         response
     }
 }
@@ -210,7 +260,7 @@ pub fn explained(status: StatusCode, reason: &str) -> Response {
         response.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
     }
     if let Ok(value) = HeaderValue::from_str(&reason) {
-        response.headers.insert(ERROR_FIELD, value);
+        response.headers.insert(ERROR_NAME, value);
     }
     response
 }
@@ -367,6 +417,32 @@ mod tests {
                 .headers
                 .contains_key(header::RETRY_AFTER)
         );
+    }
+
+    #[test]
+    fn words_that_are_always_the_same_are_those_of_all_others() {
+        let retry_after = Duration::from_secs(7);
+        for failure in [
+            Failure::QueueFull { retry_after },
+            Failure::Infeasible { retry_after },
+            Failure::OverShare { retry_after },
+            Failure::TooManyInFlight,
+        ] {
+            assert!(failure.is_for_want_of_room());
+            let (fixed, _) = failure.fixed().expect("its words are fixed");
+            assert_eq!(fixed.reason, failure.to_string());
+            let (is, explained) = (failure.response(), explained(failure.status(), fixed.reason));
+            assert_eq!(
+                (is.status, is.content_type),
+                (explained.status, explained.content_type)
+            );
+            assert_eq!(is.headers[ERROR_FIELD], explained.headers[ERROR_FIELD]);
+            assert_eq!(is.headers.len(), 2);
+            let (Body::Full(is), Body::Full(explained)) = (is.body, explained.body) else {
+                panic!("short texts are known as a whole");
+            };
+            assert_eq!(is, explained);
+        }
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Service for Recorder {
         })
     }
 
-    async fn call(&self, request: Request, (): ()) -> Response {
+    async fn call(&self, request: &Request, (): &()) -> Response {
         self.seen.borrow_mut().push(Seen {
             method: request.method.to_string(),
             target: request.target.to_string(),

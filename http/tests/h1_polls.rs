@@ -110,7 +110,7 @@ impl Service for Second {
         })
     }
 
-    async fn call(&self, _: Request, (): ()) -> Response {
+    async fn call(&self, _: &Request, (): &()) -> Response {
         let mut waited = false;
         poll_fn(|_| {
             if std::mem::replace(&mut waited, true) {

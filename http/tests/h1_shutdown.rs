@@ -79,7 +79,7 @@ impl Service for Answers {
         })
     }
 
-    async fn call(&self, _: Request, (): ()) -> Response {
+    async fn call(&self, _: &Request, (): &()) -> Response {
         Response::text(StatusCode::OK, Bytes::from_static(b"an answer"))
     }
 

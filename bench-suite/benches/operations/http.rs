@@ -267,14 +267,14 @@ impl Service for Answers {
         })
     }
 
-    async fn call(&self, request: Request, (): ()) -> Response {
+    async fn call(&self, request: &Request, (): &()) -> Response {
         self.calls.set(self.calls.get() + 1);
         let mut response = Response::text(StatusCode::OK, Bytes::from_static(b"pong\n"));
         match self.answer {
             Answer::Short => {}
-            Answer::Variables => drop(black_box(self.environment(&request))),
+            Answer::Variables => drop(black_box(self.environment(request))),
             Answer::Long => response.body = Body::Full(self.long.clone()),
-            Answer::Echo => response.body = Body::Full(request.body),
+            Answer::Echo => response.body = Body::Full(request.body.clone()),
             Answer::Pieces => {
                 let piece = self.piece.clone();
                 response.body = Body::stream(Pieces { piece, left: 4 });

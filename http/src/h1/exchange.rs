@@ -73,8 +73,10 @@ async fn calls<S: Service>(service: Rc<S>, desk: Rc<Desk<S::Admitted>>) -> Infal
             // Whoever puts something there polls afterwards.
             None => Poll::Pending,
         });
-        let (request, admitted) = asked.await;
-        desk.answered.set(Some(service.call(request, admitted).await));
+        let asked = asked.await;
+        let response = service.call(&asked.0, &asked.1).await;
+        drop(asked);
+        desk.answered.set(Some(response));
     }
 }
 
@@ -520,7 +522,7 @@ mod tests {
             Err(Response::new(StatusCode::NOT_FOUND))
         }
 
-        async fn call(&self, _: Request, order: Order) -> Response {
+        async fn call(&self, _: &Request, order: &Order) -> Response {
             self.open.set(self.open.get() + 1);
             let _open = Open(&self.open);
             let mut polls = 0;
@@ -533,7 +535,7 @@ mod tests {
                 }
             })
             .await;
-            let Order::Answer(status) = order else {
+            let Order::Answer(status) = *order else {
                 unreachable!("the others do not come here");
             };
             Response::new(StatusCode::from_u16(status).expect("a status"))

@@ -5,7 +5,7 @@
 //!                                 │
 //!                                 Ok(Admission { body_limit, context })
 //!                                 │
-//!   body read whole, bounded ─────┴──> call(request, context) ──> answered
+//!   body read whole, bounded ─────┴──> call(&request, &context) ──> answered
 //!
 //!   anything not understood, too long or too slow ──> refused(status, reason) ──> answered, connection closed
 //! ```
@@ -39,7 +39,7 @@ pub trait Service: 'static {
     }
 
     /// Answers an admitted request. The future is dropped when the client's connection breaks.
-    fn call(&self, request: Request, admitted: Self::Admitted) -> impl Future<Output = Response>;
+    fn call(&self, request: &Request, admitted: &Self::Admitted) -> impl Future<Output = Response>;
 
     /// Answers a request that never became one: 400, 408, 413, 414, 417, 431, 501, 503, 505, or 500 after a panic. The
     /// reason is a short text for the log, for the metrics and, if wanted, for the client. The connection closes after it.

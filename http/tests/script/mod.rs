@@ -548,7 +548,7 @@ impl Service for Obedient {
         })
     }
 
-    async fn call(&self, request: Request, order: Order) -> Response {
+    async fn call(&self, request: &Request, order: &Order) -> Response {
         self.calls.set(self.calls.get() + 1);
         let name = request.headers.map().get("x-name").expect("all have one");
         assert_eq!(name, order.number.to_string().as_str());
@@ -567,7 +567,7 @@ impl Service for Obedient {
             _ => Poll::Ready(()),
         })
         .await;
-        self.panic(&order);
+        self.panic(order);
         order.response(request.body.len())
     }
 

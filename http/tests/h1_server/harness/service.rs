@@ -60,7 +60,7 @@ impl Service for Functions {
         })
     }
 
-    async fn call(&self, request: Request, path: String) -> Response {
+    async fn call(&self, request: &Request, path: &String) -> Response {
         let seen = (request.method.to_string(), path.clone(), request.body.len());
         self.log.lock().expect("a healthy log").requests.push(seen);
         let mut response = Response::text(StatusCode::OK, request.body.clone());
