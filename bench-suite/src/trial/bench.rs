@@ -25,6 +25,7 @@ const DRAIN: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) name: String,
+    pub(super) cores: usize,
     pub(super) server: Server,
 }
 
@@ -102,6 +103,7 @@ impl<'a> Bench<'a> {
             match started {
                 Ok(server) => self.running.push(Running {
                     name: variant.name.clone(),
+                    cores,
                     server,
                 }),
                 Err(ServerError::Unavailable(why)) => {
@@ -275,21 +277,30 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Requests a second of a function alone, as many as the first server completes with two requests for each core under way.
+    /// Requests a second of a function alone, as many as the first server completes in a phase.
     pub(super) fn capacity(&mut self, name: &str) -> Result<f64, TrialError> {
-        let mut class = self.class(name, 1.0);
-        class.opened = 2 * self.cores;
-        let plan = self.plan(0, Mode::Closed, vec![class]);
-        let rate = self.run(0, "capacity", &plan)?.total.good_per_second;
+        self.saturate(0, self.class(name, 1.0), self.phase)
+    }
+
+    /// Requests a second of a class that a server completes in a while, with two for each of its cores under way.
+    pub(super) fn saturate(
+        &mut self,
+        variant: usize,
+        mut class: Class,
+        time: Duration,
+    ) -> Result<f64, TrialError> {
+        let what = class.name.clone();
+        class.opened = 2 * self.running[variant].cores;
+        let mut plan = self.plan(variant, Mode::Closed, vec![class]);
+        plan.duration = time;
+        plan.warmup = time.mul_f64(WARMUP_SHARE);
+        let rate = self.run(variant, "capacity", &plan)?.total.good_per_second;
+        let variant = self.running[variant].name.clone();
         if rate <= 0.0 {
-            let (variant, phase) = (self.running[0].name.clone(), format!("capacity of {name}"));
+            let phase = format!("capacity of {what}");
             return Err(TrialError::NoAnswer { variant, phase });
         }
-        let text = format!(
-            "capacity of {}: {rate:.1} of {name} a second",
-            self.running[0].name
-        );
-        self.say(&text);
+        self.say(&format!("capacity of {variant}: {rate:.1} of {what} a second"));
         Ok(rate)
     }
 

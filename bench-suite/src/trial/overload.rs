@@ -2,9 +2,12 @@
 //!
 //! ```text
 //!   offered  150 % ┌───────────────────┐
-//!             50 % ┘                   └────────────────   by capacity, which is measured first in each round
+//!             50 % ┘                   └────────────────
 //!                  0                 phase            2 phases
+//!    capacity                                               capacity
 //! ```
+//! Capacity is that of each function alone, and measured right before and right after each load: machines do not stay as fast as they are.
+//!
 //! One class at the rate of afterwards goes on throughout, a second one on top of it ends with the load. Requests are counted in windows
 //! by their intended start:
 //!
@@ -28,33 +31,39 @@ const NORMAL_WINDOWS: usize = 5;
 /// Figures of capacity, with the function as their phase.
 const CAPACITY: &str = "capacity_per_s";
 
-/// A function of a mix: requests a second at which it alone takes the whole server.
-type Capacity = (String, f64);
+/// What a server can do: requests a second of each function of a mix, in the mix's order, at which it alone takes the whole server.
+type Capacity = Vec<f64>;
 
 /// Runs it.
 pub(super) fn run(bench: &mut Bench<'_>, of: &Overload) -> Result<Outcome, TrialError> {
     for round in 1..=bench.rounds {
-        let capacities = capacities(bench, of, round)?;
         for variant in bench.order(round) {
             for mix in &of.mix {
+                let before = capacity(bench, mix, (round, variant))?;
                 let name = bench.running[variant].name.clone();
                 bench.say(&format!(
                     "round {round} of {}: {name}, {}",
                     bench.rounds, mix.name
                 ));
-                phase(bench, of, mix, (round, variant), &capacities)?;
+                let report = load(bench, of, mix, variant, &before)?;
+                let after = capacity(bench, mix, (round, variant))?;
+                keep(bench, of, mix, (round, variant), &report, &mean(&before, &after));
             }
         }
     }
     let names: Vec<_> = bench.running.iter().map(|running| running.name.clone()).collect();
     let mut text = table(&bench.samples, of, &names);
-    text += &bars(&bench.samples, of, &names[0]);
-    for name in functions(of) {
-        let capacity = bench.samples.median((&names[0], name, CAPACITY));
-        text += &format!("\ncapacity {} of {name} a second", cell(capacity, 1, ""));
+    for (variant, name) in names.iter().enumerate() {
+        if reference(bench, variant) == variant {
+            text += &bars(&bench.samples, of, name);
+            for function in functions(of) {
+                let capacity = bench.samples.median((name, function, CAPACITY));
+                text += &format!("capacity {} of {function} a second\n", cell(capacity, 1, ""));
+            }
+        }
     }
     text += &format!(
-        "; {} rounds of {:?} and as long after it\n",
+        "\n{} rounds of {:?} and as long after it\n",
         bench.rounds, bench.phase
     );
     text += &bench.notes();
@@ -72,47 +81,77 @@ fn functions(of: &Overload) -> BTreeSet<&str> {
     names.map(String::as_str).collect()
 }
 
-/// What the first server does of each function alone, measured in each round anew: machines do not stay as fast as they are.
-fn capacities(bench: &mut Bench<'_>, of: &Overload, round: u32) -> Result<Vec<Capacity>, TrialError> {
-    let first = bench.running[0].name.clone();
-    let mut found = Vec::new();
-    for name in functions(of) {
-        let capacity = bench.capacity(name)?;
-        bench.samples.add(round, (&first, name), CAPACITY, capacity);
-        found.push((name.to_owned(), capacity));
-    }
-    Ok(found)
+/// The server by whose capacity a variant is measured: the first one with as many cores.
+fn reference(bench: &Bench<'_>, variant: usize) -> usize {
+    let cores = bench.running[variant].cores;
+    let found = bench.running.iter().position(|running| running.cores == cores);
+    found.unwrap_or(variant)
 }
 
-fn phase(
+/// What the variant's reference can do of a mix now; in all this takes a phase.
+fn capacity(
+    bench: &mut Bench<'_>,
+    mix: &Mix,
+    (round, variant): (u32, usize),
+) -> Result<Capacity, TrialError> {
+    let server = reference(bench, variant);
+    let name = bench.running[server].name.clone();
+    let time = bench.phase / mix.shares.len() as u32;
+    let mut capacity = Vec::new();
+    for function in mix.shares.keys() {
+        let rate = bench.saturate(server, bench.class(function, 1.0), time)?;
+        bench.samples.add(round, (&name, function), CAPACITY, rate);
+        capacity.push(rate);
+    }
+    Ok(capacity)
+}
+
+/// The capacity between two looks at it: by the mean of what requests took.
+fn mean(one: &[f64], other: &[f64]) -> Capacity {
+    let pairs = one.iter().zip(other);
+    pairs
+        .map(|(one, other)| 2.0 / (1.0 / one + 1.0 / other))
+        .collect()
+}
+
+/// Offers what is too much, and then less.
+fn load(
     bench: &mut Bench<'_>,
     of: &Overload,
     mix: &Mix,
-    (round, variant): (u32, usize),
-    capacities: &[Capacity],
-) -> Result<(), TrialError> {
-    let load_end = bench.phase;
+    variant: usize,
+    capacity: &[f64],
+) -> Result<Report, TrialError> {
     let mut classes = Vec::new();
-    let mut costs = Vec::new();
-    for (name, share) in &mix.shares {
-        let capacity = capacities.iter().find(|(known, _)| known == name);
-        let capacity = capacity.map_or(1.0, |(_, capacity)| *capacity);
+    for ((name, share), capacity) in mix.shares.iter().zip(capacity) {
         let with = |suffix: &str, by_capacity: f64| {
             let mut class = bench.class(name, share * capacity * by_capacity);
             class.name = format!("{name}{suffix}");
             class
         };
         let mut extra: Class = with("-extra", of.offered - of.after);
-        extra.active = Some(Duration::ZERO..load_end);
+        extra.active = Some(Duration::ZERO..bench.phase);
         classes.extend([with("", of.after), extra]);
-        costs.extend([1.0 / capacity; 2]);
     }
     let mut plan = bench.plan(variant, Mode::Open, classes);
-    plan.duration = load_end * 2;
+    plan.duration = bench.phase * 2;
     plan.window = of.window;
-    let report = bench.run(variant, &mix.name, &plan)?;
+    bench.run(variant, &mix.name, &plan)
+}
+
+/// Keeps what became of it.
+fn keep(
+    bench: &mut Bench<'_>,
+    of: &Overload,
+    mix: &Mix,
+    (round, variant): (u32, usize),
+    report: &Report,
+    capacity: &[f64],
+) {
+    let (load_start, load_end) = (bench.plan(variant, Mode::Open, Vec::new()).warmup, bench.phase);
+    let costs: Vec<_> = capacity.iter().flat_map(|rate| [1.0 / rate; 2]).collect();
+    let seen = Seen::of(report, &costs, of.window, (load_start, load_end));
     let name = bench.running[variant].name.clone();
-    let seen = Seen::of(&report, &costs, of.window, (plan.warmup, load_end));
     let key = (name.as_str(), mix.name.as_str());
     let mut add = |metric, value| bench.samples.add(round, key, metric, value);
     add("admitted_met_percent", seen.admitted_met_percent);
@@ -140,7 +179,6 @@ fn phase(
         );
         bench.notice(&text);
     }
-    Ok(())
 }
 
 /// What the windows tell.
@@ -302,6 +340,14 @@ mod tests {
         assert!((seen.refused_percent - 100.0 / 3.0).abs() < 1e-9);
         assert!((seen.goodput_percent - 95.0).abs() < 1e-9, "{seen:?}");
         assert_eq!(seen.normal_after, Some(WINDOW * 2));
+    }
+
+    #[test]
+    fn capacity_lies_between_two_looks_at_it() {
+        let between = mean(&[1000.0, 100.0], &[1000.0, 300.0]);
+        // Requests of the second took 10 ms and 3.3 ms.
+        assert_eq!(between[0], 1000.0);
+        assert!((between[1] - 150.0).abs() < 1e-9, "{between:?}");
     }
 
     #[test]
