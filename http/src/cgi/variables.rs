@@ -11,6 +11,7 @@
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
+use std::mem;
 use std::net::SocketAddr;
 
 use hyper::http::uri::Authority;
@@ -82,7 +83,7 @@ pub fn variables(request: &RequestInfo<'_>, mut set: impl FnMut(&str, &str)) {
     }
     for (at, (name, value)) in request.parameters.iter().enumerate() {
         // Two names may make one variable: the last counts.
-        let is_same = |(other, _): &(String, String)| upper(other.bytes()).eq(upper(name.bytes()));
+        let is_same = |(other, _): &(String, String)| upper(other).eq(upper(name));
         if !request.parameters[at + 1..].iter().any(is_same) {
             set(variable_name(&mut text, "X_PARAM_", name), value);
         }
@@ -149,33 +150,51 @@ fn joined<'a>(fields: &[Field<'a>]) -> Cow<'a, str> {
     let Some(((name, value), others)) = fields.split_first() else {
         return Cow::Borrowed("");
     };
-    let mut text = String::from_utf8_lossy(value);
+    let mut text = readable(value);
     for (_, value) in others {
         let is_cookie = name.eq_ignore_ascii_case("cookie");
         let text = text.to_mut();
         text.push_str(if is_cookie { "; " } else { ", " });
-        text.push_str(&String::from_utf8_lossy(value));
+        text.push_str(&readable(value));
     }
     text
 }
 
+/// A value as text. Most are ASCII, which is seen by words; what replaces octets goes one by one.
+fn readable(value: &[u8]) -> Cow<'_, str> {
+    match str::from_utf8(value) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => String::from_utf8_lossy(value),
+    }
+}
+
 /// The variable of a field or a parameter, written where something else was.
 fn variable_name<'a>(text: &'a mut String, prefix: &str, field: &str) -> &'a str {
-    text.clear();
-    text.push_str(prefix);
-    text.extend(upper(field.bytes()).map(char::from));
+    let mut bytes = mem::take(text).into_bytes();
+    bytes.clear();
+    bytes.extend_from_slice(prefix.as_bytes());
+    bytes.extend(upper(field));
+    // It is ASCII by now.
+    *text = String::from_utf8(bytes).unwrap_or_default();
     text
 }
 
-fn upper(name: impl Iterator<Item = u8>) -> impl Iterator<Item = u8> {
-    name.map(|byte| {
-        if byte.is_ascii_alphanumeric() {
-            byte.to_ascii_uppercase()
-        } else {
-            b'_'
-        }
-    })
+fn upper(name: &str) -> impl ExactSizeIterator<Item = u8> {
+    name.bytes().map(|byte| UPPER[usize::from(byte)])
 }
+
+/// What becomes of a byte of a name in that of a variable: letters are upper case, and all but letters and digits is `_`.
+const UPPER: [u8; 256] = {
+    let mut table = [b'_'; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        if (byte as u8).is_ascii_alphanumeric() {
+            table[byte] = (byte as u8).to_ascii_uppercase();
+        }
+        byte += 1;
+    }
+    table
+};
 
 /// Something as text, written where something else was.
 fn written(text: &mut String, value: impl fmt::Display) -> &str {

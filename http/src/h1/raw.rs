@@ -16,6 +16,7 @@ use std::str::FromStr;
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::http::uri::{Authority, InvalidUri, PathAndQuery};
 use hyper::{HeaderMap, Uri};
+use memchr::memchr;
 
 /// The target of a request (RFC 9112, section 3.2).
 #[derive(Clone)]
@@ -181,10 +182,10 @@ const FEW: usize = 48;
 /// Names and values of fields, each with CRLF behind it, and an empty line at the end.
 fn lines(mut text: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     std::iter::from_fn(move || {
-        let end = text.iter().position(|&byte| byte == b'\r')?;
+        let end = memchr(b'\r', text)?;
         let (line, rest) = text.split_at(end);
         text = rest.get(2..).unwrap_or_default();
-        let colon = line.iter().position(|&byte| byte == b':')?;
+        let colon = memchr(b':', line)?;
         Some((&line[..colon], line[colon + 1..].trim_ascii()))
     })
 }
