@@ -235,14 +235,14 @@ impl Failure {
 impl Fixed {
     fn response(&self, status: StatusCode, retry_after: Duration) -> Response {
         // The field has whole seconds; nobody is to come too early.
-        let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
-        let seconds = match seconds {
+        let retry_after = match retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0) {
             0 | 1 => RETRY_AFTER,
-            more => HeaderValue::from(more),
+            seconds => HeaderValue::from(seconds),
         };
         let mut response = Response::text(status, self.line);
-        response.headers = HeaderMap::with_capacity(2);
-        response.headers.insert(header::RETRY_AFTER, seconds);
+        // Room for what the connection may add.
+        response.headers = HeaderMap::with_capacity(4);
+        response.headers.insert(header::RETRY_AFTER, retry_after);
         response
             .headers
             .insert(ERROR_NAME, HeaderValue::from_static(self.reason));
@@ -431,17 +431,22 @@ mod tests {
             assert!(failure.is_for_want_of_room());
             let (fixed, _) = failure.fixed().expect("its words are fixed");
             assert_eq!(fixed.reason, failure.to_string());
-            let (is, explained) = (failure.response(), explained(failure.status(), fixed.reason));
+            let (actual, expected) = (failure.response(), explained(failure.status(), fixed.reason));
             assert_eq!(
-                (is.status, is.content_type),
-                (explained.status, explained.content_type)
+                (actual.status, actual.content_type),
+                (expected.status, expected.content_type)
             );
-            assert_eq!(is.headers[ERROR_FIELD], explained.headers[ERROR_FIELD]);
-            assert_eq!(is.headers.len(), 2);
-            let (Body::Full(is), Body::Full(explained)) = (is.body, explained.body) else {
+            assert_eq!(actual.headers[ERROR_FIELD], expected.headers[ERROR_FIELD]);
+            let seconds = match failure {
+                Failure::TooManyInFlight => "1",
+                _ => "7",
+            };
+            assert_eq!(actual.headers[header::RETRY_AFTER], seconds, "{failure}");
+            assert_eq!(actual.headers.len(), 2);
+            let (Body::Full(actual), Body::Full(expected)) = (actual.body, expected.body) else {
                 panic!("short texts are known as a whole");
             };
-            assert_eq!(is, explained);
+            assert_eq!(actual, expected);
         }
     }
 

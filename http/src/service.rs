@@ -550,6 +550,9 @@ mod tests {
         }
         let call = size(<FunctionService as Service>::call);
         assert!(call <= 448, "{call} bytes");
+        // Both lie beside it, once.
+        let with_request = call + size_of::<(Request, Admitted)>();
+        assert!(with_request <= 688, "{with_request} bytes");
         assert!(size_of::<Sandbox>() <= 144, "{} bytes", size_of::<Sandbox>());
     }
 }

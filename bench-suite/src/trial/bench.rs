@@ -240,7 +240,7 @@ impl<'a> Bench<'a> {
             mode,
             seed: self.settings.seed,
             threads: 1,
-            warmup: self.phase.mul_f64(WARMUP_SHARE),
+            warmup: self.warmup(),
             duration: self.phase,
             requests: None,
             drain: DRAIN,
@@ -277,31 +277,24 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Requests a second of a function alone, as many as the first server completes in a phase.
-    pub(super) fn capacity(&mut self, name: &str) -> Result<f64, TrialError> {
-        self.saturate(0, self.class(name, 1.0), self.phase)
-    }
-
-    /// Requests a second of a class that a server completes in a while, with two for each of its cores under way.
-    pub(super) fn saturate(
-        &mut self,
-        variant: usize,
-        mut class: Class,
-        time: Duration,
-    ) -> Result<f64, TrialError> {
-        let what = class.name.clone();
+    /// Requests a second of a function alone that a server completes in a phase, with two for each of its cores under way.
+    pub(super) fn capacity(&mut self, variant: usize, name: &str) -> Result<f64, TrialError> {
+        let mut class = self.class(name, 1.0);
         class.opened = 2 * self.running[variant].cores;
-        let mut plan = self.plan(variant, Mode::Closed, vec![class]);
-        plan.duration = time;
-        plan.warmup = time.mul_f64(WARMUP_SHARE);
+        let plan = self.plan(variant, Mode::Closed, vec![class]);
         let rate = self.run(variant, "capacity", &plan)?.total.good_per_second;
         let variant = self.running[variant].name.clone();
         if rate <= 0.0 {
-            let phase = format!("capacity of {what}");
+            let phase = format!("capacity of {name}");
             return Err(TrialError::NoAnswer { variant, phase });
         }
-        self.say(&format!("capacity of {variant}: {rate:.1} of {what} a second"));
+        self.say(&format!("capacity of {variant}: {rate:.1} of {name} a second"));
         Ok(rate)
+    }
+
+    /// The part of a phase that is not counted.
+    pub(super) fn warmup(&self) -> Duration {
+        self.phase.mul_f64(WARMUP_SHARE)
     }
 
     /// Resident memory of a server now.

@@ -45,7 +45,8 @@ pub struct Definition {
     /// What the servers serve.
     #[serde(rename = "function")]
     pub functions: Vec<Function>,
-    /// The servers. The first is what functions and capacity are calibrated by, and what the bars are held to.
+    /// The servers. The first is what functions are calibrated by, what capacity is measured on and what the bars are held to; in
+    /// `overload` the first of each number of cores is.
     #[serde(rename = "variant")]
     pub variants: Vec<Variant>,
     /// What is measured.

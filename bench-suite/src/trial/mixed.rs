@@ -32,8 +32,8 @@ const MS: f64 = 1e6;
 
 /// Runs it.
 pub(super) fn run(bench: &mut Bench<'_>, of: &Mixed) -> Result<Outcome, TrialError> {
-    let long_capacity = bench.capacity(&of.long)?;
-    let short_share = of.rate / bench.capacity(&of.short)?;
+    let long_capacity = bench.capacity(0, &of.long)?;
+    let short_share = of.rate / bench.capacity(0, &of.short)?;
     for round in 1..=bench.rounds {
         for variant in bench.order(round) {
             let name = bench.running[variant].name.clone();
@@ -105,7 +105,7 @@ fn open(
 /// The phase in which long ones come in a closed loop.
 fn saturate(bench: &mut Bench<'_>, of: &Mixed, (round, variant): (u32, usize)) -> Result<(), TrialError> {
     let mut long = bench.class(&of.long, 1.0);
-    long.opened = 2 * bench.cores;
+    long.opened = 2 * bench.running[variant].cores;
     long.timeout = long.timeout.max(Duration::from_secs(60));
     let closed = bench.plan(variant, Mode::Closed, vec![long]);
     let urgent = bench.plan(variant, Mode::Open, vec![bench.class(&of.short, of.rate)]);

@@ -6,7 +6,9 @@
 //!                  0                 phase            2 phases
 //!    capacity                                               capacity
 //! ```
-//! Capacity is that of each function alone, and measured right before and right after each load: machines do not stay as fast as they are.
+//! Capacity is that of each function alone, on the first variant that has as many cores as the one that is loaded. It is measured before
+//! the load and after what follows it, function by function and then in the opposite order, so that the mean is that of one
+//! moment: machines do not stay as fast as they are.
 //!
 //! One class at the rate of afterwards goes on throughout, a second one on top of it ends with the load. Requests are counted in windows
 //! by their intended start:
@@ -39,14 +41,14 @@ pub(super) fn run(bench: &mut Bench<'_>, of: &Overload) -> Result<Outcome, Trial
     for round in 1..=bench.rounds {
         for variant in bench.order(round) {
             for mix in &of.mix {
-                let before = capacity(bench, mix, (round, variant))?;
+                let before = capacity(bench, mix, (round, variant), Look::Before)?;
                 let name = bench.running[variant].name.clone();
                 bench.say(&format!(
                     "round {round} of {}: {name}, {}",
                     bench.rounds, mix.name
                 ));
                 let report = load(bench, of, mix, variant, &before)?;
-                let after = capacity(bench, mix, (round, variant))?;
+                let after = capacity(bench, mix, (round, variant), Look::After)?;
                 keep(bench, of, mix, (round, variant), &report, &mean(&before, &after));
             }
         }
@@ -56,6 +58,7 @@ pub(super) fn run(bench: &mut Bench<'_>, of: &Overload) -> Result<Outcome, Trial
     for (variant, name) in names.iter().enumerate() {
         if reference(bench, variant) == variant {
             text += &bars(&bench.samples, of, name);
+            text += "\n";
             for function in functions(of) {
                 let capacity = bench.samples.median((name, function, CAPACITY));
                 text += &format!("capacity {} of {function} a second\n", cell(capacity, 1, ""));
@@ -88,20 +91,34 @@ fn reference(bench: &Bench<'_>, variant: usize) -> usize {
     found.unwrap_or(variant)
 }
 
-/// What the variant's reference can do of a mix now; in all this takes a phase.
+/// Which of two looks at the capacity.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Look {
+    Before,
+    After,
+}
+
+/// What the variant's reference can do of a mix now, in a phase for each function: in a short one, what is under way at its ends counts.
 fn capacity(
     bench: &mut Bench<'_>,
     mix: &Mix,
     (round, variant): (u32, usize),
+    look: Look,
 ) -> Result<Capacity, TrialError> {
     let server = reference(bench, variant);
     let name = bench.running[server].name.clone();
-    let time = bench.phase / mix.shares.len() as u32;
+    let mut functions: Vec<_> = mix.shares.keys().collect();
+    if look == Look::After {
+        functions.reverse();
+    }
     let mut capacity = Vec::new();
-    for function in mix.shares.keys() {
-        let rate = bench.saturate(server, bench.class(function, 1.0), time)?;
+    for function in functions {
+        let rate = bench.capacity(server, function)?;
         bench.samples.add(round, (&name, function), CAPACITY, rate);
         capacity.push(rate);
+    }
+    if look == Look::After {
+        capacity.reverse();
     }
     Ok(capacity)
 }
@@ -148,10 +165,16 @@ fn keep(
     report: &Report,
     capacity: &[f64],
 ) {
-    let (load_start, load_end) = (bench.plan(variant, Mode::Open, Vec::new()).warmup, bench.phase);
+    let (load_start, load_end) = (bench.warmup(), bench.phase);
     let costs: Vec<_> = capacity.iter().flat_map(|rate| [1.0 / rate; 2]).collect();
     let seen = Seen::of(report, &costs, of.window, (load_start, load_end));
     let name = bench.running[variant].name.clone();
+    for (function, capacity) in mix.shares.keys().zip(capacity) {
+        let phase = format!("{}: {function}", mix.name);
+        bench
+            .samples
+            .add(round, (&name, &phase), "mean_capacity_per_s", *capacity);
+    }
     let key = (name.as_str(), mix.name.as_str());
     let mut add = |metric, value| bench.samples.add(round, key, metric, value);
     add("admitted_met_percent", seen.admitted_met_percent);
@@ -282,10 +305,10 @@ fn table(samples: &Samples, of: &Overload, names: &[String]) -> String {
     table.text()
 }
 
-fn bars(samples: &Samples, of: &Overload, first: &str) -> String {
-    let mut text = format!("\n{first}:\n");
+fn bars(samples: &Samples, of: &Overload, server: &str) -> String {
+    let mut text = format!("\n{server}:\n");
     for mix in &of.mix {
-        let median = |metric| samples.median((first, &mix.name, metric));
+        let median = |metric| samples.median((server, &mix.name, metric));
         let name = &mix.name;
         let met = median("admitted_met_percent");
         let what = format!("{name}: admitted requests that met their deadline, at least 99 %");

@@ -130,9 +130,16 @@ fn overload_tells_what_became_of_each_mix() {
     let of = "[overload]\noffered = 0.4\nafter = 0.2\nwindow = \"20ms\"\n\
               [[overload.mix]]\nname = \"one\"\nshares = { long = 1.0 }\n\
               [[overload.mix]]\nname = \"two\"\nshares = { short = 0.1, long = 0.9 }\n";
-    let text = text(&trial(of, &[]));
-    assert!(
-        text.contains("capacity") && text.contains("| one") && text.contains("| two"),
+    let slow = "[[variant]]\nname = \"small\"\ncores = 1\n";
+    let text = text(&trial(&format!("{slow}{of}"), &[]));
+    assert!(text.contains("| one") && text.contains("| two"), "{text}");
+    // Each number of cores has a capacity, and bars, of its own.
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let servers = cores.min(2);
+    assert_eq!(text.matches(" of short a second").count(), servers, "{text}");
+    assert_eq!(
+        text.matches("- two: goodput, at least 95 %").count(),
+        servers,
         "{text}"
     );
 }

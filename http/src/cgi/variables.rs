@@ -179,7 +179,7 @@ fn variable_name<'a>(text: &'a mut String, prefix: &str, field: &str) -> &'a str
     text
 }
 
-fn upper(name: &str) -> impl ExactSizeIterator<Item = u8> {
+fn upper(name: &str) -> impl Iterator<Item = u8> {
     name.bytes().map(|byte| UPPER[usize::from(byte)])
 }
 
@@ -384,5 +384,29 @@ mod tests {
         let map = environment("/files/a", &fields, false);
         assert_eq!(map["HTTP_ACCEPT"], "a, b");
         assert_eq!(map["HTTP_COOKIE"], "a=1; b=2");
+    }
+
+    #[test]
+    fn octets_that_are_no_text_are_replaced() {
+        assert_eq!(joined(&[("a", b"x\xffy")]), "x\u{fffd}y");
+        assert_eq!(
+            joined(&[("a", b"x"), ("A", b"\xfe"), ("a", "\u{e9}".as_bytes())]),
+            "x, \u{fffd}, \u{e9}"
+        );
+        assert_eq!(joined(&[]), "");
+    }
+
+    #[test]
+    fn names_are_letters_digits_and_underscores() {
+        let mut text = String::from("what was there before");
+        assert_eq!(variable_name(&mut text, "HTTP_", "x-Real-1p"), "HTTP_X_REAL_1P");
+        assert_eq!(variable_name(&mut text, "X_PARAM_", "\u{e9}"), "X_PARAM___");
+        for (byte, made) in (0..=u8::MAX).zip(UPPER) {
+            let expected = match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => byte.to_ascii_uppercase(),
+                _ => b'_',
+            };
+            assert_eq!(made, expected, "{byte}");
+        }
     }
 }

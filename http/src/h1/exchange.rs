@@ -498,6 +498,19 @@ mod tests {
     #[derive(Default)]
     struct Obedient {
         open: Cell<usize>,
+        held: Rc<Cell<usize>>,
+    }
+
+    /// What admission found out, counted while anybody has it.
+    struct Held {
+        order: Order,
+        count: Rc<Cell<usize>>,
+    }
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            self.count.set(self.count.get() - 1);
+        }
     }
 
     #[derive(Clone, Copy)]
@@ -516,13 +529,13 @@ mod tests {
     }
 
     impl Service for Obedient {
-        type Admitted = Order;
+        type Admitted = Held;
 
-        fn admit(&self, _: &Head) -> Result<Admission<Order>, Response> {
+        fn admit(&self, _: &Head) -> Result<Admission<Held>, Response> {
             Err(Response::new(StatusCode::NOT_FOUND))
         }
 
-        async fn call(&self, _: &Request, order: &Order) -> Response {
+        async fn call(&self, _: &Request, &Held { order, .. }: &Held) -> Response {
             self.open.set(self.open.get() + 1);
             let _open = Open(&self.open);
             let mut polls = 0;
@@ -535,7 +548,7 @@ mod tests {
                 }
             })
             .await;
-            let Order::Answer(status) = *order else {
+            let Order::Answer(status) = order else {
                 unreachable!("the others do not come here");
             };
             Response::new(StatusCode::from_u16(status).expect("a status"))
@@ -560,7 +573,9 @@ mod tests {
 
     /// A call as it is after the head was decided on.
     fn called(exchanges: &Rc<Exchanges<Obedient>>, order: Order) -> Answer<Obedient> {
-        exchanges.start(request(), order);
+        let count = Rc::clone(&exchanges.service.held);
+        count.set(count.get() + 1);
+        exchanges.start(request(), Held { order, count });
         Answer {
             exchanges: Rc::clone(exchanges),
             state: State::Calling,
@@ -584,7 +599,11 @@ mod tests {
             let first = answer.poll_response(&mut cx);
             assert!(first.is_pending() && exchanges.service.open.get() == 1);
             match answer.poll_response(&mut cx) {
-                Poll::Ready(response) => Some(response.status.as_u16()),
+                Poll::Ready(response) => {
+                    // The request and its context are gone before the answer leaves.
+                    assert_eq!(exchanges.service.held.get(), 0);
+                    Some(response.status.as_u16())
+                }
                 Poll::Pending => None,
             }
         };
@@ -594,9 +613,13 @@ mod tests {
             assert_eq!(ends(Order::Panic), Some(500));
             // Dropped while it runs.
             assert_eq!(ends(Order::Hang), None);
-            assert_eq!(exchanges.service.open.get(), 0);
+            assert_eq!(
+                (exchanges.service.open.get(), exchanges.service.held.get()),
+                (0, 0)
+            );
             // Dropped before it ran.
             drop(called(&exchanges, Order::Answer(204)));
+            assert_eq!(exchanges.service.held.get(), 0);
         }
         assert_eq!(ends(Order::Answer(200)), Some(200));
         assert_eq!(exchanges.service.open.get(), 0);
