@@ -401,6 +401,7 @@ fn plan(args: &CommonArgs, target: Target, scenario: Scenario) -> Plan {
         spin: args.spin.unwrap_or_default(),
         window: Duration::ZERO,
         nice: args.nice,
+        cpus: Vec::new(),
         classes: scenario.classes,
     }
 }

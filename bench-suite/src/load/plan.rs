@@ -52,6 +52,9 @@ pub struct Plan {
     /// The workers' nice value. Where the generator shares its cores with the server, a low one makes it a client that has
     /// cores of its own and takes little of theirs; it needs a privilege, see [`super::may_have_nice`].
     pub nice: i32,
+    /// The CPUs that the workers keep to, by the kernel's numbers; empty: wherever the system puts them. Those where the server
+    /// does not run make the generator a machine of its own.
+    pub cpus: Vec<usize>,
     /// The kinds of requests.
     pub classes: Vec<Class>,
 }
@@ -505,6 +508,7 @@ mod tests {
             spin: Duration::ZERO,
             window: Duration::ZERO,
             nice: 0,
+            cpus: Vec::new(),
             classes: vec![class],
         }
     }

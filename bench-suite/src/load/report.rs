@@ -398,6 +398,7 @@ mod tests {
             spin: Duration::ZERO,
             window: Duration::ZERO,
             nice: 0,
+            cpus: Vec::new(),
             classes: Vec::new(),
         };
         assert_eq!(Trust::of_worker(&plan, 0.5), Trust::Good);

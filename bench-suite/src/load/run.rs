@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setpriority_process, setrlimit};
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use super::lane::share;
 use super::plan::{Connections, Mode, Plan, PlanError};
@@ -117,6 +118,18 @@ fn set_nice(nice: i32) -> Result<(), Errno> {
     setpriority_process(Some(rustix::thread::gettid()), nice)
 }
 
+/// Keeps the calling thread to these CPUs, where there are any.
+fn keep_to(cpus: &[usize]) -> Result<(), Errno> {
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    let mut set = CpuSet::new();
+    for cpu in cpus {
+        set.set(*cpu);
+    }
+    sched_setaffinity(None, &set)
+}
+
 /// Starts the workers on these connections, and collects what they saw.
 fn drive(plan: &Plan, pid: Option<u32>, opened: Vec<Vec<(usize, OwnedFd)>>) -> Result<Report, RunError> {
     let start = pid.map(Snapshot::read).transpose()?;
@@ -126,6 +139,7 @@ fn drive(plan: &Plan, pid: Option<u32>, opened: Vec<Vec<(usize, OwnedFd)>>) -> R
         for (number, opened) in opened.into_iter().enumerate() {
             let work = move || {
                 set_nice(plan.nice)?;
+                keep_to(&plan.cpus)?;
                 Worker::new(plan, number, base, opened)?.run()
             };
             let worker = thread::Builder::new()

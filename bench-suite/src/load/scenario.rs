@@ -323,6 +323,7 @@ mod tests {
                 spin: Duration::ZERO,
                 window: Duration::ZERO,
                 nice: 0,
+                cpus: Vec::new(),
                 classes: scenario.classes,
             };
             assert_eq!(plan.check(), Ok(()), "{name}");

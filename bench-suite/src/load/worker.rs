@@ -600,6 +600,7 @@ mod tests {
             spin: Duration::ZERO,
             window: Duration::ZERO,
             nice: 0,
+            cpus: Vec::new(),
             classes: vec![Class::new("a", Path::Fixed("/".to_owned()), 1.0)],
         };
         let (near, mut far) = UnixStream::pair().expect("a pair");

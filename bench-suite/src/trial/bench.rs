@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rustix::thread::{CpuSet, sched_getaffinity};
 use tempfile::TempDir;
 
 use super::definition::{Definition, Function, Module};
@@ -26,6 +27,8 @@ const DRAIN: Duration = Duration::from_secs(20);
 pub(super) struct Running {
     pub(super) name: String,
     pub(super) cores: usize,
+    /// The CPUs that the generator keeps to; empty: all.
+    pub(super) generator: Vec<usize>,
     pub(super) server: Server,
 }
 
@@ -96,6 +99,15 @@ impl<'a> Bench<'a> {
         {
             let cores = variant.cores.unwrap_or(self.cores);
             let folder = self._folder.path();
+            let generator = if variant.apart { beside(cores) } else { Some(Vec::new()) };
+            let Some(generator) = generator else {
+                let text = format!(
+                    "{} is left out: the generator has no core beside its {cores}",
+                    variant.name
+                );
+                self.notice(&text);
+                continue;
+            };
             let started = match variant.peer {
                 Some(peer) => peer.start(folder, self.definition, cores),
                 None => Server::luge(&self.settings.luge, folder, self.definition, variant, cores),
@@ -104,6 +116,7 @@ impl<'a> Bench<'a> {
                 Ok(server) => self.running.push(Running {
                     name: variant.name.clone(),
                     cores,
+                    generator,
                     server,
                 }),
                 Err(ServerError::Unavailable(why)) => {
@@ -247,6 +260,7 @@ impl<'a> Bench<'a> {
             spin: Duration::ZERO,
             window: Duration::ZERO,
             nice: self.nice,
+            cpus: self.running[variant].generator.clone(),
             classes,
         }
     }
@@ -301,5 +315,24 @@ impl<'a> Bench<'a> {
     pub(super) fn resident_bytes(&self, variant: usize) -> Option<u64> {
         let now = Snapshot::read(self.running[variant].server.pid()).ok()?;
         Some(now.since(&now).ok()?.resident_bytes)
+    }
+}
+
+/// The CPUs that this process may use beside the first so many, which are the server's; nothing where there are none.
+fn beside(cores: usize) -> Option<Vec<usize>> {
+    let allowed = sched_getaffinity(None).unwrap_or_default();
+    let allowed = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
+    Some(allowed.skip(cores).collect()).filter(|left: &Vec<_>| !left.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_generator_has_what_the_server_leaves() {
+        let all = beside(0).expect("a CPU to run on");
+        assert_eq!(beside(1).unwrap_or_default(), all[1..]);
+        assert_eq!(beside(all.len()), None);
     }
 }

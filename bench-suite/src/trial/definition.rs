@@ -46,7 +46,7 @@ pub struct Definition {
     #[serde(rename = "function")]
     pub functions: Vec<Function>,
     /// The servers. The first is what functions are calibrated by, what capacity is measured on and what the bars are held to; in
-    /// `overload` the first of each number of cores is.
+    /// `overload` the first of each number of cores is, and of each place of the generator.
     #[serde(rename = "variant")]
     pub variants: Vec<Variant>,
     /// What is measured.
@@ -97,6 +97,9 @@ pub struct Variant {
     pub peer: Option<Peer>,
     /// Its cores, where not those of the trial.
     pub cores: Option<usize>,
+    /// Whether the generator keeps off its cores. Where that leaves none, the variant is left out.
+    #[serde(default)]
+    pub apart: bool,
     /// Tables of its manifest, of luge only.
     #[serde(default)]
     pub manifest: String,
@@ -306,6 +309,11 @@ impl Definition {
         ensure(self.variants[0].peer.is_none(), || {
             "the first variant is luge, by which all is calibrated".to_owned()
         })?;
+        for variant in &self.variants {
+            ensure(!variant.apart || variant.peer.is_none(), || {
+                format!("variant {}: `apart` is for luge, whose cores are known", variant.name)
+            })?;
+        }
         for function in &self.functions {
             let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
             ensure(

@@ -6,7 +6,7 @@
 //!                  0                 phase            2 phases
 //!    capacity                                               capacity
 //! ```
-//! Capacity is that of each function alone, on the first variant that has as many cores as the one that is loaded. It is measured before
+//! Capacity is that of each function alone, on the first variant that has as many cores, and the generator in the same place, as the one that is loaded. It is measured before
 //! the load and after what follows it, function by function and then in the opposite order, so that the mean is that of one
 //! moment: machines do not stay as fast as they are.
 //!
@@ -21,7 +21,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::bench::Bench;
+use super::bench::{Bench, Running};
 use super::definition::{Mix, Overload};
 use super::samples::{Samples, Table, bar, cell, time_cell};
 use super::{Outcome, TrialError};
@@ -84,10 +84,11 @@ fn functions(of: &Overload) -> BTreeSet<&str> {
     names.map(String::as_str).collect()
 }
 
-/// The server by whose capacity a variant is measured: the first one with as many cores.
+/// The server by whose capacity a variant is measured: the first one with as many cores, and the generator beside it in the same place.
 fn reference(bench: &Bench<'_>, variant: usize) -> usize {
-    let cores = bench.running[variant].cores;
-    let found = bench.running.iter().position(|running| running.cores == cores);
+    let place = |running: &Running| (running.cores, running.generator.clone());
+    let own = place(&bench.running[variant]);
+    let found = bench.running.iter().position(|running| place(running) == own);
     found.unwrap_or(variant)
 }
 

@@ -150,6 +150,7 @@ pub(crate) fn plan(url: &str, requests: u64, classes: Vec<Class>) -> Plan {
         spin: Duration::ZERO,
         window: Duration::ZERO,
         nice: 0,
+        cpus: Vec::new(),
         classes,
     }
 }
