@@ -99,7 +99,11 @@ impl<'a> Bench<'a> {
         {
             let cores = variant.cores.unwrap_or(self.cores);
             let folder = self._folder.path();
-            let generator = if variant.apart { beside(cores) } else { Some(Vec::new()) };
+            let generator = if variant.apart {
+                beside(cores)
+            } else {
+                Some(Vec::new())
+            };
             let Some(generator) = generator else {
                 let text = format!(
                     "{} is left out: the generator has no core beside its {cores}",

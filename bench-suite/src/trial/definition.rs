@@ -311,7 +311,10 @@ impl Definition {
         })?;
         for variant in &self.variants {
             ensure(!variant.apart || variant.peer.is_none(), || {
-                format!("variant {}: `apart` is for luge, whose cores are known", variant.name)
+                format!(
+                    "variant {}: `apart` is for luge, whose cores are known",
+                    variant.name
+                )
             })?;
         }
         for function in &self.functions {

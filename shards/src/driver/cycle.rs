@@ -27,7 +27,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use super::glommio::{Bell, yield_to_futures, yield_to_reactor};
+use super::glommio::{Bell, yield_to_reactor};
 use super::network::Network;
 use super::runner::{Next, Runner};
 use super::{clock, forget_time, look_at_clock};
@@ -93,7 +93,7 @@ impl Runner {
         let mut polled = now;
         loop {
             if self.look_around(now) {
-                yield_to_futures().await;
+                self.futures().run();
                 now = look_at_clock();
             }
             // Before the core is given away for long: what waits to be sent, and what makes another task more urgent. What futures
@@ -109,7 +109,7 @@ impl Runner {
                 self.stats().ring_turned();
                 reactor.turn(now)?;
                 look_at_clock();
-                yield_to_futures().await;
+                self.futures().run();
                 now = look_at_clock();
             }
             // What is notified from here on, the scheduler may not have seen.
@@ -127,7 +127,7 @@ impl Runner {
                     self.show();
                     if reactor.has_been_quiet_for(BURST, now) {
                         // What the futures answer now leaves by this turn.
-                        yield_to_futures().await;
+                        self.futures().run();
                         self.stats().ring_turned();
                         reactor.turn(now)?;
                         look_at_clock();
@@ -135,11 +135,12 @@ impl Runner {
                 }
                 Next::Idle { wake_at } => {
                     self.show();
-                    // Twice: a future may have been woken by one that ran after this was put behind it.
-                    yield_to_futures().await;
-                    yield_to_futures().await;
+                    // Twice: one may have woken another.
+                    self.futures().run();
+                    self.futures().run();
                     now = look_at_clock();
-                    if !self.wakeup().is_notified() && self.rest(&mut reactor, wake_at, now).await? {
+                    let is_quiet = !self.wakeup().is_notified() && !self.futures().has_ready();
+                    if is_quiet && self.rest(&mut reactor, wake_at, now).await? {
                         polled = clock();
                     }
                 }
@@ -147,9 +148,8 @@ impl Runner {
             if now.saturating_duration_since(polled) >= DOZE {
                 self.poll_executor().await;
                 polled = clock();
-            } else {
-                yield_to_futures().await;
             }
+            self.futures().run();
             now = look_at_clock();
         }
     }

@@ -1,7 +1,8 @@
 //! The executor under a shard. This module and [`net`] are the only ones that name glommio.
 //!
 //! What the rest of the driver needs of an executor is little: run a future on this thread, spawn another, sleep, step
-//! aside for the other futures, and step aside so that I/O is polled. The last two differ, and much depends on it:
+//! aside for the other futures, and step aside so that I/O is polled. The last two differ, and much depends on it. (What users spawn
+//! is not among these futures but polled by one of them, see the module `futures`.)
 //!
 //! ```text
 //!   the executor's loop       [poll all rings] -> [run futures until none is ready] -> [poll; sleep if idle] -> ...

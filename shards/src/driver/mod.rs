@@ -13,6 +13,7 @@
 //! and no threads.
 
 mod cycle;
+mod futures;
 pub(crate) mod glommio;
 mod neighbours;
 mod network;
@@ -299,7 +300,7 @@ impl Birth {
         opened: &mpsc::Receiver<()>,
     ) -> Result<(), String>
     where
-        F: Fn(Shard) -> Fut,
+        F: Fn(Shard) -> Fut + 'static,
         Fut: Future<Output = ()> + 'static,
     {
         let everyone = self.everyone.clone();

@@ -7,7 +7,7 @@
 //!        .                       task.run(slice)
 //!        .                       Sliced ------------------------------>  End{id}
 //!     Completed  <--- wake ----- answer
-//!                                yield: other futures, and I/O once a quantum
+//!                                other futures, and I/O once a quantum
 //! ```
 //!
 //! No borrow is held while a task runs or a waker is called, so a task may itself submit, and a future that is woken
@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use super::futures::Futures;
 use super::glommio::{Sleep, yield_to_futures, yield_to_reactor};
 use super::neighbours::Neighbours;
 use super::{clock, cpu_time, recent};
@@ -98,6 +99,7 @@ pub(super) struct Runner {
     /// Room for what an event ended, likewise.
     ended: Cell<Vec<Ended>>,
     wakeup: Rc<Wakeup>,
+    futures: Futures,
     quantum: Duration,
     neighbours: OnceCell<Neighbours>,
     /// The task that ran last, and how many slices in a row it was hardly let run.
@@ -117,12 +119,15 @@ pub(super) enum Next {
 impl Runner {
     pub(super) fn new(config: SchedulerConfig, stats: Arc<ShardStats>) -> Self {
         let (quantum, policy) = (config.quantum, AnyPolicy::new(config.policy));
+        let wakeup = Rc::<Wakeup>::default();
+        let counted = stats.clone();
         Self {
             scheduler: RefCell::new(Scheduler::new(config, policy)),
             jobs: RefCell::default(),
             actions: Cell::default(),
             ended: Cell::default(),
-            wakeup: Rc::default(),
+            futures: Futures::new(wakeup.clone(), move || counted.future_panicked()),
+            wakeup,
             neighbours: OnceCell::new(),
             hindered: Cell::default(),
             quantum,
@@ -142,6 +147,11 @@ impl Runner {
         &self.wakeup
     }
 
+    /// The futures that were spawned on the shard.
+    pub(super) fn futures(&self) -> &Futures {
+        &self.futures
+    }
+
     pub(super) fn stats(&self) -> &ShardStats {
         &self.stats
     }
@@ -151,6 +161,7 @@ impl Runner {
         let mut now = clock();
         let mut polled = now;
         loop {
+            self.futures.run();
             match self.next(now) {
                 Next::Run { id, slice } => {
                     self.show();
@@ -166,9 +177,13 @@ impl Runner {
                 }
                 Next::Idle { wake_at } => {
                     self.show();
-                    self.wakeup.wait(wake_at).await;
-                    // Whatever woke us came through the reactor.
-                    polled = clock();
+                    if self.futures.has_ready() {
+                        yield_to_futures().await;
+                    } else {
+                        self.wakeup.wait(wake_at).await;
+                        // Whatever woke us came through the reactor.
+                        polled = clock();
+                    }
                 }
             }
             now = clock();
@@ -434,6 +449,14 @@ impl Wakeup {
     pub(super) fn notify(&self) {
         self.notified.set(true);
         if let Some(waiter) = self.waiter.take() {
+            waiter.wake();
+        }
+    }
+
+    /// Ends a wait that is under way. Where there is none, whoever might begin one looks for itself.
+    pub(super) fn stir(&self) {
+        if let Some(waiter) = self.waiter.take() {
+            self.notified.set(true);
             waiter.wake();
         }
     }

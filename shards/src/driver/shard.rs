@@ -1,5 +1,6 @@
 //! A shard seen from inside: the [`Shard`] handle, and the order in which a shard begins and ends.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use super::cycle::Reactor;
-use super::glommio::{self, Bell, Heartbeat, Sleep, Spawned};
+use super::glommio::{self, Bell, Heartbeat, Sleep};
 use super::neighbours::Neighbours;
 use super::network::{Doorbell, Network};
 use super::runner::{Rejected, Runner, Ticket, Unsubmitted, catch_panic};
@@ -58,11 +59,9 @@ struct Inner {
     /// The shard's own ring; without it the executor carries the network.
     network: Option<Rc<Network>>,
     heartbeat: Rc<Heartbeat>,
-    /// Futures that were spawned and have not ended. `None` while a future is being spawned.
-    spawned: RefCell<Slab<Option<Spawned>>>,
     draining: Cell<bool>,
     drain_waiters: RefCell<Slab<Option<Waker>>>,
-    /// Set when `main` has returned: nothing may be spawned any more.
+    /// Set when `main` has returned: nothing is spawned any more.
     closing: Cell<bool>,
 }
 
@@ -86,21 +85,9 @@ impl Shard {
     /// Runs `future` on this shard beside all others. It starts when the caller next waits, and is dropped when the
     /// shard's `main` returns. A panic ends that future alone and is counted.
     pub fn spawn_local(&self, future: impl Future<Output = ()> + 'static) {
-        if self.inner.closing.get() {
-            return;
+        if !self.inner.closing.get() {
+            self.inner.runner.futures().spawn(future);
         }
-        let key = self.inner.spawned.borrow_mut().insert(None);
-        let inner = self.inner.clone();
-        let spawned = glommio::spawn(async move {
-            if catch_panic(future).await.is_err() {
-                inner.stats().future_panicked();
-            }
-            let own = inner.spawned.borrow_mut().try_remove(key).flatten();
-            if let Some(own) = own {
-                own.detach();
-            }
-        });
-        self.inner.spawned.borrow_mut()[key] = Some(spawned);
     }
 
     /// Resolves after `duration`.
@@ -219,7 +206,7 @@ impl Shard {
 /// The life of a shard on its executor. The error is the message of a panic in `main`.
 pub(super) async fn live<F, Fut>(birth: Birth, main: F) -> Result<(), String>
 where
-    F: Fn(Shard) -> Fut,
+    F: Fn(Shard) -> Fut + 'static,
     Fut: Future<Output = ()> + 'static,
 {
     let Birth {
@@ -258,18 +245,17 @@ where
         runner,
         network,
         heartbeat: Rc::default(),
-        spawned: RefCell::default(),
         draining: Cell::new(false),
         drain_waiters: RefCell::default(),
         closing: Cell::new(false),
     });
     let running = glommio::spawn(run(inner.clone(), bell.clone()));
     let watching = glommio::spawn(watch_for_drain(inner.clone()));
+    let carrying = glommio::spawn(carry(inner.clone()));
 
-    let result = catch_panic(async { main(Shard { inner: inner.clone() }).await }).await;
+    let result = live_main(&inner, main).await;
 
-    inner.closing.set(true);
-    inner.cancel_spawned().await;
+    inner.runner.futures().clear();
     if let Some(bell) = &bell {
         // So that the wait for it is over before it is dropped.
         bell.ring();
@@ -277,6 +263,8 @@ where
     }
     running.cancel().await;
     watching.cancel().await;
+    carrying.cancel().await;
+    inner.runner.futures().close();
     inner.everyone.controls[id.0].forget_watcher();
     // What was cancelled by being dropped (an acceptor, say) is itself dropped when the executor next comes by.
     glommio::yield_to_reactor(LAST_POLL).await;
@@ -311,6 +299,47 @@ async fn run(inner: Rc<Inner>, bell: Option<Rc<Bell>>) {
     }
 }
 
+/// Runs `main` among the shard's futures, and gives what it panicked with.
+async fn live_main<F, Fut>(inner: &Rc<Inner>, main: F) -> Result<(), Box<dyn Any + Send>>
+where
+    F: Fn(Shard) -> Fut + 'static,
+    Fut: Future<Output = ()> + 'static,
+{
+    #[derive(Default)]
+    struct Over {
+        result: Cell<Option<Result<(), Box<dyn Any + Send>>>>,
+        waiter: Cell<Option<Waker>>,
+    }
+    let over = Rc::<Over>::default();
+    let (told, shard) = (over.clone(), Shard { inner: inner.clone() });
+    inner.runner.futures().spawn(async move {
+        let inner = shard.inner.clone();
+        let result = catch_panic(async { main(shard).await }).await;
+        inner.closing.set(true);
+        told.result.set(Some(result));
+        if let Some(waiter) = told.waiter.take() {
+            waiter.wake();
+        }
+    });
+    poll_fn(|cx| match over.result.take() {
+        Some(result) => Poll::Ready(result),
+        None => {
+            over.waiter.set(Some(cx.waker().clone()));
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Brings the futures what other threads have woken.
+async fn carry(inner: Rc<Inner>) {
+    poll_fn(|cx| {
+        inner.runner.futures().carry(cx.waker());
+        Poll::<()>::Pending
+    })
+    .await;
+}
+
 async fn watch_for_drain(inner: Rc<Inner>) {
     let control = &inner.everyone.controls[inner.id.0];
     poll_fn(|cx| control.poll_draining(cx.waker())).await;
@@ -330,18 +359,6 @@ async fn watch_for_drain(inner: Rc<Inner>) {
 impl Inner {
     fn stats(&self) -> &Arc<ShardStats> {
         &self.everyone.stats[self.id.0]
-    }
-
-    async fn cancel_spawned(&self) {
-        let spawned: Vec<Spawned> = self
-            .spawned
-            .borrow_mut()
-            .iter_mut()
-            .filter_map(|(_, spawned)| spawned.take())
-            .collect();
-        for future in spawned {
-            future.cancel().await;
-        }
     }
 }
 
