@@ -289,7 +289,7 @@ impl<T: Transport, R: Runtime, S: Service> Driver<'_, T, R, S> {
     /// Takes plain requests past the parser, until there is something for it to do or nothing for anybody.
     fn poll_plain(&mut self, cx: &mut Context<'_>) -> Turn {
         for _ in 0..STEPS {
-            let (response, close) = match &mut self.plain {
+            let close = match &mut self.plain {
                 Plain::Idle if !self.parser_rests || !self.wire.borrow().is_between() => {
                     return self.leave_to_parser();
                 }
@@ -300,17 +300,14 @@ impl<T: Transport, R: Runtime, S: Service> Driver<'_, T, R, S> {
                         Poll::Ready(Err(_)) => return Turn::Broken,
                         Poll::Ready(Ok(None)) => return self.leave_to_parser(),
                         Poll::Ready(Ok(Some((head, parts)))) => {
-                            let (response, close) = self.exchanges.begin_plain(&head, parts);
+                            let close = self.exchanges.begin_plain(&head, parts);
                             self.plain = Plain::Calling { close };
-                            match response {
-                                Some(response) => (response, close),
-                                None => continue,
-                            }
+                            continue;
                         }
                     }
                 }
-                Plain::Calling { close } => match self.exchanges.poll_call(cx) {
-                    Poll::Ready(response) => (response, *close),
+                Plain::Calling { close } => match self.exchanges.poll_plain(cx) {
+                    Poll::Ready(()) => *close,
                     Poll::Pending => return Turn::Nobody,
                 },
                 Plain::Sending { unsent, close } => {
@@ -328,13 +325,17 @@ impl<T: Transport, R: Runtime, S: Service> Driver<'_, T, R, S> {
                 }
             };
             self.shared.phase.set(Phase::Waiting);
-            if !is_plain(&response, close) {
+            let mut answer = self.exchanges.plain_answer();
+            let Some(response) = answer.as_mut().filter(|response| is_plain(response, close)) else {
+                drop(answer);
                 self.plain = Plain::Idle;
-                self.exchanges.give(response, close);
+                self.exchanges.give_plain(close);
                 self.wire.borrow_mut().feed_stand_in();
                 return self.leave_to_parser();
-            }
-            match Unsent::begin(response, &mut self.wire.borrow_mut(), self.shared.now.get(), cx) {
+            };
+            let begun = Unsent::begin(response, &mut self.wire.borrow_mut(), self.shared.now.get(), cx);
+            *answer = None;
+            match begun {
                 Ok(unsent) => self.plain = Plain::Sending { unsent, close },
                 Err(_) => return Turn::Broken,
             }

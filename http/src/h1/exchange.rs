@@ -1,6 +1,6 @@
 //! One request and its answer: what hyper and the [short way](super::plain) call, and how it asks the [`Service`].
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, RefCell, RefMut};
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::mem;
@@ -59,24 +59,34 @@ pub(super) struct Exchanges<S: Service> {
     calls: RefCell<Option<Pin<Box<dyn Future<Output = Infallible>>>>>,
 }
 
-/// What passes between a connection and the future of its calls.
+/// What passes between a connection and the future of its calls. Both stay where they were put until they are dropped: they are large.
 struct Desk<A> {
-    asked: Cell<Option<(Request, A)>>,
-    answered: Cell<Option<Response>>,
+    /// Lent to the call from its beginning to its end.
+    asked: RefCell<Option<(Request, A)>>,
+    answered: RefCell<Option<Response>>,
 }
 
 /// Asks the service each time that something lies on the desk.
+#[expect(
+    clippy::await_holding_refcell_ref,
+    reason = "what is asked is changed by nobody while its call is under way: the next one comes after it, and who gives it up drops \
+              it first"
+)]
 async fn calls<S: Service>(service: Rc<S>, desk: Rc<Desk<S::Admitted>>) -> Infallible {
     loop {
-        let asked = poll_fn(|_| match desk.asked.take() {
-            Some(asked) => Poll::Ready(asked),
-            // Whoever puts something there polls afterwards.
+        // Whoever puts something there polls afterwards.
+        poll_fn(|_| match *desk.asked.borrow() {
+            Some(_) => Poll::Ready(()),
             None => Poll::Pending,
-        });
-        let asked = asked.await;
-        let response = service.call(&asked.0, &asked.1).await;
-        drop(asked);
-        desk.answered.set(Some(response));
+        })
+        .await;
+        let response = {
+            let asked = desk.asked.borrow();
+            let (request, admitted) = asked.as_ref().expect("it was there just now");
+            service.call(request, admitted).await
+        };
+        *desk.asked.borrow_mut() = None;
+        *desk.answered.borrow_mut() = Some(response);
     }
 }
 
@@ -89,8 +99,8 @@ impl<S: Service> Exchanges<S> {
             limits,
             peer,
             desk: Rc::new(Desk {
-                asked: Cell::new(None),
-                answered: Cell::new(None),
+                asked: RefCell::new(None),
+                answered: RefCell::new(None),
             }),
             given: Cell::new(None),
             calls: RefCell::new(None),
@@ -128,12 +138,13 @@ impl<S: Service> Exchanges<S> {
         (number, last.is_some_and(|most| number + 1 >= most))
     }
 
-    /// Asks about a plain request, which hyper does not see. Gives the answer where its head is enough for that, or else
-    /// [`Exchanges::poll_call`] has it; and whether the connection ends with it.
-    pub(super) fn begin_plain(&self, bytes: &Rc<[u8]>, parts: Parts) -> (Option<Response>, bool) {
+    /// Asks about a plain request, which hyper does not see: [`Exchanges::poll_plain`] knows when it is answered. Says whether the
+    /// connection ends with it.
+    pub(super) fn begin_plain(&self, bytes: &Rc<[u8]>, parts: Parts) -> bool {
         let (_, close) = self.count_call();
         let Ok(method) = Method::from_bytes(&bytes[parts.method]) else {
-            return (Some(self.refused(MALFORMED)), true);
+            *self.desk.answered.borrow_mut() = Some(self.refused(MALFORMED));
+            return true;
         };
         let head = Head {
             method,
@@ -147,15 +158,30 @@ impl<S: Service> Exchanges<S> {
         match self.admit(&head) {
             Ok(admission) => {
                 self.start(Request::new(head, Bytes::new()), admission.context);
-                (None, close)
             }
-            Err(response) => (Some(response), close),
+            Err(response) => *self.desk.answered.borrow_mut() = Some(response),
         }
+        close
     }
 
-    /// Keeps an answer for hyper's next request, which stands in for the one that it belongs to.
-    pub(super) fn give(&self, response: Response, close: bool) {
-        self.given.set(Some((Box::new(response), close)));
+    /// Whether a plain request is answered.
+    pub(super) fn poll_plain(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.desk.answered.borrow().is_none() {
+            return self.poll_desk(cx);
+        }
+        Poll::Ready(())
+    }
+
+    /// The answer to a plain request, which is lent; nothing before it is there.
+    pub(super) fn plain_answer(&self) -> RefMut<'_, Option<Response>> {
+        self.desk.answered.borrow_mut()
+    }
+
+    /// Keeps the answer for hyper's next request, which stands in for the one that it belongs to.
+    pub(super) fn give_plain(&self, close: bool) {
+        let response = self.desk.answered.take();
+        self.given
+            .set(response.map(|response| (Box::new(response), close)));
     }
 
     /// The refusal that this call answers, if it stands in for a head that the guard kept back.
@@ -215,28 +241,29 @@ impl<S: Service> Exchanges<S> {
     /// Has the service called with the next [`Exchanges::poll_call`].
     fn start(&self, request: Request, admitted: S::Admitted) {
         self.shared.phase.set(Phase::Calling(self.shared.now.get()));
-        self.desk.asked.set(Some((request, admitted)));
+        *self.desk.asked.borrow_mut() = Some((request, admitted));
     }
 
-    /// The service's answer. The panic's message, if that is how a poll ended, went out through the panic hook.
-    pub(super) fn poll_call(&self, cx: &mut Context<'_>) -> Poll<Response> {
+    /// Whether the service's answer is there. The panic's message, if that is how a poll ended, went out through the panic hook.
+    fn poll_desk(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut slot = self.calls.borrow_mut();
         let (service, desk) = (&self.service, &self.desk);
         let running = slot.get_or_insert_with(|| Box::pin(calls(Rc::clone(service), Rc::clone(desk))));
         if catch_unwind(AssertUnwindSafe(|| running.as_mut().poll(cx).is_pending())).is_err() {
             *slot = None;
-            return Poll::Ready(self.refused(PANICKED));
+            *desk.asked.borrow_mut() = None;
+            *desk.answered.borrow_mut() = Some(self.refused(PANICKED));
         }
-        match desk.answered.take() {
-            Some(response) => Poll::Ready(response),
+        match *desk.answered.borrow() {
+            Some(_) => Poll::Ready(()),
             None => Poll::Pending,
         }
     }
 
     /// Nobody waits for the call any more: it is dropped, wherever it stands.
     fn give_up(&self) {
-        self.desk.asked.set(None);
         *self.calls.borrow_mut() = None;
+        *self.desk.asked.borrow_mut() = None;
     }
 
     /// The service's decision on the head, or the answer to its panic.
@@ -342,9 +369,10 @@ impl<S: Service> Answer<S> {
             }
         }
         if let State::Calling = self.state {
-            let response = ready!(self.exchanges.poll_call(cx));
+            ready!(self.exchanges.poll_desk(cx));
             self.state = State::Answered;
-            return Poll::Ready(response);
+            let response = self.exchanges.desk.answered.take();
+            return Poll::Ready(response.expect("it is there"));
         }
         match mem::replace(&mut self.state, State::Answered) {
             State::Given(response) => Poll::Ready(*response),

@@ -63,7 +63,7 @@ pub(super) fn is_plain(response: &Response, close: bool) -> bool {
 impl Unsent {
     /// Writes a plain answer, as much as the transport takes. Says what is left; nothing, most of the time.
     pub(super) fn begin<T: Transport>(
-        mut response: Response,
+        response: &mut Response,
         wire: &mut Wire<T>,
         now: Instant,
         cx: &mut Context<'_>,
@@ -73,7 +73,7 @@ impl Unsent {
         };
         ANSWER.with_borrow_mut(|answer| {
             answer.clear();
-            encode(answer, &response, body.len(), now);
+            encode(answer, response, body.len(), now);
             if body.len() <= COPIED_BYTES {
                 answer.extend_from_slice(&mem::take(&mut body));
             }
