@@ -9,7 +9,7 @@
 //!        │            sleep in the ring, a little while  ◄───────────────┘              │
 //!        │            sleep in the executor, for as long as it takes; the bell wakes ───┘
 //! ```
-//! **Between short slices** the ring is turned once in [`BURST`] only, and futures do not run either: system calls, and steps aside,
+//! **Between short slices** the ring is turned once in [`TURN`] only, and futures do not run either: system calls, and steps aside,
 //! are what a small request costs most, and a request that waits that long is not late. A slice that may be long is not begun before
 //! answers are on their way, which may take up to [`LOOKS`] turns.
 //!
@@ -34,8 +34,11 @@ use super::{clock, forget_time, look_at_clock};
 use crate::mesh::Announced;
 use crate::task::{Slice, TaskId};
 
-/// For how long slices may follow each other without a look at the network. Also: what is expected to take longer is long.
+/// What is expected to take longer than this is long.
 const BURST: Duration = Duration::from_micros(50);
+/// For how long short slices may follow each other without a look at the network: less makes fewer requests share a look's costs, and
+/// all of it is added to what they wait.
+const TURN: Duration = Duration::from_micros(100);
 /// A slice that is expected to take less than this is not disturbed by what arrives: hearing it costs two system calls and, at each
 /// arrival, some microseconds. Should it take longer, the timer on CPU time ends it.
 const WORTH_HEARING: Duration = Duration::from_micros(100);
@@ -118,14 +121,14 @@ impl Runner {
                 Next::Run { id, slice } => {
                     now = self.announced_slice(id, slice, now);
                     // Short ones follow at once: a step aside for each would cost as much as a run.
-                    while self.next_is_shorter_than(BURST) && !reactor.has_been_quiet_for(BURST, now) {
+                    while self.next_is_shorter_than(BURST) && !reactor.has_been_quiet_for(TURN, now) {
                         let Next::Run { id, slice } = self.next(now) else {
                             break;
                         };
                         now = self.announced_slice(id, slice, now);
                     }
                     self.show();
-                    if reactor.has_been_quiet_for(BURST, now) {
+                    if reactor.has_been_quiet_for(TURN, now) {
                         // What the futures answer now leaves by this turn.
                         self.futures().run();
                         self.stats().ring_turned();
@@ -173,7 +176,7 @@ impl Runner {
             self.release(thief, gift, now);
             any = true;
         }
-        neighbours.publish(|| self.demand(now), self.busy(), now);
+        neighbours.publish(|| self.demand(now), self.work(), self.busy(), now);
         any
     }
 

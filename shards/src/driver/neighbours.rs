@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use super::clock;
 use super::network::Network;
 use crate::admission::Demand;
-use crate::mesh::{Announced, Gift, Parcel, Port, ShardLoad, Stealing, Wake};
+use crate::mesh::{Announced, Gift, Parcel, Port, ShardLoad, Stealing, Wake, slack_of_bucket};
 use crate::stats::ShardStats;
 use crate::steering::{self, Placement, Request, Steering, SteeringConfig};
 
@@ -32,6 +32,8 @@ const STOLEN: &str = "stolen run";
 const BATCH: usize = 64;
 /// Least time between two publications of the load, as long as there is some.
 const PUBLISH: Duration = Duration::from_micros(20);
+/// Likewise, as long as there is less than the narrowest bucket of slack tells from none: small requests come and go within it.
+const PUBLISH_LITTLE: Duration = Duration::from_millis(1);
 /// Time over which the utilisation is taken.
 const WINDOW: Duration = Duration::from_millis(100);
 
@@ -82,6 +84,7 @@ pub(super) struct Neighbours {
 struct Published {
     at: Instant,
     is_idle: bool,
+    is_little: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -224,19 +227,37 @@ impl Neighbours {
     }
 
     /// Tells the others what this shard has to do, if it is time to, and wakes one that sleeps if it is too much.
-    pub(super) fn publish(&self, demand: impl FnOnce() -> Demand, busy: Duration, now: Instant) {
+    pub(super) fn publish(
+        &self,
+        demand: impl FnOnce() -> Demand,
+        work: Duration,
+        busy: Duration,
+        now: Instant,
+    ) {
         let published = self.published.get();
         if self.reach.len() == 1 {
             return;
         }
-        if published.is_some_and(|last| now.saturating_duration_since(last.at) < PUBLISH) {
-            return;
+        let is_little = work < slack_of_bucket(0);
+        if let Some(last) = published {
+            let pause = if is_little && last.is_little {
+                PUBLISH_LITTLE
+            } else {
+                PUBLISH
+            };
+            if now.saturating_duration_since(last.at) < pause {
+                return;
+            }
         }
         let demand = demand();
         let is_idle = demand.total.is_zero() && demand.unstarted_movable == 0;
         let load = load(&demand, now, self.utilisation(busy, now));
         self.port.borrow_mut().publish(&load);
-        self.published.set(Some(Published { at: now, is_idle }));
+        self.published.set(Some(Published {
+            at: now,
+            is_idle,
+            is_little,
+        }));
         let port = self.port.borrow();
         let hint = self
             .stealing
@@ -262,6 +283,7 @@ impl Neighbours {
             self.published.set(Some(Published {
                 at: now,
                 is_idle: true,
+                is_little: true,
             }));
         }
         let board = port.board().clone();

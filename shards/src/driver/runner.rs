@@ -310,6 +310,11 @@ impl Runner {
         self.scheduler.borrow().demand(now)
     }
 
+    /// How long that takes, all of it.
+    pub(super) fn work(&self) -> Duration {
+        self.scheduler.borrow().work()
+    }
+
     /// How long tasks have had the core, up to the last change.
     pub(super) fn busy(&self) -> Duration {
         self.scheduler.borrow().total().ran
