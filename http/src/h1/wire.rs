@@ -31,6 +31,8 @@ const AHEAD_BYTES: usize = 4 * 1024;
 
 /// Most bytes that are read at once while nobody has asked for a request's body.
 const FIRST_BYTES: usize = 4 * 1024;
+/// Longest head that a connection remembers.
+const REMEMBERED_BYTES: usize = 1024;
 
 thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(vec![0; SCRATCH_BYTES]);
@@ -104,6 +106,8 @@ pub(super) struct Wire<T> {
     head_since: Instant,
     active: Instant,
     stalled: Option<Instant>,
+    /// The last plain head, unless it is long: the clients that ask most ask the same again.
+    remembered: Option<PlainHead>,
 }
 
 impl<T: Transport> Wire<T> {
@@ -122,6 +126,7 @@ impl<T: Transport> Wire<T> {
             head_since: now,
             active: now,
             stalled: None,
+            remembered: None,
         }
     }
 
@@ -313,12 +318,21 @@ impl<T: Transport> Wire<T> {
                 return Poll::Ready(Ok(None));
             }
             let input = &scratch[..count];
+            if let Some((head, parts)) = &self.remembered
+                && **head == *input
+                && self.guard.pass_again(parts)
+            {
+                self.head_since = now;
+                return Poll::Ready(Ok(Some((Rc::clone(head), parts.clone()))));
+            }
             let verdict = self.guard.push(input);
             if let (Verdict::Pass(passed), Some(parts)) = (&verdict, self.guard.parts())
                 && *passed == count
             {
                 self.head_since = now;
-                return Poll::Ready(Ok(Some((Rc::from(input), parts.clone()))));
+                let head: PlainHead = (Rc::from(input), parts.clone());
+                self.remembered = (count <= REMEMBERED_BYTES).then(|| head.clone());
+                return Poll::Ready(Ok(Some(head)));
             }
             self.admit_after(verdict, input, Position::Between, None);
             Poll::Ready(Ok(None))

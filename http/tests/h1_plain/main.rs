@@ -141,6 +141,53 @@ fn an_answer_is_the_same_with_and_without_the_library() {
     assert!(plain > 500, "{plain} plain answers");
 }
 
+#[test]
+fn the_same_request_again_is_read_as_it_was_the_first_time() {
+    let mut past_the_library = 0;
+    for seed in 1..=500 {
+        let _naming = Naming(seed);
+        let mut random = Random::new(seed);
+        // Few different ones, so that most are the same as the last, or as the last but one.
+        let asked: Vec<usize> = (0..20).map(|_| random.of(&[0, 0, 0, 1])).collect();
+        let bytes = |number| get(number, When::Call(1), 5 + number);
+        let mut connection = Connection::new(Desk::new([]), Limits::default());
+        let mut rest = &asked[..];
+        while let [number, after @ ..] = rest {
+            let (mut piece, mut sent) = (bytes(*number), after);
+            match (random.below(4), after) {
+                (0, _) => {
+                    let cut = 1 + random.below(piece.len() - 1);
+                    connection.desk.send(&piece[..cut]);
+                    assert_eq!(connection.run(), None);
+                    piece.drain(..cut);
+                }
+                (1, [next, after @ ..]) => {
+                    piece.extend(bytes(*next));
+                    sent = after;
+                }
+                (2, _) => piece.splice(..0, *b"\r\n").for_each(drop),
+                _ => {}
+            }
+            connection.desk.send(&piece);
+            assert_eq!(connection.run(), None);
+            rest = sent;
+        }
+        let output = connection.output();
+        let mut rest = &output[..];
+        for number in asked {
+            let answer = read_answer(&mut rest, false).expect("an answer");
+            assert_eq!(answer.field("x-number"), Some(&*number.to_string()));
+            assert!(answer.body == pattern(number, 5 + number));
+        }
+        assert!(rest.is_empty());
+        past_the_library += connection.desk.vectored_writes.get();
+    }
+    assert!(
+        past_the_library > 1000,
+        "{past_the_library} answers past the library"
+    );
+}
+
 fn get(number: usize, when: When, size: usize) -> Vec<u8> {
     let order = Order {
         when,

@@ -146,6 +146,18 @@ impl Guard {
         }
     }
 
+    /// Lets a whole plain head pass again, whose parts are these: another one of the same bytes, alone, in a connection where it has
+    /// passed before. What a head means depends on nothing but its bytes and the limits. Not where the guard stands anywhere but before
+    /// the first byte of a head; then nothing has happened.
+    pub fn pass_again(&mut self, parts: &Parts) -> bool {
+        let stands_before_it = matches!(self.state, State::Head(_)) && self.held.is_empty();
+        if stands_before_it {
+            self.heads += 1;
+            self.parts = Some(parts.clone());
+        }
+        stands_before_it
+    }
+
     /// Refuses from outside, as when time has run out.
     pub fn refuse(&mut self, refusal: Refusal) -> Verdict {
         if let State::Head(scan) = &self.state {

@@ -539,6 +539,54 @@ fn a_whole_piece_that_passes_between_two_requests_is_the_head_that_the_parts_are
     assert!(plain > 1000, "{plain} plain heads");
 }
 
+#[test]
+fn a_head_that_passes_again_leaves_the_guard_as_if_it_had_been_read() {
+    let plain = b"GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
+    let pieces: [&[u8]; 7] = [
+        plain,
+        plain,
+        b"\r\n",
+        b"\r",
+        b"GET /a",
+        b"GET / HTTP/1.1\r\nHost: h\r\nContent-Length: 31\r\n\r\n",
+        b"PUT /c HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n",
+    ];
+    let known = parts("GET /a HTTP/1.1\r\nHost: h\r\n\r\n").expect("plain");
+    let (mut again, mut elsewhere) = (0, 0);
+    for seed in 1..=3000u64 {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let limits = Rc::new(Limits::default());
+        let (mut guard, mut reader) = (Guard::new(limits.clone()), Guard::new(limits));
+        let push = |guard: &mut Guard, mut piece: &[u8]| {
+            while !piece.is_empty() {
+                match guard.push(piece) {
+                    Verdict::Pass(taken) | Verdict::PassHeld { taken, .. } => piece = &piece[taken..],
+                    Verdict::Hold | Verdict::Refuse(_) => break,
+                }
+            }
+        };
+        for _ in 0..8 {
+            let piece = pieces[random.below(pieces.len())];
+            push(&mut reader, piece);
+            if piece == plain && guard.pass_again(&known) {
+                again += 1;
+            } else {
+                elsewhere += usize::from(piece == plain);
+                push(&mut guard, piece);
+            }
+            let state = |guard: &Guard| {
+                let parts = guard.parts().cloned();
+                (guard.heads(), guard.position(), guard.refusal(), parts)
+            };
+            assert_eq!(state(&guard), state(&reader), "seed {seed}");
+        }
+    }
+    assert!(
+        again > 1000 && elsewhere > 1000,
+        "{again} again, {elsewhere} elsewhere"
+    );
+}
+
 /// A small generator (xorshift*), so that a failing seed can be run again.
 struct Random(u64);
 
