@@ -30,6 +30,7 @@ pub fn shards_config(config: &Config, cores: usize, capabilities: &Capabilities)
         drain_grace: limits.drain,
         network: network(scheduling.network, capabilities),
         receive_buffers: scheduling.receive_buffers,
+        busy_poll: scheduling.busy_poll,
         policy: scheduling.policy,
         preemptive: config.preemption != PreemptionMode::Off,
         classes: config.functions.iter().map(class).collect(),
@@ -137,12 +138,14 @@ mod tests {
         config.scheduling.spill = false;
         config.scheduling.steal = false;
         config.scheduling.receive_buffers = 64;
+        config.scheduling.busy_poll = Duration::from_micros(200);
         config.preemption = PreemptionMode::Off;
         let shards = shards_config(&config, 1, &machine(true));
         assert_eq!((shards.policy, shards.preemptive), (PolicyKind::Fifo, false));
         assert_eq!(shards.steering.steering, Steering::Home);
         assert!(!shards.steering.spill);
         assert_eq!((shards.stealing, shards.receive_buffers), (None, 64));
+        assert_eq!(shards.busy_poll, Duration::from_micros(200));
     }
 
     #[test]

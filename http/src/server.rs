@@ -139,6 +139,11 @@ pub fn serve(
              comes to it; scheduling.network = \"ring\" fails with the reason"
         );
     }
+    if !shards_config.busy_poll.is_zero() && shards_config.network == NetworkMode::Executor {
+        tracing::warn!(
+            "scheduling.busy_poll means nothing without a network ring: cores sleep as soon as they have nothing to do"
+        );
+    }
     config.preemption = preemption(&config);
     let engines = Engines::for_server(config.engine, config.preemption, attachments)?;
     let registry = Registry::deploy(&engines, config.functions.clone()).map_err(ServeError::Deploy)?;
@@ -162,7 +167,7 @@ pub fn serve(
         dropped_log_lines,
     ));
     let limits = &shared.config.limits;
-    let network = shards_config.network;
+    let (network, busy_poll) = (shards_config.network, shards_config.busy_poll);
     let per_shard = Arc::clone(&shared);
     let shards = luge_shards::start(shards_config, move |shard| {
         shard_main(shard, Arc::clone(&per_shard))
@@ -173,7 +178,7 @@ pub fn serve(
         let Addresses { listen, admin } = addresses;
         let (tier, bounds, preemption) = (engines.tier(), engines.bounds(), shared.config.preemption);
         let policy = shared.config.scheduling.policy;
-        tracing::info!(%listen, %admin, cores, functions, %tier, %bounds, %preemption, %policy, ?network, ?pool, system = ?capabilities, ?limits, "started");
+        tracing::info!(%listen, %admin, cores, functions, %tier, %bounds, %preemption, %policy, ?network, ?busy_poll, ?pool, system = ?capabilities, ?limits, "started");
         announce(addresses);
     } else {
         shards.drain();

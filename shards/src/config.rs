@@ -36,6 +36,10 @@ pub struct ShardsConfig {
     /// Buffers of 4 KiB per shard that the kernel receives into, for all connections together; rounded up to a power of
     /// two, at most 32,768. Default 256.
     pub receive_buffers: u16,
+    /// How long a shard that has nothing to do goes on looking at its ring, its mail and its executor before it sleeps; at most
+    /// [`ShardsConfig::BUSY_POLL_MAX`]. It takes the core meanwhile, and spares what comes the way out of a sleep. Means nothing where
+    /// the executor carries the network. Default: zero, which is not at all.
+    pub busy_poll: Duration,
     /// The order of tasks. Default: earliest deadline first.
     pub policy: PolicyKind,
     /// Whether a more urgent task takes the core from one that has begun. Default: yes.
@@ -86,6 +90,7 @@ impl Default for ShardsConfig {
             ring_depth: 256,
             network: NetworkMode::Ring,
             receive_buffers: 256,
+            busy_poll: Duration::ZERO,
             policy: PolicyKind::default(),
             preemptive: true,
             classes: Vec::new(),
@@ -97,6 +102,13 @@ impl Default for ShardsConfig {
 }
 
 impl ShardsConfig {
+    /// The longest [`ShardsConfig::busy_poll`]; more is as much.
+    pub const BUSY_POLL_MAX: Duration = Duration::from_secs(1);
+
+    pub(crate) fn busy_poll(&self) -> Duration {
+        self.busy_poll.min(Self::BUSY_POLL_MAX)
+    }
+
     pub(crate) fn ring(&self) -> RingConfig {
         RingConfig {
             buffers: self.receive_buffers.clamp(1, 1 << 15).next_power_of_two(),

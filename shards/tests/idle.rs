@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use harness::{FnTask, PATIENCE, eventually, join, loopback, one_shard, within};
-use luge_shards::{Ending, ListenAddress, Step, start};
+use luge_shards::{Ending, ListenAddress, ShardsConfig, Step, start};
 use rustix::time::{ClockId, clock_gettime};
 
 /// CPU time that the calling thread has used.
@@ -21,9 +21,21 @@ fn thread_cpu_time() -> Duration {
 
 #[test]
 fn an_idle_shard_with_an_open_connection_uses_no_cpu() {
+    idles(one_shard());
+}
+
+#[test]
+fn a_shard_that_looks_on_does_so_once_and_sleeps_then() {
+    idles(ShardsConfig {
+        busy_poll: Duration::from_millis(40),
+        ..one_shard()
+    });
+}
+
+fn idles(config: ShardsConfig) {
     let address = ListenAddress::reserve(loopback()).unwrap();
     let addr = address.addr();
-    let shards = start(one_shard(), move |shard| async move {
+    let shards = start(config, move |shard| async move {
         let listener = shard.listen(addr).unwrap();
         let (mut stream, _) = listener.accept().await.unwrap();
         // Everything that can wait is waiting: a listener, a connection, a sleeping task.

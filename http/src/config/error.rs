@@ -192,6 +192,11 @@ pub enum Problem {
         /// Those that may stand there.
         allowed: Vec<&'static str>,
     },
+    /// A setting of the shards' own rings beside `network = "executor"`.
+    #[error(
+        "it bears on the cores' own rings, which `network = \"executor\"` does without: leave one of them out"
+    )]
+    NeedsRing,
     /// A part of a core that nobody can be given.
     #[error("{0} is no share of a core: it must lie between 0.001 and 1; leave the key out to set no limit")]
     Share(f64),

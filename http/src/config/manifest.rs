@@ -438,6 +438,24 @@ impl Check<'_> {
         }
     }
 
+    fn duration_up_to(
+        &mut self,
+        slot: &mut Duration,
+        key: &str,
+        text: Option<Spanned<String>>,
+        most: Duration,
+    ) {
+        let Some(text) = text else { return };
+        match parse_duration(text.get_ref()) {
+            Some(duration) if duration > most => {
+                let (span, found) = (text.span(), text.into_inner());
+                let (least, most) = ("1us".to_owned(), format!("{most:?}"));
+                self.problem(span, key, Problem::OutOfRange { found, least, most });
+            }
+            _ => self.duration(slot, key, Some(text)),
+        }
+    }
+
     /// `T` is `usize` or `u64`; both hold every allowed size.
     fn bytes<T: TryFrom<u64>>(
         &mut self,

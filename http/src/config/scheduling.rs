@@ -3,6 +3,8 @@
 //! These are choices, not yet what shards are started with: `auto` depends on the machine, and tenants and functions have
 //! names here and numbers there. [`crate::scheduling`] leads from one to the other.
 
+use std::time::Duration;
+
 use hyper::header::HeaderName;
 use luge_shards::{PolicyKind, Steering};
 
@@ -21,6 +23,9 @@ pub struct SchedulingConfig {
     pub network: NetworkChoice,
     /// Buffers of 4 KiB per core into which the kernel receives, from 1 to 32,768.
     pub receive_buffers: u16,
+    /// How long a core that has nothing to do goes on looking before it sleeps: up to
+    /// [`ShardsConfig::BUSY_POLL_MAX`](luge_shards::ShardsConfig::BUSY_POLL_MAX). Zero: not at all.
+    pub busy_poll: Duration,
 }
 
 impl Default for SchedulingConfig {
@@ -32,6 +37,7 @@ impl Default for SchedulingConfig {
             steal: true,
             network: NetworkChoice::Auto,
             receive_buffers: 256,
+            busy_poll: Duration::ZERO,
         }
     }
 }

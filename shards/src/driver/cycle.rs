@@ -5,8 +5,8 @@
 //!        ▼                                                                              │
 //!   turn the ring ──► futures run: parse, submit, answer ──► scheduler ──► one slice ───┤ short ones: several before
 //!        ▲                                                       │                      │ the ring is turned again
-//!        │                                                       └─► nothing to run     │
-//!        │            sleep in the ring, a little while  ◄───────────────┘              │
+//!        │            look on, where that is wanted ◄────────────┴─► nothing to run     │
+//!        │            sleep in the ring, a little while                                 │
 //!        │            sleep in the executor, for as long as it takes; the bell wakes ───┘
 //! ```
 //! **Between short slices** the ring is turned once in [`TURN`] only, and futures do not run either: system calls, and steps aside,
@@ -16,11 +16,15 @@
 //! **When a slice is interrupted**, the ring is turned if anything has come, and the scheduler decides anew: also when it was the
 //! timer on CPU time that rang. A task that was interrupted too often for nothing has one slice to itself.
 //!
+//! **Busy-polling** comes before sleep, where it is asked for: the shard goes on looking, which makes no system call, because on a
+//! virtual machine a core that was halted may be back milliseconds late. It goes round the cycle meanwhile, every [`SPELL`].
+//!
 //! **Sleep** is first in the ring itself, because whatever wakes a busy shard comes from there, and one system call then both
 //! submits and sleeps. The executor's own sleep takes several, but it also ends for timers and for other threads: it is for
 //! shards that have had nothing to do for [`DOZE`]. The executor is polled at least that often while the shard is busy.
 
 use std::future::{Future, poll_fn};
+use std::hint;
 use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -28,6 +32,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::glommio::{Bell, yield_to_reactor};
+use super::neighbours::Neighbours;
 use super::network::Network;
 use super::runner::{Next, Runner};
 use super::{clock, forget_time, look_at_clock};
@@ -48,6 +53,8 @@ const LOOKS: usize = 3;
 /// How long a shard that has nothing to do sleeps in the ring before it sleeps in the executor; and the longest time for which
 /// the executor, its timers among it, is not looked at.
 const DOZE: Duration = Duration::from_millis(4);
+/// How long a shard that busy-polls looks at its ring and its mail alone, before futures, executor and neighbours have their turn.
+const SPELL: Duration = Duration::from_micros(100);
 /// A sleep in the executor ends after this while sockets are open; see the module `glommio` on sleeps that should not have begun.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 
@@ -58,28 +65,48 @@ pub(super) struct Reactor {
     /// The wait for the bell, which goes on from sleep to sleep.
     rung: Pin<Box<dyn Future<Output = ()>>>,
     turned: Instant,
+    /// How long to look on before each sleep.
+    busy_poll: Duration,
+    /// Since when there is nothing to do.
+    idle_since: Option<Instant>,
 }
 
 impl Reactor {
-    pub(super) fn new(network: Rc<Network>, bell: Rc<Bell>) -> Self {
+    pub(super) fn new(network: Rc<Network>, bell: Rc<Bell>, busy_poll: Duration) -> Self {
         let rung = wait_for(bell.clone());
         Self {
             network,
             bell,
             rung,
             turned: clock(),
+            busy_poll,
+            idle_since: None,
         }
     }
 
     /// Submits, and takes what has come. Says whether anything has.
     fn turn(&mut self, now: Instant) -> io::Result<bool> {
         self.turned = now;
-        self.network.turn()
+        let any = self.network.turn()?;
+        if any {
+            self.idle_since = None;
+        }
+        Ok(any)
     }
 
     fn has_been_quiet_for(&self, time: Duration, now: Instant) -> bool {
         now.saturating_duration_since(self.turned) >= time
     }
+}
+
+/// What has come of busy-polling.
+enum Look {
+    /// Something to do.
+    Something,
+    /// Nothing yet.
+    Nothing,
+    /// It is time to sleep.
+    Over,
 }
 
 fn wait_for(bell: Rc<Bell>) -> Pin<Box<dyn Future<Output = ()>>> {
@@ -96,6 +123,7 @@ impl Runner {
         let mut polled = now;
         loop {
             if self.look_around(now) {
+                reactor.idle_since = None;
                 self.futures().run();
                 now = look_at_clock();
             }
@@ -119,6 +147,7 @@ impl Runner {
             self.wakeup().take();
             match self.next(now) {
                 Next::Run { id, slice } => {
+                    reactor.idle_since = None;
                     now = self.announced_slice(id, slice, now);
                     // Short ones follow at once: a step aside for each would cost as much as a run.
                     while self.next_is_shorter_than(BURST) && !reactor.has_been_quiet_for(TURN, now) {
@@ -204,10 +233,24 @@ impl Runner {
         ended
     }
 
-    /// Sleeps until there is something to do. Says whether the executor was polled meanwhile.
+    /// Looks on, or sleeps until there is something to do. Says whether the executor was polled meanwhile.
     async fn rest(&self, reactor: &mut Reactor, wake_at: Option<Instant>, now: Instant) -> io::Result<bool> {
+        if let Some(neighbours) = self.neighbours() {
+            neighbours.look_for_work(self.busy(), now);
+        }
+        match self.look_on(reactor, wake_at, now)? {
+            Look::Over => {}
+            // What was asked for may still come.
+            Look::Nothing => return Ok(false),
+            Look::Something => {
+                if let Some(neighbours) = self.neighbours() {
+                    neighbours.unpark();
+                }
+                return Ok(false);
+            }
+        }
         if let Some(neighbours) = self.neighbours()
-            && !neighbours.park(self.busy(), now)
+            && !neighbours.park()
         {
             neighbours.unpark();
             return Ok(false);
@@ -222,12 +265,48 @@ impl Runner {
         Ok(nothing)
     }
 
+    /// Looks for what comes, for a spell, as long as a shard does that before it sleeps. Makes no system call before something has.
+    fn look_on(&self, reactor: &mut Reactor, wake_at: Option<Instant>, now: Instant) -> io::Result<Look> {
+        let over = *reactor.idle_since.get_or_insert(now) + reactor.busy_poll;
+        if now >= over {
+            return Ok(Look::Over);
+        }
+        // What futures have written leaves first.
+        if reactor.turn(now)? {
+            return Ok(Look::Something);
+        }
+        let until = wake_at.map_or(over, |at| at.min(over)).min(now + SPELL);
+        let has_come = || reactor.network.has_work() || self.neighbours().is_some_and(Neighbours::has_mail);
+        let mut looked = now;
+        let mut any = has_come();
+        while !any && looked < until {
+            hint::spin_loop();
+            looked = clock();
+            any = has_come();
+        }
+        self.stats()
+            .busy_polled(looked.saturating_duration_since(now), any);
+        look_at_clock();
+        if any {
+            reactor.turn(looked)?;
+        }
+        let is_due = wake_at.is_some_and(|at| looked >= at);
+        Ok(if any || is_due {
+            Look::Something
+        } else {
+            Look::Nothing
+        })
+    }
+
     /// Sleeps in the ring. Says whether nothing has come of it.
     fn doze(&self, reactor: &mut Reactor, wake_at: Option<Instant>, now: Instant) -> io::Result<bool> {
         let longest = wake_at.map_or(DOZE, |at| at.saturating_duration_since(now).min(DOZE));
         self.stats().dozed();
         let any = reactor.network.wait(longest)?;
         reactor.turned = look_at_clock();
+        if any {
+            reactor.idle_since = None;
+        }
         Ok(!any && longest == DOZE)
     }
 

@@ -3,7 +3,7 @@
 //! ```text
 //!   once in each cycle      mail is opened; whoever asks for work is given some
 //!   while a slice runs      announced, with its deadline: mail that is more urgent interrupts it
-//!   when there is nothing   load published, a neighbour asked for work, parked: mail wakes the shard
+//!   when there is nothing   load published, a neighbour asked for work; mail looked for, or parked: mail wakes the shard
 //! ```
 //! The mesh says what is to be done for a neighbour ([`Wake`]); here it is done: a message from ring to ring wakes one that
 //! sleeps, in its ring or in its executor alike, and a signal interrupts one that computes.
@@ -271,8 +271,13 @@ impl Neighbours {
         }
     }
 
-    /// Announces that this shard sleeps, and asks for work where there is some. `false`: there is mail.
-    pub(super) fn park(&self, busy: Duration, now: Instant) -> bool {
+    /// Whether there is mail.
+    pub(super) fn has_mail(&self) -> bool {
+        self.port.borrow().has_mail()
+    }
+
+    /// Tells that this shard has nothing to do, and asks for work where there is some.
+    pub(super) fn look_for_work(&self, busy: Duration, now: Instant) {
         let mut port = self.port.borrow_mut();
         if !self.published.get().is_some_and(|last| last.is_idle) {
             let load = ShardLoad {
@@ -292,17 +297,23 @@ impl Neighbours {
             .borrow_mut()
             .as_mut()
             .and_then(|stealing| stealing.look(now, |shard| board.load(shard)));
-        if let Some(victim) = victim
-            && board.ask(port.id(), victim)
-        {
+        let Some(victim) = victim else { return };
+        if let Some(before) = self.asked.take() {
+            board.withdraw(port.id(), before);
+        }
+        if board.ask(port.id(), victim) {
             self.asked.set(Some(victim));
             // It looks when its slice is over; that may be a while.
             self.interrupt(victim);
         }
-        port.park() == Announced::Clear
     }
 
-    /// This shard is awake again.
+    /// Announces that this shard sleeps. `false`: there is mail.
+    pub(super) fn park(&self) -> bool {
+        self.port.borrow().park() == Announced::Clear
+    }
+
+    /// This shard is awake again, and has something to do.
     pub(super) fn unpark(&self) {
         let port = self.port.borrow();
         port.unpark();

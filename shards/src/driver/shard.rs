@@ -249,7 +249,7 @@ where
         drain_waiters: RefCell::default(),
         closing: Cell::new(false),
     });
-    let running = glommio::spawn(run(inner.clone(), bell.clone()));
+    let running = glommio::spawn(run(inner.clone(), bell.clone(), config.busy_poll()));
     let watching = glommio::spawn(watch_for_drain(inner.clone()));
     let carrying = glommio::spawn(carry(inner.clone()));
 
@@ -288,11 +288,11 @@ fn ring(
 }
 
 /// Runs tasks until the shard ends. A ring that fails in service ends the process in order, as a lost core does.
-async fn run(inner: Rc<Inner>, bell: Option<Rc<Bell>>) {
+async fn run(inner: Rc<Inner>, bell: Option<Rc<Bell>>, busy_poll: Duration) {
     let (Some(network), Some(bell)) = (&inner.network, bell) else {
         return inner.runner.clone().run_on_executor().await;
     };
-    let reactor = Reactor::new(network.clone(), bell);
+    let reactor = Reactor::new(network.clone(), bell, busy_poll);
     if let Err(error) = inner.runner.clone().run_on_ring(reactor).await {
         eprintln!("shard {}: the network ring has failed: {error}", inner.id);
         inner.everyone.drain();

@@ -62,6 +62,8 @@ pub struct ShardStats {
     ring_turns: AtomicU64,
     dozes: AtomicU64,
     sleeps: AtomicU64,
+    busy_poll_ns: AtomicU64,
+    busy_poll_hits: AtomicU64,
     handoffs: Histogram<HANDOFF_BUCKETS>,
     slack: Histogram<ADMISSION_SLACK_BUCKETS>,
     classes: Box<[ClassStats]>,
@@ -137,6 +139,10 @@ pub struct StatsSnapshot {
     pub dozes: u64,
     /// Sleeps in the executor: long, woken by whatever comes.
     pub sleeps: u64,
+    /// Nanoseconds that the shard had nothing to do and looked on rather than slept.
+    pub busy_poll_ns: u64,
+    /// Times that something has come meanwhile.
+    pub busy_poll_hits: u64,
     /// How long parcels took from one shard's hand into the other's, counted where they arrive; see [`HANDOFF_BOUNDS`].
     pub handoffs: HistogramSnapshot<HANDOFF_BUCKETS>,
     /// How long tasks could have waited when they were admitted: the time to their deadline less that which they were
@@ -200,6 +206,8 @@ impl ShardStats {
             ring_turns: read(&self.ring_turns),
             dozes: read(&self.dozes),
             sleeps: read(&self.sleeps),
+            busy_poll_ns: read(&self.busy_poll_ns),
+            busy_poll_hits: read(&self.busy_poll_hits),
             handoffs: self.handoffs.snapshot(),
             slack: self.slack.snapshot(),
         }
@@ -351,6 +359,12 @@ impl ShardStats {
     pub(crate) fn slept(&self) {
         add(&self.sleeps, 1);
     }
+
+    /// The shard looked on rather than slept, for so long, and something has come or not.
+    pub(crate) fn busy_polled(&self, time: Duration, any: bool) {
+        add(&self.busy_poll_ns, nanoseconds(time));
+        add(&self.busy_poll_hits, u64::from(any));
+    }
 }
 
 /// Adds to a counter that only this thread writes.
@@ -426,6 +440,8 @@ mod tests {
             (0..times).for_each(|_| count(&stats));
         }
         (0..10).for_each(|_| stats.slept());
+        stats.busy_polled(Duration::from_nanos(20), false);
+        stats.busy_polled(Duration::from_nanos(7), true);
         stats.handed_off(Duration::from_nanos(300));
         stats.admitted_with_slack(None);
         let expected = StatsSnapshot {
@@ -439,6 +455,8 @@ mod tests {
             ring_turns: 8,
             dozes: 9,
             sleeps: 10,
+            busy_poll_ns: 27,
+            busy_poll_hits: 1,
             ..stats.snapshot()
         };
         assert_eq!(stats.snapshot(), expected);

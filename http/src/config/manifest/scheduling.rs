@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use hyper::header::HeaderName;
-use luge_shards::Steering;
+use luge_shards::{ShardsConfig, Steering};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -29,6 +29,7 @@ pub(super) struct SchedulingTable {
     steering: Option<Spanned<String>>,
     network: Option<Spanned<String>>,
     receive_buffers: Option<Spanned<u64>>,
+    busy_poll: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -69,6 +70,14 @@ impl Check<'_> {
         let key = "scheduling.receive_buffers";
         self.count(&mut buffers, key, table.receive_buffers, 1, 1 << 15);
         config.receive_buffers = u16::try_from(buffers).unwrap_or(config.receive_buffers);
+        let key = "scheduling.busy_poll";
+        self.needs_ring(config.network, key, table.busy_poll.as_ref());
+        self.duration_up_to(
+            &mut config.busy_poll,
+            key,
+            table.busy_poll,
+            ShardsConfig::BUSY_POLL_MAX,
+        );
     }
 
     /// All tenants: first the default one, which need not be declared.
@@ -151,6 +160,13 @@ impl Check<'_> {
                 let key = format!("function.{}.affinity", function.name);
                 self.problem(text.span(), &key, problem);
             }
+        }
+    }
+
+    /// What is said of the shards' own rings is not said of the executor.
+    fn needs_ring<T>(&mut self, network: NetworkChoice, key: &str, value: Option<&Spanned<T>>) {
+        if let Some(value) = value.filter(|_| network == NetworkChoice::Executor) {
+            self.problem(value.span(), key, Problem::NeedsRing);
         }
     }
 

@@ -254,6 +254,7 @@ fn scheduling_can_be_chosen() {
         steal: false,
         network: NetworkChoice::Executor,
         receive_buffers: 64,
+        busy_poll: Duration::ZERO,
     };
     assert_eq!(config.scheduling, expected);
     assert_eq!(config.preemption, PreemptionMode::Off);
@@ -274,12 +275,27 @@ fn scheduling_has_defaults() {
         steal: true,
         network: NetworkChoice::Auto,
         receive_buffers: 256,
+        busy_poll: Duration::ZERO,
     };
     assert_eq!(config.scheduling, expected);
     assert_eq!(config.tenants, [Tenant::default()]);
     let function = &config.functions[0];
     assert_eq!((function.estimate, function.cpu_share), (None, None));
     assert_eq!((function.tenant, &function.affinity), (0, &None));
+}
+
+#[test]
+fn the_ring_can_be_set() {
+    let table = r#"
+        [scheduling]
+        busy_poll = "200us"
+    "#;
+    let config = check(&(String::from(table) + &function(""))).unwrap();
+    let expected = SchedulingConfig {
+        busy_poll: Duration::from_micros(200),
+        ..SchedulingConfig::default()
+    };
+    assert_eq!(config.scheduling, expected);
 }
 
 #[test]
@@ -369,6 +385,15 @@ fn wrong_words_about_scheduling_are_told_with_place_and_cure() {
             "`scheduling.receive_buffers`: 0 is out of range: it must lie between 1 and 32768",
         ),
         ("receive_buffers = 40000", "40000 is out of range"),
+        (
+            "busy_poll = \"2s\"",
+            "`scheduling.busy_poll`: 2s is out of range: it must lie between 1us and 1s",
+        ),
+        ("busy_poll = \"0us\"", "\"0us\" is no duration"),
+        (
+            "network = \"executor\"\nbusy_poll = \"50us\"",
+            "luge.toml:3: `scheduling.busy_poll`: it bears on the cores' own rings",
+        ),
         ("politics = 1", "luge.toml:2: unknown field `politics`"),
     ] {
         let found = errors(&(format!("[scheduling]\n{line}\n") + &function("")));

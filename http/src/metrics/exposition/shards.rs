@@ -173,6 +173,18 @@ const SHARD_FAMILIES: &[ShardFamily] = &[
         |shard| count(shard.scheduler.ring_turns),
     ),
     (
+        "busy_poll_seconds",
+        "Time with nothing to do in which the shard looked on rather than slept",
+        MetricType::Counter,
+        |shard| count(shard.scheduler.busy_poll_ns) / 1e9,
+    ),
+    (
+        "busy_poll_hits",
+        "Times that something has come meanwhile",
+        MetricType::Counter,
+        |shard| count(shard.scheduler.busy_poll_hits),
+    ),
+    (
         "sandboxes_live",
         "Sandboxes that have begun and not ended",
         MetricType::Gauge,
