@@ -10,10 +10,10 @@
 
 use luge_shards::{
     Capabilities, ClassConfig, CoreSelection, NetworkMode, ShardsConfig, StealingConfig, SteeringConfig,
-    TenantConfig,
+    SubmissionThread, TenantConfig,
 };
 
-use crate::config::{Config, FunctionConfig, NetworkChoice};
+use crate::config::{Config, FunctionConfig, NetworkChoice, SchedulingConfig};
 use crate::preemption::PreemptionMode;
 
 /// What `cores` shards of such a server are started with, on a machine that has these capabilities.
@@ -30,6 +30,7 @@ pub fn shards_config(config: &Config, cores: usize, capabilities: &Capabilities)
         drain_grace: limits.drain,
         network: network(scheduling.network, capabilities),
         receive_buffers: scheduling.receive_buffers,
+        submission_thread: submission_thread(scheduling, capabilities),
         busy_poll: scheduling.busy_poll,
         policy: scheduling.policy,
         preemptive: config.preemption != PreemptionMode::Off,
@@ -59,6 +60,15 @@ fn class(function: &FunctionConfig) -> ClassConfig {
     }
 }
 
+/// What was asked for, where the kernel gives it.
+fn submission_thread(scheduling: &SchedulingConfig, capabilities: &Capabilities) -> Option<SubmissionThread> {
+    let idle = scheduling.sqpoll.filter(|_| capabilities.submission_thread)?;
+    Some(SubmissionThread {
+        idle,
+        cpu: scheduling.sqpoll_cpu,
+    })
+}
+
 fn network(choice: NetworkChoice, capabilities: &Capabilities) -> NetworkMode {
     match choice {
         NetworkChoice::Ring => NetworkMode::Ring,
@@ -85,6 +95,7 @@ mod tests {
             mappings: None,
             cores: vec![0, 1],
             network_ring,
+            submission_thread: network_ring,
         }
     }
 
@@ -146,6 +157,24 @@ mod tests {
         assert!(!shards.steering.spill);
         assert_eq!((shards.stealing, shards.receive_buffers), (None, 64));
         assert_eq!(shards.busy_poll, Duration::from_micros(200));
+    }
+
+    #[test]
+    fn submission_threads_are_had_where_the_kernel_gives_them() {
+        let mut config = Config::for_functions(Vec::new());
+        config.scheduling.sqpoll = Some(Duration::from_millis(5));
+        config.scheduling.sqpoll_cpu = Some(3);
+        let expected = SubmissionThread {
+            idle: Duration::from_millis(5),
+            cpu: Some(3),
+        };
+        let thread = |machine| shards_config(&config, 1, &machine).submission_thread;
+        assert_eq!(thread(machine(true)), Some(expected));
+        let refusing = Capabilities {
+            submission_thread: false,
+            ..machine(true)
+        };
+        assert_eq!(thread(refusing), None);
     }
 
     #[test]

@@ -17,13 +17,14 @@ use std::time::Duration;
 use luge_core::cache::CodeCache;
 use luge_core::pool::PoolConfig;
 use luge_shards::{
-    Capabilities, CoresError, ListenAddress, NetworkMode, ProbeError, Shard, ShardFailed, Shards, StartError,
+    Capabilities, CoresError, ListenAddress, NetworkMode, ProbeError, Shard, ShardFailed, Shards,
+    ShardsConfig, StartError,
 };
 use signal_hook::consts::TERM_SIGNALS;
 
 use crate::admin::AdminService;
 use crate::capacity::{CapacityError, Demand, Room};
-use crate::config::{Config, NetworkChoice, ServerLimits};
+use crate::config::{Config, NetworkChoice, SchedulingConfig, ServerLimits};
 use crate::door::{Door, OpenConnections};
 use crate::engine::{Attachments, Engines, Unbounded};
 use crate::examples;
@@ -139,11 +140,7 @@ pub fn serve(
              comes to it; scheduling.network = \"ring\" fails with the reason"
         );
     }
-    if !shards_config.busy_poll.is_zero() && shards_config.network == NetworkMode::Executor {
-        tracing::warn!(
-            "scheduling.busy_poll means nothing without a network ring: cores sleep as soon as they have nothing to do"
-        );
-    }
+    warn_of_lost_settings(&config.scheduling, &shards_config);
     config.preemption = preemption(&config);
     let engines = Engines::for_server(config.engine, config.preemption, attachments)?;
     let registry = Registry::deploy(&engines, config.functions.clone()).map_err(ServeError::Deploy)?;
@@ -167,7 +164,12 @@ pub fn serve(
         dropped_log_lines,
     ));
     let limits = &shared.config.limits;
-    let (network, busy_poll) = (shards_config.network, shards_config.busy_poll);
+    let ShardsConfig {
+        network,
+        submission_thread,
+        busy_poll,
+        ..
+    } = shards_config;
     let per_shard = Arc::clone(&shared);
     let shards = luge_shards::start(shards_config, move |shard| {
         shard_main(shard, Arc::clone(&per_shard))
@@ -178,7 +180,7 @@ pub fn serve(
         let Addresses { listen, admin } = addresses;
         let (tier, bounds, preemption) = (engines.tier(), engines.bounds(), shared.config.preemption);
         let policy = shared.config.scheduling.policy;
-        tracing::info!(%listen, %admin, cores, functions, %tier, %bounds, %preemption, %policy, ?network, ?busy_poll, ?pool, system = ?capabilities, ?limits, "started");
+        tracing::info!(%listen, %admin, cores, functions, %tier, %bounds, %preemption, %policy, ?network, ?submission_thread, ?busy_poll, ?pool, system = ?capabilities, ?limits, "started");
         announce(addresses);
     } else {
         shards.drain();
@@ -261,6 +263,16 @@ fn log_deployment(engines: &Engines, registry: &Registry) {
         let (module_bytes, code_bytes) = (function.module_bytes(), function.code_bytes());
         let compile_time = function.compile_time();
         tracing::info!(function = name, %tier, module_bytes, code_bytes, ?compile_time, "deployed");
+    }
+}
+
+/// Says what of the network ring was asked for and cannot be had.
+fn warn_of_lost_settings(asked: &SchedulingConfig, given: &ShardsConfig) {
+    let has_ring = given.network == NetworkMode::Ring;
+    if !has_ring && (asked.sqpoll.is_some() || !asked.busy_poll.is_zero()) {
+        tracing::warn!("without a network ring scheduling.sqpoll and scheduling.busy_poll mean nothing");
+    } else if asked.sqpoll.is_some() && given.submission_thread.is_none() {
+        tracing::warn!("the kernel gives rings no submission threads here: scheduling.sqpoll means nothing");
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::mesh::StealingConfig;
 use crate::policy::PolicyKind;
-use crate::ring::RingConfig;
+use crate::ring::{RingConfig, SubmissionThread};
 use crate::settings::{ClassConfig, SchedulerConfig, TenantConfig};
 use crate::steering::SteeringConfig;
 
@@ -36,6 +36,10 @@ pub struct ShardsConfig {
     /// Buffers of 4 KiB per shard that the kernel receives into, for all connections together; rounded up to a power of
     /// two, at most 32,768. Default 256.
     pub receive_buffers: u16,
+    /// A thread of the kernel's for each ring, which submits and receives for it (`SQPOLL`). It takes a part of a core of its own, and
+    /// leaves the shard few system calls; what arrives during a slice is seen a little later, at worst at the next tick of CPU time.
+    /// Means nothing where the executor carries the network. Default: none.
+    pub submission_thread: Option<SubmissionThread>,
     /// How long a shard that has nothing to do goes on looking at its ring, its mail and its executor before it sleeps; at most
     /// [`ShardsConfig::BUSY_POLL_MAX`]. It takes the core meanwhile, and spares what comes the way out of a sleep. Means nothing where
     /// the executor carries the network. Default: zero, which is not at all.
@@ -90,6 +94,7 @@ impl Default for ShardsConfig {
             ring_depth: 256,
             network: NetworkMode::Ring,
             receive_buffers: 256,
+            submission_thread: None,
             busy_poll: Duration::ZERO,
             policy: PolicyKind::default(),
             preemptive: true,
@@ -112,6 +117,7 @@ impl ShardsConfig {
     pub(crate) fn ring(&self) -> RingConfig {
         RingConfig {
             buffers: self.receive_buffers.clamp(1, 1 << 15).next_power_of_two(),
+            thread: self.submission_thread,
             ..RingConfig::default()
         }
     }

@@ -104,6 +104,7 @@ pub use policy::{
     UnknownPolicy,
 };
 pub use probe::{Capabilities, KernelVersion, MINIMUM_KERNEL, ProbeError, probe, probe_for};
+pub use ring::SubmissionThread;
 pub use scheduler::Scheduler;
 pub use settings::{CLASSES_MAX, ClassConfig, SchedulerConfig, TenantConfig};
 pub use stats::{

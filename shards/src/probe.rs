@@ -6,12 +6,13 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use io_uring::{IoUring, opcode};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::cores::{CoresError, available_cores};
-use crate::ring::{Ring, RingConfig};
+use crate::ring::{Ring, RingConfig, SubmissionThread};
 
 /// The oldest kernel on which the executor's rings work.
 pub const MINIMUM_KERNEL: KernelVersion = KernelVersion { major: 5, minor: 8 };
@@ -54,6 +55,8 @@ pub struct Capabilities {
     pub cores: Vec<usize>,
     /// Whether a shard can have a network ring of its own here, which takes Linux 6.1 and room for it: one was made to see.
     pub network_ring: bool,
+    /// Whether that ring can have a [submission thread](SubmissionThread): one was made to see.
+    pub submission_thread: bool,
 }
 
 /// The first two numbers of a kernel's release.
@@ -156,7 +159,19 @@ pub fn probe_for(shards: usize) -> Result<Capabilities, ProbeError> {
         mappings: free_mappings(),
         cores: available_cores()?,
         network_ring: Ring::new(RingConfig::default()).is_ok(),
+        submission_thread: Ring::new(with_thread()).is_ok(),
     })
+}
+
+/// A ring whose thread sleeps at once.
+fn with_thread() -> RingConfig {
+    RingConfig {
+        thread: Some(SubmissionThread {
+            idle: Duration::ZERO,
+            cpu: None,
+        }),
+        ..RingConfig::default()
+    }
 }
 
 fn running_kernel() -> Result<KernelVersion, ProbeError> {

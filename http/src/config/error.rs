@@ -197,6 +197,9 @@ pub enum Problem {
         "it bears on the cores' own rings, which `network = \"executor\"` does without: leave one of them out"
     )]
     NeedsRing,
+    /// A key that only says more of another one.
+    #[error("it means nothing without `{0}`: write that too, or leave this out")]
+    NeedsKey(&'static str),
     /// A part of a core that nobody can be given.
     #[error("{0} is no share of a core: it must lie between 0.001 and 1; leave the key out to set no limit")]
     Share(f64),

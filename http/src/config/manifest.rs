@@ -438,18 +438,19 @@ impl Check<'_> {
         }
     }
 
-    fn duration_up_to(
+    fn duration_within(
         &mut self,
         slot: &mut Duration,
         key: &str,
         text: Option<Spanned<String>>,
-        most: Duration,
+        [least, most]: [Duration; 2],
     ) {
         let Some(text) = text else { return };
         match parse_duration(text.get_ref()) {
-            Some(duration) if duration > most => {
+            Some(duration) if !(least..=most).contains(&duration) => {
                 let (span, found) = (text.span(), text.into_inner());
-                let (least, most) = ("1us".to_owned(), format!("{most:?}"));
+                // As it would be written, too, but for the micro sign.
+                let [least, most] = [least, most].map(|bound| format!("{bound:?}").replace('µ', "u"));
                 self.problem(span, key, Problem::OutOfRange { found, least, most });
             }
             _ => self.duration(slot, key, Some(text)),

@@ -23,6 +23,10 @@ pub struct SchedulingConfig {
     pub network: NetworkChoice,
     /// Buffers of 4 KiB per core into which the kernel receives, from 1 to 32,768.
     pub receive_buffers: u16,
+    /// For how long a kernel thread of each core watches for what is to be submitted before it sleeps; nothing: there is none.
+    pub sqpoll: Option<Duration>,
+    /// The CPU of these threads, by the kernel's number; nothing: any.
+    pub sqpoll_cpu: Option<u32>,
     /// How long a core that has nothing to do goes on looking before it sleeps: up to
     /// [`ShardsConfig::BUSY_POLL_MAX`](luge_shards::ShardsConfig::BUSY_POLL_MAX). Zero: not at all.
     pub busy_poll: Duration,
@@ -37,6 +41,8 @@ impl Default for SchedulingConfig {
             steal: true,
             network: NetworkChoice::Auto,
             receive_buffers: 256,
+            sqpoll: None,
+            sqpoll_cpu: None,
             busy_poll: Duration::ZERO,
         }
     }

@@ -19,13 +19,19 @@ const EMPTY: &str = r#"(module (memory (export "memory") 1) (func (export "_star
 in_each_engine!(an_urgent_request_overtakes_a_long_run);
 
 fn an_urgent_request_overtakes_a_long_run(engine: &[&str]) {
-    for how in ["signals", "polls"] {
+    let thread = "[scheduling]\nsqpoll = \"2ms\"\n";
+    for (how, table) in [
+        ("signals", ""),
+        ("polls", ""),
+        ("signals", thread),
+        ("polls", thread),
+    ] {
         let functions = [
             ("spin", SPIN, "deadline = \"1h\"\ncpu = \"1h\""),
             ("urgent", EMPTY, "deadline = \"20s\""),
         ];
         let flags = [engine, &["--cores", "1", "--preemption", how]].concat();
-        let server = Server::functions(&functions, "", &flags);
+        let server = Server::functions(&functions, table, &flags);
         let mut long = server.connect();
         long.send("GET", "/spin", &[], b"");
         server.wait_until("it runs", |server| {

@@ -38,6 +38,7 @@ use crate::config::{NetworkMode, ShardsConfig};
 use crate::cores::{CoresError, available_cores, select};
 use crate::mesh::{MAX_SHARDS, Mesh, Port};
 use crate::probe::{ProbeError, probe_for};
+use crate::ring::Ring;
 use crate::stats::ShardStats;
 
 pub use neighbours::Interrupt;
@@ -55,6 +56,17 @@ pub enum StartError {
     /// The machine lacks something.
     #[error(transparent)]
     Probe(#[from] ProbeError),
+    /// A network ring cannot be had as it is configured.
+    #[error("cannot make a network ring: {source} ({})", match .thread_cpu {
+        Some(cpu) => format!("may its kernel thread run on CPU {cpu}? Choose another one, or none"),
+        None => "choose the executor's network instead".to_owned(),
+    })]
+    NetworkRing {
+        /// What the system said.
+        source: io::Error,
+        /// The CPU that was chosen for the rings' submission threads, if one was.
+        thread_cpu: Option<u32>,
+    },
     /// The operating system gave no thread.
     #[error("cannot start the thread of shard {shard}: {source} (look at `ulimit -u` and the pids limit)")]
     Thread {
@@ -100,6 +112,13 @@ where
 {
     let cpus = select(&config.cores, &available_cores()?)?;
     probe_for(cpus.len())?;
+    if config.network == NetworkMode::Ring {
+        // A shard that finds this out has begun already.
+        Ring::new(config.ring()).map_err(|source| StartError::NetworkRing {
+            source,
+            thread_cpu: config.submission_thread.and_then(|thread| thread.cpu),
+        })?;
+    }
     // The executor does this at its first sleep, when it is slow because threads exist. Where the kernel lacks it the
     // executor has another way.
     let _ = membarrier(MembarrierCommand::RegisterPrivateExpedited);

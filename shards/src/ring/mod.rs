@@ -10,11 +10,15 @@
 //! [provided buffers](buffers). The kernel does its part of the work when this thread asks for it (`DEFER_TASKRUN`), not whenever
 //! something arrives: so nothing interrupts a guest but what is meant to, and completions come in batches.
 //!
+//! With a [thread of the kernel's](SubmissionThread) (`SQPOLL`) that thread does it instead, and takes what is submitted by itself:
+//! a system call is left for it only when it sleeps, and for sleeping here.
+//!
 //! What the kernel may touch belongs to the ring while it may: the bytes of a send are moved in and come back with its
 //! completion, and receives go to buffers that the ring lends out. A ring that is dropped with operations under way cancels
 //! them and waits; what has not ended by then is leaked rather than freed.
 
 mod buffers;
+mod config;
 
 use std::fmt;
 use std::io;
@@ -31,11 +35,15 @@ use slab::Slab;
 
 use buffers::Buffers;
 pub(crate) use buffers::Chunk;
+pub(crate) use config::RingConfig;
+pub use config::SubmissionThread;
 
 /// The one group of provided buffers.
 const GROUP: u16 = 0;
 /// `IORING_ENTER_GETEVENTS`: do the work that was put off, and post what it completes.
 const GETEVENTS: u32 = 1;
+/// `IORING_ENTER_SQ_WAKEUP`: wake the submission thread.
+const SQ_WAKEUP: u32 = 2;
 /// Names the completion of another ring's wake-up.
 const WOKEN: u64 = u64::MAX;
 /// Names operations of which only a failure would complete, and that does not matter.
@@ -43,30 +51,6 @@ const SILENT: u64 = u64::MAX - 1;
 /// How often a ring that is dropped looks whether its operations have ended, and how long it waits for it each time.
 const LAST_LOOKS: u32 = 100;
 const LAST_WAIT: Duration = Duration::from_millis(10);
-
-/// Sizes of a [`Ring`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct RingConfig {
-    /// Entries of the submission queue; a power of two.
-    pub(crate) entries: u32,
-    /// Entries of the completion queue; a power of two.
-    pub(crate) completions: u32,
-    /// Number of provided buffers; a power of two.
-    pub(crate) buffers: u16,
-    /// Bytes of each.
-    pub(crate) buffer_size: u32,
-}
-
-impl Default for RingConfig {
-    fn default() -> Self {
-        Self {
-            entries: 256,
-            completions: 4096,
-            buffers: 256,
-            buffer_size: 4096,
-        }
-    }
-}
 
 /// Names an operation that is under way. Never used again for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +97,8 @@ pub(crate) struct Ring {
     /// Distinguishes operations that have had the same place.
     generation: u32,
     buffers: Rc<Buffers>,
+    /// Whether a thread of the kernel's submits.
+    has_thread: bool,
 }
 
 struct Operation {
@@ -131,17 +117,11 @@ impl Ring {
     /// Makes a ring. It belongs to the thread that calls this.
     ///
     /// # Errors
-    /// What the system says: `EINVAL` where the kernel is older than 6.1.
+    /// What the system says: `EINVAL` where the kernel is older than 6.1, or the submission thread's CPU is none that this process may
+    /// use; `EPERM` where it may have no such thread.
     pub(crate) fn new(config: RingConfig) -> io::Result<Self> {
         debug_assert!(config.entries as usize >= ROOM);
-        let uring = IoUring::builder()
-            .setup_single_issuer()
-            .setup_defer_taskrun()
-            .setup_taskrun_flag()
-            .setup_submit_all()
-            .setup_cqsize(config.completions)
-            .dontfork()
-            .build(config.entries)?;
+        let uring = config.build()?;
         let buffers = Buffers::new(config.buffers, config.buffer_size);
         // SAFETY: the entries live until after the ring is closed, see `drop`.
         unsafe {
@@ -154,6 +134,7 @@ impl Ring {
             operations: Slab::new(),
             generation: 0,
             buffers,
+            has_thread: config.thread.is_some(),
         })
     }
 
@@ -222,17 +203,18 @@ impl Ring {
         self.push(&silent(entry))
     }
 
-    /// Whether anything waits to be submitted. Makes no system call.
+    /// Whether anything waits to be submitted, by this thread or the kernel's. Makes no system call.
     pub(crate) fn has_entries(&mut self) -> bool {
         !self.uring.submission().is_empty()
     }
 
-    /// Whether anything waits to be submitted, or [`Ring::has_completed`]. Makes no system call.
+    /// Whether anything waits to be submitted by this thread, or [`Ring::has_completed`]. Makes no system call.
     pub(crate) fn has_work(&mut self) -> bool {
-        !self.uring.submission().is_empty() || self.has_completed()
+        (!self.has_thread && self.has_entries()) || self.has_completed()
     }
 
-    /// Whether something has come: then [`Ring::complete`] gives it, after an [`Ring::enter`]. Makes no system call.
+    /// Whether something has come: then [`Ring::complete`] gives it, after an [`Ring::enter`]. Makes no system call. With a submission
+    /// thread it may be a little behind: that thread has yet to do its part.
     pub(crate) fn has_completed(&mut self) -> bool {
         let submission = self.uring.submission();
         if submission.taskrun() || submission.cq_overflow() {
@@ -242,19 +224,32 @@ impl Ring {
         !self.uring.completion().is_empty()
     }
 
-    /// Submits what waits to be, and ends what has come meanwhile. Makes no system call where there is neither.
+    /// Submits what waits to be, and ends what has come meanwhile; wakes the submission thread for it, where there is one. Makes no
+    /// system call where nothing of this is to be done.
     ///
     /// # Errors
     /// What the system says, but for what passes by itself.
     pub(crate) fn enter(&mut self) -> io::Result<()> {
         let submission = self.uring.submission();
         let waiting = submission.len() as u32;
-        if waiting == 0 && !submission.taskrun() && !submission.cq_overflow() {
-            return Ok(());
+        let mut flags = 0;
+        if submission.taskrun() || submission.cq_overflow() {
+            flags |= GETEVENTS;
+        }
+        if self.has_thread {
+            // It sees the entries or we see that it sleeps: `need_wakeup` has the fence between, and they were published before.
+            if waiting > 0 && submission.need_wakeup() {
+                flags |= SQ_WAKEUP;
+            }
+        } else if waiting > 0 {
+            flags |= GETEVENTS;
         }
         drop(submission);
-        // SAFETY: no argument is given, and the flag needs none. What the entries refer to belongs to their operations.
-        let entered = unsafe { self.uring.submitter().enter::<()>(waiting, 0, GETEVENTS, None) };
+        if flags == 0 {
+            return Ok(());
+        }
+        // SAFETY: no argument is given, and the flags need none. What the entries refer to belongs to their operations.
+        let entered = unsafe { self.uring.submitter().enter::<()>(waiting, 0, flags, None) };
         passing(entered)
     }
 
@@ -326,7 +321,8 @@ impl Ring {
         pushed.map(|()| id)
     }
 
-    /// Whether a few operations can be begun now. Where they cannot, what waits to be submitted is, and it may be so then.
+    /// Whether a few operations can be begun now. Where they cannot, what waits to be submitted is, and it may be so then. A submission
+    /// thread may take a little longer.
     pub(crate) fn has_room(&mut self) -> bool {
         for _ in 0..2 {
             let queue = self.uring.submission();
@@ -350,6 +346,10 @@ impl Ring {
                 return Ok(());
             }
             self.enter()?;
+            if self.has_thread {
+                // It is awake, and takes entries before it sleeps again.
+                passing(self.uring.submitter().squeue_wait())?;
+            }
         }
         Err(Errno::AGAIN.into())
     }
@@ -434,7 +434,8 @@ impl Drop for Ring {
         }
         let mut events = Vec::new();
         for _ in 0..LAST_LOOKS {
-            if self.operations.is_empty() || self.wait(LAST_WAIT).is_err() {
+            let is_over = self.operations.is_empty() && !self.has_entries();
+            if is_over || self.wait(LAST_WAIT).is_err() {
                 break;
             }
             self.complete(&mut events);

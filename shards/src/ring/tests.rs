@@ -10,13 +10,16 @@ use super::*;
 /// Of a hundred waits, each.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-fn small() -> RingConfig {
-    RingConfig {
+/// Rings with little room, of each kind: this thread submits, or one of the kernel's, which sleeps after a millisecond.
+fn small_rings() -> [RingConfig; 2] {
+    let idle = Duration::from_millis(1);
+    [None, Some(SubmissionThread { idle, cpu: None })].map(|thread| RingConfig {
         entries: 4,
         completions: 16,
         buffers: 4,
         buffer_size: 8,
-    }
+        thread,
+    })
 }
 
 fn pair() -> (TcpStream, OwnedFd) {
@@ -51,151 +54,196 @@ fn received(event: Event) -> (io::Result<Option<Vec<u8>>>, bool) {
 
 #[test]
 fn one_operation_accepts_many() {
-    let mut ring = Ring::new(small()).expect("a ring");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-    ring.accept(listener.as_fd(), 7).expect("submitted");
-    for _ in 0..5 {
-        let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
-        let Some(Event::Accepted { owner, result, ended }) = next(&mut ring).pop() else {
-            panic!("a connection has come");
-        };
-        assert_eq!((owner, ended), (7, false));
-        let mut server = TcpStream::from(result.expect("a connection"));
-        server.write_all(b"hello").expect("open");
-        let mut bytes = [0; 5];
-        client.read_exact(&mut bytes).expect("five bytes");
-        assert_eq!(&bytes, b"hello");
+    for config in small_rings() {
+        let mut ring = Ring::new(config).expect("a ring");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        ring.accept(listener.as_fd(), 7).expect("submitted");
+        for _ in 0..5 {
+            let mut client = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
+            let Some(Event::Accepted { owner, result, ended }) = next(&mut ring).pop() else {
+                panic!("a connection has come");
+            };
+            assert_eq!((owner, ended), (7, false));
+            let mut server = TcpStream::from(result.expect("a connection"));
+            server.write_all(b"hello").expect("open");
+            let mut bytes = [0; 5];
+            client.read_exact(&mut bytes).expect("five bytes");
+            assert_eq!(&bytes, b"hello");
+        }
     }
 }
 
 #[test]
 fn bytes_come_in_lent_buffers_which_go_round() {
-    let mut ring = Ring::new(small()).expect("a ring");
-    let (mut client, server) = pair();
-    ring.receive(server.as_fd(), 1).expect("submitted");
-    // Far more than all buffers hold, a piece at a time.
-    for round in 0..100_u8 {
-        client.write_all(&[round; 3]).expect("open");
-        let (bytes, ended) = received(next(&mut ring).remove(0));
-        assert_eq!((bytes.expect("bytes"), ended), (Some(vec![round; 3]), false));
+    for config in small_rings() {
+        let mut ring = Ring::new(config).expect("a ring");
+        let (mut client, server) = pair();
+        ring.receive(server.as_fd(), 1).expect("submitted");
+        // Far more than all buffers hold, a piece at a time.
+        for round in 0..100_u8 {
+            client.write_all(&[round; 3]).expect("open");
+            let (bytes, ended) = received(next(&mut ring).remove(0));
+            assert_eq!((bytes.expect("bytes"), ended), (Some(vec![round; 3]), false));
+        }
+        assert_eq!(ring.free_buffers(), (4, 4));
+        drop(client);
+        let (end, ended) = received(next(&mut ring).remove(0));
+        assert_eq!((end.expect("an end"), ended), (None, true));
     }
-    assert_eq!(ring.free_buffers(), (4, 4));
-    drop(client);
-    let (end, ended) = received(next(&mut ring).remove(0));
-    assert_eq!((end.expect("an end"), ended), (None, true));
 }
 
 #[test]
 fn without_buffers_receiving_ends_and_can_begin_again() {
-    let mut ring = Ring::new(small()).expect("a ring");
-    let (mut client, server) = pair();
-    ring.receive(server.as_fd(), 1).expect("submitted");
-    client.write_all(&[9; 100]).expect("open");
-    let (mut held, mut bytes, mut refused) = (Vec::new(), 0, None);
-    while refused.is_none() {
-        for event in next(&mut ring) {
-            match event {
-                Event::Received {
-                    result: Ok(Some(chunk)),
-                    ..
-                } => {
-                    bytes += chunk.len();
-                    held.push(chunk);
+    for config in small_rings() {
+        let mut ring = Ring::new(config).expect("a ring");
+        let (mut client, server) = pair();
+        ring.receive(server.as_fd(), 1).expect("submitted");
+        client.write_all(&[9; 100]).expect("open");
+        let (mut held, mut bytes, mut refused) = (Vec::new(), 0, None);
+        while refused.is_none() {
+            for event in next(&mut ring) {
+                match event {
+                    Event::Received {
+                        result: Ok(Some(chunk)),
+                        ..
+                    } => {
+                        bytes += chunk.len();
+                        held.push(chunk);
+                    }
+                    Event::Received {
+                        result: Err(error),
+                        ended,
+                        ..
+                    } => refused = Some((error, ended)),
+                    other => panic!("{other:?}"),
                 }
-                Event::Received {
-                    result: Err(error),
-                    ended,
-                    ..
-                } => refused = Some((error, ended)),
-                other => panic!("{other:?}"),
             }
         }
+        let (error, ended) = refused.expect("the loop has ended");
+        assert_eq!(Errno::from_io_error(&error), Some(Errno::NOBUFS));
+        assert!(ended);
+        assert_eq!((bytes, ring.free_buffers()), (32, (0, 4)));
+        held.clear();
+        assert_eq!(ring.free_buffers(), (4, 4));
     }
-    let (error, ended) = refused.expect("the loop has ended");
-    assert_eq!(Errno::from_io_error(&error), Some(Errno::NOBUFS));
-    assert!(ended);
-    assert_eq!((bytes, ring.free_buffers()), (32, (0, 4)));
-    held.clear();
-    assert_eq!(ring.free_buffers(), (4, 4));
 }
 
 #[test]
 fn a_send_gives_its_bytes_back() {
-    let mut ring = Ring::new(small()).expect("a ring");
-    let (mut client, server) = pair();
-    // More than there are entries: the queue is submitted when it is full.
-    for n in 0..10_u8 {
-        ring.send(server.as_fd(), usize::from(n), vec![n])
-            .expect("submitted");
-    }
-    let mut sent = Vec::new();
-    while sent.len() < 10 {
-        for event in next(&mut ring) {
-            let Event::Sent {
-                owner,
-                result,
-                buffer,
-            } = event
-            else {
-                panic!("only sends are under way")
-            };
-            assert_eq!((result.expect("taken"), buffer), (1, vec![owner as u8]));
-            sent.push(owner);
+    for config in small_rings() {
+        let mut ring = Ring::new(config).expect("a ring");
+        let (mut client, server) = pair();
+        // More than there are entries: the queue is submitted when it is full.
+        for n in 0..10_u8 {
+            ring.send(server.as_fd(), usize::from(n), vec![n])
+                .expect("submitted");
         }
+        let mut sent = Vec::new();
+        while sent.len() < 10 {
+            for event in next(&mut ring) {
+                let Event::Sent {
+                    owner,
+                    result,
+                    buffer,
+                } = event
+                else {
+                    panic!("only sends are under way")
+                };
+                assert_eq!((result.expect("taken"), buffer), (1, vec![owner as u8]));
+                sent.push(owner);
+            }
+        }
+        let mut bytes = [0; 10];
+        client.read_exact(&mut bytes).expect("ten bytes");
+        assert_eq!(bytes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
-    let mut bytes = [0; 10];
-    client.read_exact(&mut bytes).expect("ten bytes");
-    assert_eq!(bytes, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
 #[test]
 fn what_is_cancelled_ends() {
-    let mut ring = Ring::new(small()).expect("a ring");
-    let (_client, server) = pair();
-    let receive = ring.receive(server.as_fd(), 1).expect("submitted");
-    ring.enter().expect("a ring");
-    assert!(!ring.has_work());
-    ring.cancel(receive).expect("submitted");
-    let (end, ended) = received(next(&mut ring).remove(0));
-    assert_eq!(
-        Errno::from_io_error(&end.expect_err("cancelled")),
-        Some(Errno::CANCELED)
-    );
-    assert!(ended);
-    // A second time there is nothing of that name, and nothing comes of it.
-    ring.cancel(receive).expect("submitted");
-    ring.enter().expect("a ring");
-    let mut events = Vec::new();
-    ring.complete(&mut events);
-    assert!(events.is_empty());
+    for config in small_rings() {
+        let mut ring = Ring::new(config).expect("a ring");
+        let (_client, server) = pair();
+        let receive = ring.receive(server.as_fd(), 1).expect("submitted");
+        ring.enter().expect("a ring");
+        assert!(!ring.has_work());
+        ring.cancel(receive).expect("submitted");
+        let (end, ended) = received(next(&mut ring).remove(0));
+        assert_eq!(
+            Errno::from_io_error(&end.expect_err("cancelled")),
+            Some(Errno::CANCELED)
+        );
+        assert!(ended);
+        // A second time there is nothing of that name, and nothing comes of it.
+        ring.cancel(receive).expect("submitted");
+        while ring.has_entries() {
+            ring.enter().expect("a ring");
+        }
+        let mut events = Vec::new();
+        ring.complete(&mut events);
+        assert!(events.is_empty());
+    }
 }
 
 #[test]
 fn another_thread_is_woken() {
-    let mut ring = Ring::new(small()).expect("a ring");
-    let peer = ring.descriptor();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let mut other = Ring::new(small()).expect("a ring");
-            other.wake(peer).expect("submitted");
-            other.enter().expect("a ring");
+    for config in small_rings() {
+        let mut ring = Ring::new(config).expect("a ring");
+        let peer = ring.descriptor();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let mut other = Ring::new(config).expect("a ring");
+                other.wake(peer).expect("submitted");
+                other.enter().expect("a ring");
+            });
+            assert!(matches!(next(&mut ring)[..], [Event::Woken]));
         });
-        assert!(matches!(next(&mut ring)[..], [Event::Woken]));
-    });
+    }
 }
 
 #[test]
 fn nothing_is_under_way_after_the_end() {
+    for config in small_rings() {
+        let (mut client, server) = pair();
+        let mut ring = Ring::new(config).expect("a ring");
+        ring.receive(server.as_fd(), 1).expect("submitted");
+        // The socket's buffers take a part of this; the rest waits for a client that does not read.
+        ring.send(server.as_fd(), 1, vec![1; 32 << 20])
+            .expect("submitted");
+        ring.enter().expect("a ring");
+        drop(ring);
+        drop(server);
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).expect("an end");
+        assert!(bytes.len() < 32 << 20 && bytes.iter().all(|byte| *byte == 1));
+    }
+}
+
+#[test]
+fn a_thread_that_sleeps_is_woken_for_what_is_submitted() {
+    let [_, config] = small_rings();
+    let mut ring = Ring::new(config).expect("a ring");
     let (mut client, server) = pair();
-    let mut ring = Ring::new(small()).expect("a ring");
-    ring.receive(server.as_fd(), 1).expect("submitted");
-    // The socket's buffers take a part of this; the rest waits for a client that does not read.
-    ring.send(server.as_fd(), 1, vec![1; 32 << 20])
-        .expect("submitted");
-    ring.enter().expect("a ring");
-    drop(ring);
-    drop(server);
-    let mut bytes = Vec::new();
-    client.read_to_end(&mut bytes).expect("an end");
-    assert!(bytes.len() < 32 << 20 && bytes.iter().all(|byte| *byte == 1));
+    for round in 0..3_u8 {
+        // It sleeps by then, most likely; how long it takes is the kernel's to say.
+        std::thread::sleep(Duration::from_millis(20));
+        ring.send(server.as_fd(), 1, vec![round]).expect("submitted");
+        // Nobody waits in the ring, which would wake the thread by itself.
+        ring.enter().expect("a ring");
+        let mut byte = [9];
+        client.read_exact(&mut byte).expect("a byte");
+        assert_eq!(byte, [round]);
+        assert!(matches!(next(&mut ring)[..], [Event::Sent { result: Ok(1), .. }]));
+    }
+}
+
+#[test]
+fn a_thread_on_a_cpu_that_there_is_not_is_an_error() {
+    let [_, mut config] = small_rings();
+    config.thread = config.thread.map(|thread| SubmissionThread {
+        cpu: Some(u32::MAX),
+        ..thread
+    });
+    let error = Ring::new(config).expect_err("no such CPU");
+    assert_eq!(Errno::from_io_error(&error), Some(Errno::INVAL));
 }

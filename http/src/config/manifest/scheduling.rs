@@ -4,9 +4,10 @@
 //! is told together with all other problems.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use hyper::header::HeaderName;
-use luge_shards::{ShardsConfig, Steering};
+use luge_shards::{ShardsConfig, Steering, SubmissionThread};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -29,6 +30,8 @@ pub(super) struct SchedulingTable {
     steering: Option<Spanned<String>>,
     network: Option<Spanned<String>>,
     receive_buffers: Option<Spanned<u64>>,
+    sqpoll: Option<Spanned<String>>,
+    sqpoll_cpu: Option<Spanned<u64>>,
     busy_poll: Option<Spanned<String>>,
 }
 
@@ -70,14 +73,11 @@ impl Check<'_> {
         let key = "scheduling.receive_buffers";
         self.count(&mut buffers, key, table.receive_buffers, 1, 1 << 15);
         config.receive_buffers = u16::try_from(buffers).unwrap_or(config.receive_buffers);
+        self.sqpoll(config, table.sqpoll, table.sqpoll_cpu);
         let key = "scheduling.busy_poll";
         self.needs_ring(config.network, key, table.busy_poll.as_ref());
-        self.duration_up_to(
-            &mut config.busy_poll,
-            key,
-            table.busy_poll,
-            ShardsConfig::BUSY_POLL_MAX,
-        );
+        let bounds = [Duration::from_micros(1), ShardsConfig::BUSY_POLL_MAX];
+        self.duration_within(&mut config.busy_poll, key, table.busy_poll, bounds);
     }
 
     /// All tenants: first the default one, which need not be declared.
@@ -160,6 +160,31 @@ impl Check<'_> {
                 let key = format!("function.{}.affinity", function.name);
                 self.problem(text.span(), &key, problem);
             }
+        }
+    }
+
+    fn sqpoll(
+        &mut self,
+        config: &mut SchedulingConfig,
+        idle: Option<Spanned<String>>,
+        cpu: Option<Spanned<u64>>,
+    ) {
+        if let Some(idle) = idle {
+            let key = "scheduling.sqpoll";
+            self.needs_ring(config.network, key, Some(&idle));
+            let bounds = [Duration::from_millis(1), SubmissionThread::IDLE_MAX];
+            let mut slot = bounds[0];
+            self.duration_within(&mut slot, key, Some(idle), bounds);
+            config.sqpoll = Some(slot);
+        }
+        if let Some(cpu) = cpu {
+            let key = "scheduling.sqpoll_cpu";
+            if config.sqpoll.is_none() {
+                self.problem(cpu.span(), key, Problem::NeedsKey("scheduling.sqpoll"));
+            }
+            let mut slot = 0;
+            self.count(&mut slot, key, Some(cpu), 0, 65_535);
+            config.sqpoll_cpu = u32::try_from(slot).ok();
         }
     }
 

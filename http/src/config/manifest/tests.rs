@@ -254,6 +254,8 @@ fn scheduling_can_be_chosen() {
         steal: false,
         network: NetworkChoice::Executor,
         receive_buffers: 64,
+        sqpoll: None,
+        sqpoll_cpu: None,
         busy_poll: Duration::ZERO,
     };
     assert_eq!(config.scheduling, expected);
@@ -275,6 +277,8 @@ fn scheduling_has_defaults() {
         steal: true,
         network: NetworkChoice::Auto,
         receive_buffers: 256,
+        sqpoll: None,
+        sqpoll_cpu: None,
         busy_poll: Duration::ZERO,
     };
     assert_eq!(config.scheduling, expected);
@@ -288,10 +292,14 @@ fn scheduling_has_defaults() {
 fn the_ring_can_be_set() {
     let table = r#"
         [scheduling]
+        sqpoll = "20ms"
+        sqpoll_cpu = 1
         busy_poll = "200us"
     "#;
     let config = check(&(String::from(table) + &function(""))).unwrap();
     let expected = SchedulingConfig {
+        sqpoll: Some(Duration::from_millis(20)),
+        sqpoll_cpu: Some(1),
         busy_poll: Duration::from_micros(200),
         ..SchedulingConfig::default()
     };
@@ -388,6 +396,18 @@ fn wrong_words_about_scheduling_are_told_with_place_and_cure() {
         (
             "busy_poll = \"2s\"",
             "`scheduling.busy_poll`: 2s is out of range: it must lie between 1us and 1s",
+        ),
+        (
+            "sqpoll = \"900us\"",
+            "`scheduling.sqpoll`: 900us is out of range: it must lie between 1ms and 60s",
+        ),
+        (
+            "network = \"executor\"\nsqpoll = \"5ms\"",
+            "luge.toml:3: `scheduling.sqpoll`: it bears on the cores' own rings",
+        ),
+        (
+            "sqpoll_cpu = 1",
+            "luge.toml:2: `scheduling.sqpoll_cpu`: it means nothing without `scheduling.sqpoll`",
         ),
         ("busy_poll = \"0us\"", "\"0us\" is no duration"),
         (
