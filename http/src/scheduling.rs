@@ -31,6 +31,7 @@ pub fn shards_config(config: &Config, cores: usize, capabilities: &Capabilities)
         network: network(scheduling.network, capabilities),
         receive_buffers: scheduling.receive_buffers,
         submission_thread: submission_thread(scheduling, capabilities),
+        zero_copy_from: scheduling.zero_copy.filter(|_| capabilities.zero_copy),
         busy_poll: scheduling.busy_poll,
         policy: scheduling.policy,
         preemptive: config.preemption != PreemptionMode::Off,
@@ -96,6 +97,7 @@ mod tests {
             cores: vec![0, 1],
             network_ring,
             submission_thread: network_ring,
+            zero_copy: network_ring,
         }
     }
 
@@ -160,21 +162,26 @@ mod tests {
     }
 
     #[test]
-    fn submission_threads_are_had_where_the_kernel_gives_them() {
+    fn what_the_ring_can_have_is_had_where_the_kernel_gives_it() {
         let mut config = Config::for_functions(Vec::new());
+        config.scheduling.zero_copy = Some(8192);
         config.scheduling.sqpoll = Some(Duration::from_millis(5));
         config.scheduling.sqpoll_cpu = Some(3);
         let expected = SubmissionThread {
             idle: Duration::from_millis(5),
             cpu: Some(3),
         };
-        let thread = |machine| shards_config(&config, 1, &machine).submission_thread;
-        assert_eq!(thread(machine(true)), Some(expected));
+        let given = |machine| {
+            let shards = shards_config(&config, 1, &machine);
+            (shards.submission_thread, shards.zero_copy_from)
+        };
+        assert_eq!(given(machine(true)), (Some(expected), Some(8192)));
         let refusing = Capabilities {
             submission_thread: false,
+            zero_copy: false,
             ..machine(true)
         };
-        assert_eq!(thread(refusing), None);
+        assert_eq!(given(refusing), (None, None));
     }
 
     #[test]

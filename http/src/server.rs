@@ -167,6 +167,7 @@ pub fn serve(
     let ShardsConfig {
         network,
         submission_thread,
+        zero_copy_from,
         busy_poll,
         ..
     } = shards_config;
@@ -180,7 +181,7 @@ pub fn serve(
         let Addresses { listen, admin } = addresses;
         let (tier, bounds, preemption) = (engines.tier(), engines.bounds(), shared.config.preemption);
         let policy = shared.config.scheduling.policy;
-        tracing::info!(%listen, %admin, cores, functions, %tier, %bounds, %preemption, %policy, ?network, ?submission_thread, ?busy_poll, ?pool, system = ?capabilities, ?limits, "started");
+        tracing::info!(%listen, %admin, cores, functions, %tier, %bounds, %preemption, %policy, ?network, ?submission_thread, ?zero_copy_from, ?busy_poll, ?pool, system = ?capabilities, ?limits, "started");
         announce(addresses);
     } else {
         shards.drain();
@@ -268,11 +269,20 @@ fn log_deployment(engines: &Engines, registry: &Registry) {
 
 /// Says what of the network ring was asked for and cannot be had.
 fn warn_of_lost_settings(asked: &SchedulingConfig, given: &ShardsConfig) {
-    let has_ring = given.network == NetworkMode::Ring;
-    if !has_ring && (asked.sqpoll.is_some() || !asked.busy_poll.is_zero()) {
-        tracing::warn!("without a network ring scheduling.sqpoll and scheduling.busy_poll mean nothing");
-    } else if asked.sqpoll.is_some() && given.submission_thread.is_none() {
+    let asks = asked.sqpoll.is_some() || asked.zero_copy.is_some() || !asked.busy_poll.is_zero();
+    if given.network != NetworkMode::Ring {
+        if asks {
+            tracing::warn!(
+                "without a network ring sqpoll, zero_copy and busy_poll of [scheduling] mean nothing"
+            );
+        }
+        return;
+    }
+    if asked.sqpoll.is_some() && given.submission_thread.is_none() {
         tracing::warn!("the kernel gives rings no submission threads here: scheduling.sqpoll means nothing");
+    }
+    if asked.zero_copy.is_some() && given.zero_copy_from.is_none() {
+        tracing::warn!("the kernel cannot send without a copy: scheduling.zero_copy means nothing");
     }
 }
 

@@ -40,6 +40,9 @@ pub struct ShardsConfig {
     /// leaves the shard few system calls; what arrives during a slice is seen a little later, at worst at the next tick of CPU time.
     /// Means nothing where the executor carries the network. Default: none.
     pub submission_thread: Option<SubmissionThread>,
+    /// Sends of at least so many bytes are made without a copy where the network allows it; a send has [`ShardsConfig::SEND_MAX`] at most.
+    /// Means nothing where the executor carries the network. Default: none are.
+    pub zero_copy_from: Option<usize>,
     /// How long a shard that has nothing to do goes on looking at its ring, its mail and its executor before it sleeps; at most
     /// [`ShardsConfig::BUSY_POLL_MAX`]. It takes the core meanwhile, and spares what comes the way out of a sleep. Means nothing where
     /// the executor carries the network. Default: zero, which is not at all.
@@ -95,6 +98,7 @@ impl Default for ShardsConfig {
             network: NetworkMode::Ring,
             receive_buffers: 256,
             submission_thread: None,
+            zero_copy_from: None,
             busy_poll: Duration::ZERO,
             policy: PolicyKind::default(),
             preemptive: true,
@@ -107,6 +111,8 @@ impl Default for ShardsConfig {
 }
 
 impl ShardsConfig {
+    /// Bytes of a connection that are sent at a time, at most.
+    pub const SEND_MAX: usize = 64 << 10;
     /// The longest [`ShardsConfig::busy_poll`]; more is as much.
     pub const BUSY_POLL_MAX: Duration = Duration::from_secs(1);
 
@@ -118,6 +124,7 @@ impl ShardsConfig {
         RingConfig {
             buffers: self.receive_buffers.clamp(1, 1 << 15).next_power_of_two(),
             thread: self.submission_thread,
+            zero_copy_from: self.zero_copy_from,
             ..RingConfig::default()
         }
     }

@@ -57,6 +57,8 @@ pub struct Capabilities {
     pub network_ring: bool,
     /// Whether that ring can have a [submission thread](SubmissionThread): one was made to see.
     pub submission_thread: bool,
+    /// Whether that ring can send without a copy.
+    pub zero_copy: bool,
 }
 
 /// The first two numbers of a kernel's release.
@@ -149,7 +151,7 @@ pub fn probe() -> Result<Capabilities, ProbeError> {
 /// What lacks, with the setting that helps.
 pub fn probe_for(shards: usize) -> Result<Capabilities, ProbeError> {
     let kernel = running_kernel()?;
-    check_ring()?;
+    let zero_copy = check_ring()?;
     let memlock = check_memlock(kernel, shards)?;
     Ok(Capabilities {
         kernel,
@@ -160,6 +162,7 @@ pub fn probe_for(shards: usize) -> Result<Capabilities, ProbeError> {
         cores: available_cores()?,
         network_ring: Ring::new(RingConfig::default()).is_ok(),
         submission_thread: Ring::new(with_thread()).is_ok(),
+        zero_copy,
     })
 }
 
@@ -186,7 +189,8 @@ fn running_kernel() -> Result<KernelVersion, ProbeError> {
     }
 }
 
-fn check_ring() -> Result<(), ProbeError> {
+/// Checks that rings have what is needed, and says whether they can send without a copy.
+fn check_ring() -> Result<bool, ProbeError> {
     let ring = IoUring::new(8).map_err(|error| classify_setup(error, disabled_level()))?;
     let mut operations = io_uring::Probe::new();
     ring.submitter()
@@ -194,7 +198,7 @@ fn check_ring() -> Result<(), ProbeError> {
         .map_err(ProbeError::Ring)?;
     let missing = missing_operations(|code| operations.is_supported(code));
     if missing.is_empty() {
-        Ok(())
+        Ok(operations.is_supported(opcode::SendZc::CODE))
     } else {
         Err(ProbeError::MissingOperations { operations: missing })
     }

@@ -27,6 +27,8 @@ pub struct SchedulingConfig {
     pub sqpoll: Option<Duration>,
     /// The CPU of these threads, by the kernel's number; nothing: any.
     pub sqpoll_cpu: Option<u32>,
+    /// Sends of at least so many bytes are made without a copy; nothing: none.
+    pub zero_copy: Option<usize>,
     /// How long a core that has nothing to do goes on looking before it sleeps: up to
     /// [`ShardsConfig::BUSY_POLL_MAX`](luge_shards::ShardsConfig::BUSY_POLL_MAX). Zero: not at all.
     pub busy_poll: Duration,
@@ -43,6 +45,7 @@ impl Default for SchedulingConfig {
             receive_buffers: 256,
             sqpoll: None,
             sqpoll_cpu: None,
+            zero_copy: None,
             busy_poll: Duration::ZERO,
         }
     }

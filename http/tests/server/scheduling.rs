@@ -146,3 +146,54 @@ fn requests_of_one_key_are_served_by_one_core_however_quick() {
         assert_eq!(runs, [0.0, 5.0 * clients.len() as f64], "key {key}");
     }
 }
+
+/// Answers with two megabytes of a's.
+const LARGE: &str = r#"(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 33)
+    (func (export "_start")
+        (memory.fill (i32.const 65536) (i32.const 97) (i32.const 2097152))
+        (i32.store (i32.const 0) (i32.const 65536))
+        (i32.store (i32.const 4) (i32.const 2097152))
+        (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))))"#;
+
+#[test]
+fn the_rings_settings_change_no_answer() {
+    let functions = [(
+        "large",
+        LARGE,
+        "deadline = \"20s\"\nresponse = \"4MiB\"\nmemory = \"4MiB\"",
+    )];
+    for settings in [
+        "zero_copy = \"4KiB\"",
+        "sqpoll = \"2ms\"\nzero_copy = \"4KiB\"",
+        "busy_poll = \"1ms\"",
+        "sqpoll = \"2ms\"\nbusy_poll = \"1ms\"",
+    ] {
+        let table = format!("[scheduling]\n{settings}\n");
+        let server = Server::functions(&functions, &table, &["--cores", "1", "--log", "info"]);
+        let log = server.log();
+        assert!(!log.contains("means nothing"), "{settings}: {log}");
+        let mut client = server.connect();
+        for _ in 0..3 {
+            let answer = client.request("GET", "/large", &[], b"");
+            assert_eq!(answer.status, 200, "{settings}");
+            assert!(
+                answer.body.len() == 2 << 20 && answer.body.iter().all(|byte| *byte == b'a'),
+                "{settings}: {} bytes",
+                answer.body.len()
+            );
+        }
+        let has_metric = |name: &str| server.metric(&format!("luge_{name}_total{{shard=\"0\"}}")) > 0.0;
+        assert_eq!(
+            has_metric("busy_poll_seconds"),
+            settings.contains("busy_poll"),
+            "{settings}"
+        );
+        if settings.contains("zero_copy") {
+            server.wait_until("a send without a copy is over", |_| has_metric("zero_copy_sends"));
+        } else {
+            assert!(!has_metric("zero_copy_sends"), "{settings}");
+        }
+    }
+}

@@ -18,6 +18,8 @@ pub(crate) struct RingConfig {
     pub(crate) buffer_size: u32,
     /// Who submits and does the kernel's part. Nothing: this thread, when it enters the ring.
     pub(crate) thread: Option<SubmissionThread>,
+    /// Sends of at least so many bytes may be made without a copy; nothing: none.
+    pub(crate) zero_copy_from: Option<usize>,
 }
 
 /// A thread of the kernel's that watches the submission queue (`SQPOLL`).
@@ -43,6 +45,7 @@ impl Default for RingConfig {
             buffers: 256,
             buffer_size: 4096,
             thread: None,
+            zero_copy_from: None,
         }
     }
 }

@@ -14,11 +14,13 @@
 //! a system call is left for it only when it sleeps, and for sleeping here.
 //!
 //! What the kernel may touch belongs to the ring while it may: the bytes of a send are moved in and come back with its
-//! completion, and receives go to buffers that the ring lends out. A ring that is dropped with operations under way cancels
+//! completion. Those of a send without a copy are *lent*: it completes when the socket has taken them, and a second time, when
+//! nothing reads them any more; only then they are freed. Receives go to buffers that the ring lends out. A ring that is dropped with operations under way cancels
 //! them and waits; what has not ended by then is leaked rather than freed.
 
 mod buffers;
 mod config;
+mod event;
 
 use std::fmt;
 use std::io;
@@ -37,6 +39,7 @@ use buffers::Buffers;
 pub(crate) use buffers::Chunk;
 pub(crate) use config::RingConfig;
 pub use config::SubmissionThread;
+pub(crate) use event::Event;
 
 /// The one group of provided buffers.
 const GROUP: u16 = 0;
@@ -56,40 +59,6 @@ const LAST_WAIT: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OperationId(u64);
 
-/// What has come of an operation. `owner` is what the caller had given with it.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// A connection was accepted, or accepting has failed.
-    Accepted {
-        /// Whose listener it is.
-        owner: usize,
-        /// The connection.
-        result: io::Result<OwnedFd>,
-        /// Nothing more comes of the operation.
-        ended: bool,
-    },
-    /// Bytes have come, or the end, or an error.
-    Received {
-        /// Whose connection it is.
-        owner: usize,
-        /// The bytes; `None` at the end of what the peer sends. [`Errno::NOBUFS`]: all buffers were full.
-        result: io::Result<Option<Chunk>>,
-        /// Nothing more comes of the operation.
-        ended: bool,
-    },
-    /// Bytes were taken by the socket, or it has failed.
-    Sent {
-        /// Whose connection it is.
-        owner: usize,
-        /// How many of the bytes.
-        result: io::Result<usize>,
-        /// What was given to be sent.
-        buffer: Vec<u8>,
-    },
-    /// Another ring has [woken](Ring::wake) this one.
-    Woken,
-}
-
 /// An io_uring of this thread, for sockets.
 pub(crate) struct Ring {
     uring: IoUring,
@@ -99,6 +68,9 @@ pub(crate) struct Ring {
     buffers: Rc<Buffers>,
     /// Whether a thread of the kernel's submits.
     has_thread: bool,
+    zero_copy_from: Option<usize>,
+    /// Sends without a copy whose bytes have not come back.
+    zero_copies: usize,
 }
 
 struct Operation {
@@ -110,7 +82,7 @@ struct Operation {
 enum Kind {
     Accept,
     Receive,
-    Send(Vec<u8>),
+    Send { buffer: Vec<u8>, zero_copy: bool },
 }
 
 impl Ring {
@@ -135,6 +107,8 @@ impl Ring {
             generation: 0,
             buffers,
             has_thread: config.thread.is_some(),
+            zero_copy_from: config.zero_copy_from,
+            zero_copies: 0,
         })
     }
 
@@ -182,7 +156,35 @@ impl Ring {
         let entry = opcode::Send::new(Fd(socket.as_raw_fd()), buffer.as_ptr(), length)
             .flags(libc::MSG_NOSIGNAL)
             .build();
-        self.begin(entry, owner, Kind::Send(buffer))
+        let zero_copy = false;
+        self.begin(entry, owner, Kind::Send { buffer, zero_copy })
+    }
+
+    /// Whether a send of so many bytes should be one without a copy: it is large enough, and there are not too many.
+    pub(crate) fn wants_zero_copy(&self, length: usize) -> bool {
+        let is_large = self.zero_copy_from.is_some_and(|least| length >= least);
+        is_large && self.zero_copies < ZERO_COPIES
+    }
+
+    /// As [`Ring::send`], without a copy in between: what carries the bytes reads them where they lie, where it can.
+    ///
+    /// # Errors
+    /// As [`Ring::send`]. It may complete with [`Errno::NOBUFS`] or [`Errno::NOMEM`] where the process may lock no more memory.
+    pub(crate) fn send_zero_copy(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        owner: usize,
+        buffer: Vec<u8>,
+    ) -> io::Result<OperationId> {
+        let length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        let entry = opcode::SendZc::new(Fd(socket.as_raw_fd()), buffer.as_ptr(), length)
+            .flags(libc::MSG_NOSIGNAL)
+            .zc_flags(REPORT_USAGE)
+            .build();
+        let zero_copy = true;
+        let id = self.begin(entry, owner, Kind::Send { buffer, zero_copy })?;
+        self.zero_copies += 1;
+        Ok(id)
     }
 
     /// Ends an operation early; it completes as cancelled, unless it has just completed otherwise.
@@ -294,13 +296,14 @@ impl Ring {
             uring,
             operations,
             buffers,
+            zero_copies,
             ..
         } = self;
         for entry in uring.completion() {
             match entry.user_data() {
                 WOKEN => events.push(Event::Woken),
                 SILENT => {}
-                data => events.extend(completed(operations, buffers, data, &entry)),
+                data => events.extend(completed(operations, buffers, zero_copies, data, &entry)),
             }
         }
     }
@@ -339,15 +342,16 @@ impl Ring {
     }
 
     fn push(&mut self, entry: &squeue::Entry) -> io::Result<()> {
-        for _ in 0..2 {
-            // SAFETY: a send's bytes lie on the heap in a vector that its operation holds untouched until it has completed; the
-            // other operations refer to nothing but descriptors and the registered buffers.
+        let tries = if self.has_thread { THREAD_TRIES } else { 2 };
+        for _ in 0..tries {
+            // SAFETY: a send's bytes lie on the heap in a vector that its operation holds untouched until it has completed, twice where
+            // they are lent; the other operations refer to nothing but descriptors and the registered buffers.
             if unsafe { self.uring.submission().push(entry) }.is_ok() {
                 return Ok(());
             }
             self.enter()?;
             if self.has_thread {
-                // It is awake, and takes entries before it sleeps again.
+                // It is awake, and takes entries before it sleeps again. What has to be done for this thread ends the wait early.
                 passing(self.uring.submitter().squeue_wait())?;
             }
         }
@@ -355,6 +359,15 @@ impl Ring {
     }
 }
 
+/// Sends without a copy whose bytes may be lent at a time, by all connections together. What a peer does not acknowledge stays lent,
+/// also when its connection is over.
+const ZERO_COPIES: usize = 64;
+/// `IORING_SEND_ZC_REPORT_USAGE`: the second completion says whether there was a copy after all.
+const REPORT_USAGE: u16 = 1 << 3;
+/// `IORING_NOTIF_USAGE_ZC_COPIED`: there was.
+const COPIED: i32 = 1 << 31;
+/// How often it is waited for that a submission thread takes entries.
+const THREAD_TRIES: usize = 64;
 /// Operations that one socket begins at a time, at most.
 const ROOM: usize = 4;
 
@@ -367,12 +380,19 @@ fn silent(entry: squeue::Entry) -> squeue::Entry {
 fn completed(
     operations: &mut Slab<Operation>,
     buffers: &Rc<Buffers>,
+    zero_copies: &mut usize,
     data: u64,
     entry: &cqueue::Entry,
 ) -> Option<Event> {
     let key = (data & u64::from(u32::MAX)) as usize;
     let operation = operations.get(key).filter(|operation| operation.id.0 == data)?;
     let owner = operation.owner;
+    if cqueue::notif(entry.flags()) {
+        let id = operations.remove(key).id;
+        *zero_copies -= 1;
+        let copied = entry.result() & COPIED != 0;
+        return Some(Event::Returned { owner, id, copied });
+    }
     let ended = !cqueue::more(entry.flags());
     let result = match entry.result() {
         error if error < 0 => Err(io::Error::from_raw_os_error(-error)),
@@ -402,14 +422,25 @@ fn completed(
             let result = result.map(|length| chunk.filter(|_| length > 0));
             Event::Received { owner, result, ended }
         }
-        Kind::Send(_) => {
-            let Kind::Send(buffer) = operations.remove(key).kind else {
+        Kind::Send { buffer, .. } if !ended => {
+            let all = result.as_ref().is_ok_and(|length| *length == buffer.len());
+            Event::Sent {
+                owner,
+                result,
+                buffer: if all { Vec::new() } else { buffer.clone() },
+                lent: true,
+            }
+        }
+        Kind::Send { .. } => {
+            let Kind::Send { buffer, zero_copy } = operations.remove(key).kind else {
                 unreachable!("it was one just now");
             };
+            *zero_copies -= usize::from(zero_copy);
             Event::Sent {
                 owner,
                 result,
                 buffer,
+                lent: false,
             }
         }
     })

@@ -19,6 +19,7 @@ fn small_rings() -> [RingConfig; 2] {
         buffers: 4,
         buffer_size: 8,
         thread,
+        zero_copy_from: Some(100),
     })
 }
 
@@ -145,11 +146,15 @@ fn a_send_gives_its_bytes_back() {
                     owner,
                     result,
                     buffer,
+                    lent,
                 } = event
                 else {
                     panic!("only sends are under way")
                 };
-                assert_eq!((result.expect("taken"), buffer), (1, vec![owner as u8]));
+                assert_eq!(
+                    (result.expect("taken"), buffer, lent),
+                    (1, vec![owner as u8], false)
+                );
                 sent.push(owner);
             }
         }
@@ -225,8 +230,16 @@ fn a_thread_that_sleeps_is_woken_for_what_is_submitted() {
     let mut ring = Ring::new(config).expect("a ring");
     let (mut client, server) = pair();
     for round in 0..3_u8 {
-        // It sleeps by then, most likely; how long it takes is the kernel's to say.
-        std::thread::sleep(Duration::from_millis(20));
+        let mut sleeps = false;
+        for _ in 0..100 {
+            // Which wakes it; nothing comes meanwhile, so it falls asleep.
+            ring.wait(Duration::from_millis(5)).expect("a ring");
+            sleeps = ring.uring.submission().need_wakeup();
+            if sleeps {
+                break;
+            }
+        }
+        assert!(sleeps, "it has nothing to do");
         ring.send(server.as_fd(), 1, vec![round]).expect("submitted");
         // Nobody waits in the ring, which would wake the thread by itself.
         ring.enter().expect("a ring");
@@ -246,4 +259,106 @@ fn a_thread_on_a_cpu_that_there_is_not_is_an_error() {
     });
     let error = Ring::new(config).expect_err("no such CPU");
     assert_eq!(Errno::from_io_error(&error), Some(Errno::INVAL));
+}
+
+#[test]
+fn what_is_lent_comes_back_once_nothing_reads_it() {
+    for config in small_rings() {
+        let mut ring = Ring::new(config).expect("a ring");
+        let (mut client, server) = pair();
+        assert!(!ring.wants_zero_copy(99) && ring.wants_zero_copy(100));
+        for round in 0..20_u8 {
+            let id = ring
+                .send_zero_copy(server.as_fd(), 3, vec![round; 5_000])
+                .expect("submitted");
+            ring.enter().expect("a ring");
+            let mut bytes = [99; 5_000];
+            client.read_exact(&mut bytes).expect("all of it");
+            assert!(bytes.iter().all(|byte| *byte == round));
+            let mut events = Vec::new();
+            while events.len() < 2 {
+                events.append(&mut next(&mut ring));
+            }
+            let [
+                Event::Sent {
+                    owner: 3,
+                    result: Ok(5_000),
+                    buffer,
+                    lent: true,
+                },
+                Event::Returned {
+                    owner: 3,
+                    id: returned,
+                    ..
+                },
+            ] = &events[..]
+            else {
+                panic!("{events:?}")
+            };
+            assert!(buffer.is_empty() && *returned == id);
+        }
+        assert_eq!((ring.zero_copies, ring.operations.len()), (0, 0));
+    }
+}
+
+#[test]
+fn a_send_without_a_copy_that_fails_leaves_nothing_behind() {
+    for config in small_rings() {
+        let mut ring = Ring::new(config).expect("a ring");
+        let (_client, server) = pair();
+        let socket = TcpStream::from(server);
+        socket.shutdown(std::net::Shutdown::Write).expect("open");
+        ring.send_zero_copy(socket.as_fd(), 1, vec![5; 5_000])
+            .expect("submitted");
+        let mut is_told = false;
+        while !ring.operations.is_empty() {
+            for event in next(&mut ring) {
+                match event {
+                    Event::Sent { result, buffer, .. } => {
+                        let error = result.expect_err("nothing can be sent");
+                        assert_eq!(Errno::from_io_error(&error), Some(Errno::PIPE));
+                        assert_eq!(buffer, [5; 5_000]);
+                        is_told = true;
+                    }
+                    Event::Returned { .. } => assert!(is_told, "it completes before"),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert!(is_told && ring.zero_copies == 0);
+    }
+}
+
+#[test]
+fn there_is_a_bound_on_what_is_lent() {
+    let [config, _] = small_rings();
+    let mut ring = Ring::new(config).expect("a ring");
+    let (_client, server) = pair();
+    let mut lent = 0;
+    // The peer reads nothing, and far more than the socket takes is given to it.
+    while ring.wants_zero_copy(1 << 20) {
+        ring.send_zero_copy(server.as_fd(), 1, vec![1; 1 << 20])
+            .expect("submitted");
+        lent += 1;
+        assert!(lent <= ZERO_COPIES);
+    }
+    assert_eq!(lent, ZERO_COPIES);
+}
+
+#[test]
+fn bytes_that_are_lent_at_the_end_stay_as_they_are() {
+    for config in small_rings() {
+        let (mut client, server) = pair();
+        let mut ring = Ring::new(config).expect("a ring");
+        ring.send_zero_copy(server.as_fd(), 1, vec![1; 32 << 20])
+            .expect("submitted");
+        ring.enter().expect("a ring");
+        drop(ring);
+        // What is freed is likely to be had again here, and written to.
+        let others = vec![2_u8; 32 << 20];
+        drop(server);
+        let mut bytes = Vec::new();
+        client.read_to_end(&mut bytes).expect("an end");
+        assert!(bytes.len() < others.len() && bytes.iter().all(|byte| *byte == 1));
+    }
 }

@@ -64,6 +64,8 @@ pub struct ShardStats {
     sleeps: AtomicU64,
     busy_poll_ns: AtomicU64,
     busy_poll_hits: AtomicU64,
+    zero_copies: AtomicU64,
+    zero_copies_copied: AtomicU64,
     handoffs: Histogram<HANDOFF_BUCKETS>,
     slack: Histogram<ADMISSION_SLACK_BUCKETS>,
     classes: Box<[ClassStats]>,
@@ -143,6 +145,10 @@ pub struct StatsSnapshot {
     pub busy_poll_ns: u64,
     /// Times that something has come meanwhile.
     pub busy_poll_hits: u64,
+    /// Sends without a copy that are over.
+    pub zero_copies: u64,
+    /// Of these, how many were copied all the same, because what carried them could not do without.
+    pub zero_copies_copied: u64,
     /// How long parcels took from one shard's hand into the other's, counted where they arrive; see [`HANDOFF_BOUNDS`].
     pub handoffs: HistogramSnapshot<HANDOFF_BUCKETS>,
     /// How long tasks could have waited when they were admitted: the time to their deadline less that which they were
@@ -208,6 +214,8 @@ impl ShardStats {
             sleeps: read(&self.sleeps),
             busy_poll_ns: read(&self.busy_poll_ns),
             busy_poll_hits: read(&self.busy_poll_hits),
+            zero_copies: read(&self.zero_copies),
+            zero_copies_copied: read(&self.zero_copies_copied),
             handoffs: self.handoffs.snapshot(),
             slack: self.slack.snapshot(),
         }
@@ -365,6 +373,12 @@ impl ShardStats {
         add(&self.busy_poll_ns, nanoseconds(time));
         add(&self.busy_poll_hits, u64::from(any));
     }
+
+    /// A send without a copy is over; there was a copy or not.
+    pub(crate) fn sent_without_copy(&self, copied: bool) {
+        add(&self.zero_copies, 1);
+        add(&self.zero_copies_copied, u64::from(copied));
+    }
 }
 
 /// Adds to a counter that only this thread writes.
@@ -442,6 +456,8 @@ mod tests {
         (0..10).for_each(|_| stats.slept());
         stats.busy_polled(Duration::from_nanos(20), false);
         stats.busy_polled(Duration::from_nanos(7), true);
+        stats.sent_without_copy(false);
+        stats.sent_without_copy(true);
         stats.handed_off(Duration::from_nanos(300));
         stats.admitted_with_slack(None);
         let expected = StatsSnapshot {
@@ -457,6 +473,8 @@ mod tests {
             sleeps: 10,
             busy_poll_ns: 27,
             busy_poll_hits: 1,
+            zero_copies: 2,
+            zero_copies_copied: 1,
             ..stats.snapshot()
         };
         assert_eq!(stats.snapshot(), expected);

@@ -19,6 +19,9 @@ use crate::config::{
 /// Shares below are not kept: a debt of a slice would take seconds to pay.
 const SHARE_LEAST: f64 = 0.001;
 
+/// Below, locking a page and a second completion cost more than any copy.
+const ZERO_COPY_LEAST: u64 = 4096;
+
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SchedulingTable {
@@ -32,6 +35,7 @@ pub(super) struct SchedulingTable {
     receive_buffers: Option<Spanned<u64>>,
     sqpoll: Option<Spanned<String>>,
     sqpoll_cpu: Option<Spanned<u64>>,
+    zero_copy: Option<Spanned<String>>,
     busy_poll: Option<Spanned<String>>,
 }
 
@@ -74,6 +78,14 @@ impl Check<'_> {
         self.count(&mut buffers, key, table.receive_buffers, 1, 1 << 15);
         config.receive_buffers = u16::try_from(buffers).unwrap_or(config.receive_buffers);
         self.sqpoll(config, table.sqpoll, table.sqpoll_cpu);
+        if let Some(least) = table.zero_copy {
+            let key = "scheduling.zero_copy";
+            self.needs_ring(config.network, key, Some(&least));
+            let mut slot = 0;
+            let most = ShardsConfig::SEND_MAX as u64;
+            self.bytes(&mut slot, key, Some(least), ZERO_COPY_LEAST, most);
+            config.zero_copy = Some(slot);
+        }
         let key = "scheduling.busy_poll";
         self.needs_ring(config.network, key, table.busy_poll.as_ref());
         let bounds = [Duration::from_micros(1), ShardsConfig::BUSY_POLL_MAX];

@@ -256,6 +256,7 @@ fn scheduling_can_be_chosen() {
         receive_buffers: 64,
         sqpoll: None,
         sqpoll_cpu: None,
+        zero_copy: None,
         busy_poll: Duration::ZERO,
     };
     assert_eq!(config.scheduling, expected);
@@ -279,6 +280,7 @@ fn scheduling_has_defaults() {
         receive_buffers: 256,
         sqpoll: None,
         sqpoll_cpu: None,
+        zero_copy: None,
         busy_poll: Duration::ZERO,
     };
     assert_eq!(config.scheduling, expected);
@@ -294,12 +296,14 @@ fn the_ring_can_be_set() {
         [scheduling]
         sqpoll = "20ms"
         sqpoll_cpu = 1
+        zero_copy = "16KiB"
         busy_poll = "200us"
     "#;
     let config = check(&(String::from(table) + &function(""))).unwrap();
     let expected = SchedulingConfig {
         sqpoll: Some(Duration::from_millis(20)),
         sqpoll_cpu: Some(1),
+        zero_copy: Some(16 << 10),
         busy_poll: Duration::from_micros(200),
         ..SchedulingConfig::default()
     };
@@ -408,6 +412,14 @@ fn wrong_words_about_scheduling_are_told_with_place_and_cure() {
         (
             "sqpoll_cpu = 1",
             "luge.toml:2: `scheduling.sqpoll_cpu`: it means nothing without `scheduling.sqpoll`",
+        ),
+        (
+            "zero_copy = \"1MiB\"",
+            "`scheduling.zero_copy`: 1MiB is out of range: it must lie between 4096B and 65536B",
+        ),
+        (
+            "network = \"executor\"\nzero_copy = \"8KiB\"",
+            "luge.toml:3: `scheduling.zero_copy`: it bears on the cores' own rings",
         ),
         ("busy_poll = \"0us\"", "\"0us\" is no duration"),
         (

@@ -185,6 +185,18 @@ const SHARD_FAMILIES: &[ShardFamily] = &[
         |shard| count(shard.scheduler.busy_poll_hits),
     ),
     (
+        "zero_copy_sends",
+        "Sends without a copy that are over",
+        MetricType::Counter,
+        |shard| count(shard.scheduler.zero_copies),
+    ),
+    (
+        "zero_copy_sends_copied",
+        "Of these, those that were copied all the same",
+        MetricType::Counter,
+        |shard| count(shard.scheduler.zero_copies_copied),
+    ),
+    (
         "sandboxes_live",
         "Sandboxes that have begun and not ended",
         MetricType::Gauge,

@@ -8,6 +8,9 @@
 //! Writes gather in `pending` until the runner has let all futures run, and go out as one send; one send is under way at a time,
 //! so bytes keep their order: what the socket has not taken of it goes before what was written meanwhile. When the bound is reached,
 //! the writer waits until the socket has taken some.
+//!
+//! A large send may go without a copy. The ring has its bytes until the peer has acknowledged them; a connection lends one buffer at a
+//! time, and what it sends meanwhile is copied.
 
 use std::io;
 use std::mem;
@@ -18,13 +21,14 @@ use std::task::{Context, Poll, Waker};
 use rustix::io::Errno;
 use rustix::net::{Shutdown, shutdown};
 
+use crate::config::ShardsConfig;
 use crate::ring::{Chunk, OperationId, Ring};
 
 /// Bytes that may lie unread before receiving pauses. What the kernel had begun by then still comes: the provided buffers, at
 /// worst, which are the bound on one connection's share therefore.
 const UNREAD: usize = 64 << 10;
 /// Bytes that may lie unsent before writing waits.
-const UNSENT: usize = 64 << 10;
+const UNSENT: usize = ShardsConfig::SEND_MAX;
 /// A buffer that grew beyond this is not kept for the next answer.
 const KEPT: usize = 16 << 10;
 
@@ -47,6 +51,10 @@ pub(super) struct Connection {
     reader: Option<Waker>,
     pending: Vec<u8>,
     sending: Option<Sending>,
+    /// The send whose bytes are lent.
+    lent: Option<OperationId>,
+    /// Whether the system has refused to send without a copy here.
+    copies: bool,
     /// Whether that is to end, and whether it was asked to.
     abandoned: Option<bool>,
     broken: Option<Errno>,
@@ -62,6 +70,7 @@ pub(super) struct Connection {
 struct Sending {
     id: OperationId,
     length: usize,
+    zero_copy: bool,
 }
 
 impl Connection {
@@ -79,6 +88,8 @@ impl Connection {
             reader: None,
             pending: Vec::new(),
             sending: None,
+            lent: None,
+            copies: false,
             abandoned: None,
             broken: None,
             writer: None,
@@ -133,8 +144,16 @@ impl Connection {
         if self.sending.is_none() && !self.pending.is_empty() {
             let bytes = mem::take(&mut self.pending);
             let length = bytes.len();
-            let id = ring.send(self.socket.as_fd(), key, bytes)?;
-            self.sending = Some(Sending { id, length });
+            let zero_copy = self.lent.is_none() && !self.copies && ring.wants_zero_copy(length);
+            let id = match zero_copy {
+                true => ring.send_zero_copy(self.socket.as_fd(), key, bytes)?,
+                false => ring.send(self.socket.as_fd(), key, bytes)?,
+            };
+            self.sending = Some(Sending {
+                id,
+                length,
+                zero_copy,
+            });
         }
         Ok(())
     }
@@ -191,8 +210,17 @@ impl Connection {
     }
 
     /// The socket has taken bytes, or has failed. What it has not taken waits for the next flush.
-    pub(super) fn sent(&mut self, result: io::Result<usize>, mut buffer: Vec<u8>) -> Option<Waker> {
-        self.sending = None;
+    pub(super) fn sent(
+        &mut self,
+        result: io::Result<usize>,
+        mut buffer: Vec<u8>,
+        lent: bool,
+    ) -> Option<Waker> {
+        let sending = self.sending.take();
+        if let Some(sending) = sending.as_ref().filter(|_| lent) {
+            self.lent = Some(sending.id);
+        }
+        let zero_copy = sending.is_some_and(|sending| sending.zero_copy);
         if self.broken.is_some() {
             return self.writer.take();
         }
@@ -207,12 +235,24 @@ impl Connection {
                 self.pending = buffer;
             }
             Ok(_) => {}
+            Err(error) if zero_copy && wants_copy(&error) => {
+                self.copies = true;
+                buffer.append(&mut self.pending);
+                self.pending = buffer;
+            }
             Err(error) => {
                 self.broken = Some(Errno::from_io_error(&error).unwrap_or(Errno::IO));
                 self.pending = Vec::new();
             }
         }
         self.writer.take()
+    }
+
+    /// The bytes of a send that were lent are free.
+    pub(super) fn returned(&mut self, id: OperationId) {
+        if self.lent == Some(id) {
+            self.lent = None;
+        }
     }
 
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -304,120 +344,14 @@ impl Connection {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-    use std::net::{TcpListener, TcpStream};
-    use std::time::Duration;
-
-    use super::*;
-    use crate::ring::{Event, RingConfig};
-
-    #[test]
-    fn what_was_read_takes_no_room_though_something_is_always_left() {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-        let addr = listener.local_addr().expect("bound");
-        let mut client = TcpStream::connect(addr).expect("it listens");
-        let (server, peer) = listener.accept().expect("it has connected");
-        let mut ring = Ring::new(RingConfig::default()).expect("a ring");
-        let mut connection = Connection::new(server.into(), peer, 0);
-        assert!(connection.flush(&mut ring, 0).iter().all(Option::is_none));
-        let mut cx = Context::from_waker(Waker::noop());
-        let (mut events, mut buf) = (Vec::new(), [0; 2_000]);
-        for round in 0..2_000 {
-            client.write_all(&[round as u8; 2_000]).expect("open");
-            while connection.unread() < 4_000 {
-                ring.wait(Duration::from_secs(1)).expect("a ring");
-                ring.complete(&mut events);
-                for event in events.drain(..) {
-                    let Event::Received { result, ended, .. } = event else {
-                        panic!("only receiving is under way")
-                    };
-                    connection.received(result, ended, false);
-                }
-                if round == 0 {
-                    break;
-                }
-            }
-            if round > 0 {
-                let read = connection.poll_read(&mut cx, &mut buf);
-                assert!(matches!(read, Poll::Ready(Ok(2_000))), "{read:?}");
-            }
-        }
-        assert!(
-            connection.heap.capacity() <= UNREAD,
-            "{}",
-            connection.heap.capacity()
-        );
-    }
-
-    fn connected() -> (Connection, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-        let client = TcpStream::connect(listener.local_addr().expect("bound")).expect("it listens");
-        let (server, peer) = listener.accept().expect("it has connected");
-        (Connection::new(server.into(), peer, 7), client)
-    }
-
-    fn write(connection: &mut Connection, bytes: &[u8]) {
-        let written = connection.poll_write(&mut Context::from_waker(Waker::noop()), bytes);
-        assert!(matches!(written, Poll::Ready(Ok(count)) if count == bytes.len()));
-    }
-
-    #[test]
-    fn what_was_not_taken_goes_before_what_was_written_since() {
-        let (mut connection, _client) = connected();
-        write(&mut connection, b"gh");
-        assert!(connection.sent(Ok(2), b"abcdef".to_vec()).is_none());
-        assert_eq!(connection.pending, b"cdefgh");
-        assert!(connection.wants_flush());
-        // All was taken: the room is used again, unless there is something in the other.
-        connection.sent(Ok(3), b"abc".to_vec());
-        assert_eq!(connection.pending, b"cdefgh");
-        connection.pending = Vec::new();
-        connection.sent(Ok(3), b"abc".to_vec());
-        assert!(connection.pending.is_empty() && connection.pending.capacity() >= 3);
-    }
-
-    #[test]
-    fn a_connection_whose_peer_takes_nothing_is_over_once_it_was_abandoned() {
-        let mut ring = Ring::new(RingConfig::default()).expect("a ring");
-        let (mut connection, _client) = connected();
-        let mut events = Vec::new();
-        let mut step = |connection: &mut Connection| {
-            assert!(connection.flush(&mut ring, 0).iter().all(Option::is_none));
-            ring.wait(Duration::from_millis(50)).expect("a ring");
-            ring.complete(&mut events);
-            for event in events.drain(..) {
-                match event {
-                    Event::Sent { result, buffer, .. } => drop(connection.sent(result, buffer)),
-                    Event::Received { result, ended, .. } => drop(connection.received(result, ended, false)),
-                    other => panic!("neither sending nor receiving: {other:?}"),
-                }
-            }
-            connection.sending.is_some()
-        };
-        // Until all buffers between them are full.
-        let mut sent = 0;
-        loop {
-            if connection.unsent() <= UNSENT / 2 {
-                write(&mut connection, &[0; UNSENT / 2]);
-            }
-            if step(&mut connection) {
-                break;
-            }
-            sent += 1;
-            assert!(sent < 10_000, "the peer reads nothing");
-        }
-        assert_eq!(connection.release(), Some(7));
-        connection.abandon(6);
-        assert!(!connection.wants_abandon(), "another one's number");
-        connection.abandon(7);
-        for _ in 0..100 {
-            if connection.is_over() {
-                return;
-            }
-            step(&mut connection);
-        }
-        panic!("{connection:?}");
-    }
+/// Whether a send without a copy has failed where one with a copy may not: the process may lock no more memory, or what carries the
+/// bytes cannot do it.
+fn wants_copy(error: &io::Error) -> bool {
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::NOBUFS | Errno::NOMEM | Errno::OPNOTSUPP)
+    )
 }
+
+#[cfg(test)]
+mod tests;

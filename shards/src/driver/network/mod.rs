@@ -243,8 +243,14 @@ impl Network {
                 owner,
                 result,
                 buffer,
+                lent,
             } => {
-                return self.told(owner, |connection, _| connection.sent(result, buffer));
+                return self.told(owner, |connection, _| connection.sent(result, buffer, lent));
+            }
+            Event::Returned { owner, id, copied } => {
+                self.stats.sent_without_copy(copied);
+                self.with_connection(owner, |connection| connection.returned(id));
+                return None;
             }
         };
         self.list_if_wanted(owner);
