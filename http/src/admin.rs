@@ -11,11 +11,11 @@
 
 use std::fmt::Write;
 use std::sync::Arc;
-use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
+use luge_shards::Instant;
 
 use crate::engine::Tier;
 use crate::error::{Failure, explained};

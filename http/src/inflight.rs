@@ -16,7 +16,9 @@ use std::cell::{Cell, RefCell};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use luge_shards::Instant;
 
 /// One request between its admission and its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,9 +4,8 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
-use luge_shards::{Shard, Stream};
+use luge_shards::{Instant, Shard, Stream};
 
 use crate::h1::{Runtime, Signal, Transport};
 

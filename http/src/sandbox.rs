@@ -24,13 +24,13 @@
 //! scheduler ends this task alone; its slot is thrown away, and the server goes on.
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use luge_core::pool::{self, AcquireError};
 use luge_core::wasi::{Environment, Input, Output, WasiCtx};
 use luge_core::{InstantiateError, preempt};
-use luge_shards::{Ending, Task};
+use luge_shards::{Ending, Instant, Task};
 
 use crate::engine::Tier;
 use crate::error::Failure;
@@ -216,7 +216,7 @@ impl Sandbox {
                     self.log_stderr(&text);
                 }
                 let progress = match step {
-                    luge_core::Step::Blocked { until } => Progress::Blocked(until),
+                    luge_core::Step::Blocked { until } => Progress::Blocked(until.into()),
                     _ => Progress::More,
                 };
                 return (State::Running(run), progress);

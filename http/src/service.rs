@@ -14,14 +14,15 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use luge_core::wasi::Environment;
 use luge_shards::{
-    Account, Completed, Ending, Placement, RejectReason, Shard, ShardId, TaskMeta, Ticket, Unsubmitted,
+    Account, Completed, Ending, Instant, Placement, RejectReason, Shard, ShardId, TaskMeta, Ticket,
+    Unsubmitted,
 };
 
 use crate::cgi::{self, RequestInfo};

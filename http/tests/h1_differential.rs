@@ -10,7 +10,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -18,6 +17,7 @@ use luge_http::h1::guard::{Guard, Verdict};
 use luge_http::h1::{
     Admission, ConnectionEnd, Head, Limits, Request, Response, Runtime, Service, Signal, Transport, serve,
 };
+use luge_shards::Instant;
 
 /// A peer that sends a script in pieces, then shuts its writing side or falls silent, and keeps what it is sent.
 struct Script {

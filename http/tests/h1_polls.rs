@@ -7,13 +7,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
 use luge_http::h1::{
     Admission, ConnectionEnd, Head, Limits, Request, Response, Runtime, Service, Signal, Transport, serve,
 };
+use luge_shards::Instant;
 
 const REQUEST: &[u8] = b"GET /hello HTTP/1.1\r\nhost: localhost:8080\r\n\r\n";
 const REQUESTS: usize = 1000;

@@ -7,11 +7,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
 use luge_http::h1::{Admission, Head, Limits, Request, Response, Runtime, Service, Signal, Transport, serve};
+use luge_shards::Instant;
 
 /// Sends what it has, then falls silent; takes everything, and is never done with it.
 struct Stuck {

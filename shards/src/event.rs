@@ -1,9 +1,10 @@
 //! The scheduler's language: what it is told ([`Event`]), what it answers ([`Action`]), how much it has ([`Load`]).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::state::State;
 use crate::task::{Account, Ending, RejectReason, Slice, Step, TaskId, TaskMeta};
+use crate::time::Instant;
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

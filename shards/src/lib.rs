@@ -55,6 +55,7 @@
 //! - `mesh`: what shards share: bounded rings of parcels, who sleeps, how much each has to do, who asks whom for work.
 //! - `steering`: on which shard a request is served.
 //! - [`sim`]: the same under a virtual clock, with checkers.
+//! - `time`: points in time ([`Instant`]), of which all of these reckon.
 //! - `driver`: threads, executor, network, the runner that carries out actions. Only here is the clock read.
 //! - `probe`, `cores`, `listen`, `config`, `stats`: what is around a start, and what is counted.
 
@@ -83,6 +84,7 @@ mod state;
 mod stats;
 mod steering;
 mod task;
+mod time;
 
 pub use admission::{Demand, Fit, SLACK_STEPS, TASK_OVERHEAD};
 pub use config::{CoreSelection, NetworkMode, ShardsConfig};
@@ -113,3 +115,4 @@ pub use stats::{
 };
 pub use steering::{Placement, Request, Steering, SteeringConfig, home, place};
 pub use task::{Account, Ending, RejectReason, Slice, Step, Task, TaskId, TaskMeta};
+pub use time::Instant;

@@ -41,7 +41,7 @@
 
 mod bands;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slab::Slab;
 
@@ -53,6 +53,7 @@ use crate::settings::SchedulerConfig;
 use crate::sorted::Sorted;
 use crate::state::{Life, State};
 use crate::task::{Account, Ending, RejectReason, Slice, Step, TaskId, TaskMeta};
+use crate::time::Instant;
 
 /// The scheduler of one shard: a state machine that is told [`Event`]s and answers with [`Action`]s.
 #[derive(Debug)]

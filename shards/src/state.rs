@@ -15,9 +15,10 @@
 //! state, so the times of an account sum to the time from submission to end, whatever happened in between. No clock is
 //! read here: whoever makes the change says when it was.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::task::Account;
+use crate::time::Instant;
 
 /// Where a task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

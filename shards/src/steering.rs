@@ -23,9 +23,10 @@
 //! *Nothing ping-pongs*: a request that came by parcel is not movable, so it moves once at most; a spill must gain the
 //! margin over staying; and both bounds of a reading ([`Due`]) must agree before a request is moved or refused.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::mesh::{Due, ShardLoad};
+use crate::time::Instant;
 
 /// Where a request is served in the first place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

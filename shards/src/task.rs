@@ -12,7 +12,9 @@
 //! when something urgent has come. What bounds a task that does not finish is checked between slices: its deadline and
 //! its budget of CPU time. A task that is ended there is told so ([`Task::stop`]) before anything else runs.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::time::Instant;
 
 /// Work that runs on a shard in slices.
 pub trait Task: 'static {

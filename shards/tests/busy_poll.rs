@@ -10,11 +10,12 @@ use std::future::Future;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use harness::{FnTask, PATIENCE, eventually, join, loopback, one_shard, serve_echo, within};
 use luge_shards::{
-    CoreSelection, Ending, ListenAddress, Parcel, Shard, ShardId, ShardsConfig, StatsSnapshot, Step, start,
+    CoreSelection, Ending, Instant, ListenAddress, Parcel, Shard, ShardId, ShardsConfig, StatsSnapshot, Step,
+    start,
 };
 
 /// One shard, which looks on for so long.

@@ -46,7 +46,7 @@ fn idles(config: ShardsConfig) {
             waiting.sleep(PATIENCE).await;
         });
         let sleeper = FnTask(|_| Step::Blocked {
-            until: std::time::Instant::now() + PATIENCE,
+            until: luge_shards::Instant::now() + PATIENCE,
         });
         let ticket = shard.submit(sleeper, within(PATIENCE * 2)).unwrap();
         shard.sleep(Duration::from_millis(50)).await;

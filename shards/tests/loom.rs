@@ -12,10 +12,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use loom::thread;
-use luge_shards::{Announced, Board, Mesh, Parcel, Port, SendError, ShardLoad, Wake};
+use luge_shards::{Announced, Board, Instant, Mesh, Parcel, Port, SendError, ShardLoad, Wake};
 
 /// Counts how often each of a few parcels is opened and dropped.
 #[derive(Clone, Default)]

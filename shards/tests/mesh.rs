@@ -8,10 +8,10 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::thread::{self, Thread};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use luge_shards::{
-    Announced, MAX_SHARDS, Mesh, Parcel, Port, SendError, ShardLoad, Stealing, StealingConfig, Wake,
+    Announced, Instant, MAX_SHARDS, Mesh, Parcel, Port, SendError, ShardLoad, Stealing, StealingConfig, Wake,
 };
 
 const MS: Duration = Duration::from_millis(1);

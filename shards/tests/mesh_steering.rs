@@ -2,9 +2,11 @@
 #![expect(clippy::disallowed_methods, reason = "any instant will do as a start")]
 
 use std::cell::Cell;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use luge_shards::{Placement, Request, ShardLoad, Steering, SteeringConfig, home, place, slack_of_bucket};
+use luge_shards::{
+    Instant, Placement, Request, ShardLoad, Steering, SteeringConfig, home, place, slack_of_bucket,
+};
 
 const US: Duration = Duration::from_micros(1);
 

@@ -9,11 +9,11 @@
 
 mod oracle;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use luge_shards::{
-    Account, Action, AnyPolicy, Band, ClassConfig, Ending, Event, PolicyKind, RejectReason, Scheduler,
-    SchedulerConfig, SliceOutcome, Step, TaskId, TaskMeta, TenantConfig,
+    Account, Action, AnyPolicy, Band, ClassConfig, Ending, Event, Instant, PolicyKind, RejectReason,
+    Scheduler, SchedulerConfig, SliceOutcome, Step, TaskId, TaskMeta, TenantConfig,
 };
 use oracle::Oracle;
 

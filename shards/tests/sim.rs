@@ -2,8 +2,9 @@
 //!
 //! `LUGE_SIM_SEEDS=a..b` chooses other seeds, and more.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use luge_shards::Instant;
 use luge_shards::sim::check::{Checkers, Expected, Plan, Violation, check, check_plan};
 use luge_shards::sim::{
     Answer, Arrivals, Class, Cost, Faults, Observer, Overheads, Scenario, Seed, Seen, Settings, Simulation,

@@ -20,6 +20,7 @@ use luge_http::h1::{
     Admission, Body, BodyError, ConnectionEnd, Head, Limits, Request, Response, Runtime, Service, Signal,
     Transport, serve,
 };
+use luge_shards::Instant;
 use std::cell::Cell;
 use std::future::Future;
 use std::hint::black_box;
@@ -28,7 +29,6 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 
 /// What a load generator sends.
 pub(crate) const SMALL: &str = "GET /ping HTTP/1.1\r\nHost: localhost:8080\r\n\r\n";

@@ -6,9 +6,10 @@
 
 use super::TIMES;
 use luge_shards::{
-    Action, AnyPolicy, Event, PolicyKind, Scheduler, SchedulerConfig, SliceOutcome, Step, TaskId, TaskMeta,
+    Action, AnyPolicy, Event, Instant, PolicyKind, Scheduler, SchedulerConfig, SliceOutcome, Step, TaskId,
+    TaskMeta,
 };
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long a slice takes on the script's clock. All times are whole seconds: then no addition carries, and it does not
 /// matter to a count which fraction of a second the machine's clock shows when the script begins.

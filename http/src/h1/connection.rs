@@ -22,11 +22,12 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::StatusCode;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
+use luge_shards::Instant;
 
 use super::exchange::Exchanges;
 use super::guard::{Guard, Refusal};

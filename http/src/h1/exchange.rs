@@ -517,8 +517,8 @@ impl HttpBody for Outgoing {
 
 #[cfg(test)]
 mod tests {
+    use luge_shards::Instant;
     use std::net::Ipv4Addr;
-    use std::time::Instant;
 
     use super::*;
 

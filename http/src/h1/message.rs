@@ -8,11 +8,11 @@ use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::time::Instant;
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Method, StatusCode, Version};
+use luge_shards::Instant;
 
 use super::raw::{Fields, Target};
 

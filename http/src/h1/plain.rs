@@ -16,11 +16,12 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::mem;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes};
 use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, DATE};
+use luge_shards::Instant;
 
 use super::exchange::is_the_connections;
 use super::message::{Body, Response};

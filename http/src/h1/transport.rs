@@ -9,7 +9,8 @@ use std::io;
 use std::io::IoSlice;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Instant;
+
+use luge_shards::Instant;
 
 /// A duplex byte stream in the poll style. All methods are called from one task, so one waker serves them all.
 pub trait Transport: 'static {

@@ -16,10 +16,10 @@ use std::mem;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::{Buf, BytesMut};
 use hyper::rt::{Read, ReadBufCursor, Write};
+use luge_shards::Instant;
 
 use super::guard::{Guard, Parts, Position, Refusal, Verdict};
 use super::transport::Transport;

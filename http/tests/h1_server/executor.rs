@@ -14,9 +14,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use luge_http::h1::{ConnectionEnd, Limits, Runtime, Signal, Transport, serve};
+use luge_shards::Instant;
 
 use crate::harness::{Functions, Log};
 

@@ -7,11 +7,11 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use luge_http::h1::{Limits, Runtime, Signal, serve};
 use luge_http::net::{ShardRuntime, ShardStream};
-use luge_shards::{CoreSelection, ListenAddress, ShardsConfig, start};
+use luge_shards::{CoreSelection, Instant, ListenAddress, ShardsConfig, start};
 
 use crate::harness::Functions;
 

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::StatusCode;
@@ -21,6 +21,7 @@ use luge_http::h1::{
     Admission, Body, BodyError, ConnectionEnd, Head, Limits, Request, Response, Runtime, Service, Signal,
     Transport, serve,
 };
+use luge_shards::Instant;
 
 /// The service's reason for a panic.
 pub(crate) const PANICKED: &str = "the service panicked";

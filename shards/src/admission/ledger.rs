@@ -20,10 +20,11 @@
 //! about two microseconds. A tree of sums would win there alone. Times are nanoseconds since the ledger's first instant.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Demand, SLACK_STEPS, Supply, TASK_OVERHEAD};
 use crate::policy::{Band, Candidate};
+use crate::time::{Instant, nanoseconds};
 
 const OVERHEAD: u64 = TASK_OVERHEAD.as_nanos() as u64;
 
@@ -357,11 +358,6 @@ impl Ledger {
     fn since_origin(&self, at: Instant, now: Instant) -> u64 {
         nanoseconds(at.saturating_duration_since(self.origin.unwrap_or(now)))
     }
-}
-
-/// As a `u64`, which holds 584 years; longer is as long.
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@
 //! Whoever is over its share does not stop: its tasks stand in the second band, so they run when nobody in the first wants
 //! the core, and new firm ones are refused.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::settings::SchedulerConfig;
+use crate::time::Instant;
 
 /// A share is kept over about this time: a bucket holds what it grants in as long.
 const WINDOW: Duration = Duration::from_millis(500);

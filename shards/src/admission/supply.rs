@@ -11,7 +11,9 @@
 //! was lately kept from tasks that wanted it is taken off the time that is promised: a supply bound in the sense of Shin and Lee,
 //! *Periodic Resource Model for Compositional Real-Time Guarantees*, RTSS 2003, measured instead of given.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::time::Instant;
 
 /// Over so long the kept time is counted; then it is as much of the figure as all the windows before it.
 const WINDOW: Duration = Duration::from_millis(50);

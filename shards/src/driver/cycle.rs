@@ -29,7 +29,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::glommio::{Bell, yield_to_reactor};
 use super::neighbours::Neighbours;
@@ -38,6 +38,7 @@ use super::runner::{Next, Runner};
 use super::{clock, forget_time, look_at_clock};
 use crate::mesh::Announced;
 use crate::task::{Slice, TaskId};
+use crate::time::Instant;
 
 /// What is expected to take longer than this is long.
 const BURST: Duration = Duration::from_micros(50);

@@ -34,12 +34,13 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use glommio::timer::Timer;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::clock;
+use crate::time::Instant;
 
 pub(super) use bell::Bell;
 

@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::{Poll, Waker};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use neighbours::Reach;
 use rustix::thread::{MembarrierCommand, membarrier};
@@ -40,6 +40,7 @@ use crate::mesh::{MAX_SHARDS, Mesh, Port};
 use crate::probe::{ProbeError, probe_for};
 use crate::ring::Ring;
 use crate::stats::ShardStats;
+use crate::time::Instant;
 
 pub use neighbours::Interrupt;
 pub use network::Doorbell;

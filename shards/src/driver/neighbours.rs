@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::clock;
 use super::network::Network;
@@ -23,6 +23,7 @@ use crate::admission::Demand;
 use crate::mesh::{Announced, Gift, Parcel, Port, ShardLoad, Stealing, Wake, slack_of_bucket};
 use crate::stats::ShardStats;
 use crate::steering::{self, Placement, Request, Steering, SteeringConfig};
+use crate::time::Instant;
 
 /// The names of parcels with tasks, which are counted: sent because this shard could not serve it in time or is not its home, and
 /// taken over on request.

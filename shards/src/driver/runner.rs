@@ -23,7 +23,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::futures::Futures;
 use super::glommio::{Sleep, yield_to_futures, yield_to_reactor};
@@ -39,6 +39,7 @@ use crate::settings::SchedulerConfig;
 use crate::stats::ShardStats;
 use crate::steering::{Placement, Request};
 use crate::task::{Account, Ending, RejectReason, Slice, Task, TaskId, TaskMeta};
+use crate::time::Instant;
 
 /// A task that was not accepted, given back.
 pub struct Rejected<T> {

@@ -11,7 +11,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use slab::Slab;
 
@@ -28,6 +28,7 @@ use crate::mesh::{Parcel, Stealing};
 use crate::stats::ShardStats;
 use crate::steering::{Placement, Request};
 use crate::task::{Task, TaskMeta};
+use crate::time::Instant;
 
 /// How long the last look at the executor's rings may take.
 const LAST_POLL: Duration = Duration::from_millis(1);

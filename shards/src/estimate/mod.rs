@@ -19,12 +19,13 @@
 
 mod sketch;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use sketch::{LONGEST, Sketch};
 
 use crate::settings::{CLASSES_MAX, ClassConfig};
 use crate::task::{Ending, TaskId};
+use crate::time::Instant;
 
 /// What a task is assumed to need when nothing is known of its class. Most functions are quicker; a longer one is known
 /// after its first run.

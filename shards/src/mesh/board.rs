@@ -13,11 +13,12 @@
 //! the asked shard (which answers by a parcel, or not at all) or by the asker itself. So a shard is asked by one at a
 //! time, whoever is refused asks elsewhere, and nobody waits for an answer.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::inbox::Inbox;
 use super::load::{SLACK_BUCKETS, ShardLoad};
 use super::sync::{AtomicU32, AtomicU64, Ordering};
+use crate::time::{Instant, nanoseconds};
 
 /// Nobody asks. Shards are written one higher than their number.
 const NOBODY: u32 = 0;
@@ -147,9 +148,9 @@ impl Board {
         let cell = &self.cells[shard].load;
         let write = |field: &AtomicU64, value| field.store(value, Ordering::Relaxed);
         write(&cell.movable, u64::from(load.movable));
-        write(&cell.total, whole_nanoseconds(load.total));
+        write(&cell.total, nanoseconds(load.total));
         for (field, work) in cell.by_slack.iter().zip(load.by_slack) {
-            write(field, whole_nanoseconds(work));
+            write(field, nanoseconds(work));
         }
         write(&cell.utilisation, parts);
         // Last, so that whoever reads it sees what is above, or newer.
@@ -174,12 +175,8 @@ impl Board {
 
     /// An instant as the shared words hold it: since the epoch, which is also what is before it.
     pub(super) fn nanoseconds(&self, instant: Instant) -> u64 {
-        whole_nanoseconds(instant.saturating_duration_since(self.epoch))
+        nanoseconds(instant.saturating_duration_since(self.epoch))
     }
-}
-
-fn whole_nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn name(shard: usize) -> u32 {

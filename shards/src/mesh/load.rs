@@ -8,7 +8,9 @@
 //! A reading is a moment old and its buckets are wide, so it answers with two bounds ([`Due`]): steering moves a request
 //! only where the upper bound says that it fits, and refuses it only where the lower bound says that it does not.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use crate::time::Instant;
 
 /// Buckets of slack that a shard's work is counted in.
 pub const SLACK_BUCKETS: usize = 8;

@@ -35,7 +35,8 @@ mod stealing;
 mod sync;
 
 use std::sync::Arc;
-use std::time::Instant;
+
+use crate::time::Instant;
 
 pub use board::Board;
 pub use inbox::{Announced, Wake};
@@ -83,15 +84,15 @@ impl Mesh {
     /// Parcels that each of the `shards * (shards - 1)` rings has room for, where the configuration says nothing.
     ///
     /// 256 for up to 64 shards, then less, so that all rings together stay at about a million places. A place takes
-    /// 64 bytes, and a ring half a kilobyte beside them.
+    /// 56 bytes, and a ring half a kilobyte beside them.
     ///
     /// | shards | rings | places in each | all |
     /// |---|---|---|---|
-    /// | 2 | 2 | 256 | 33 KiB |
-    /// | 8 | 56 | 256 | 0.9 MiB |
-    /// | 64 | 4,032 | 256 | 65 MiB |
-    /// | 128 | 16,256 | 64 | 71 MiB |
-    /// | 256 | 65,280 | 16 | 95 MiB |
+    /// | 2 | 2 | 256 | 29 KiB |
+    /// | 8 | 56 | 256 | 0.8 MiB |
+    /// | 64 | 4,032 | 256 | 57 MiB |
+    /// | 128 | 16,256 | 64 | 63 MiB |
+    /// | 256 | 65,280 | 16 | 87 MiB |
     pub fn default_capacity(shards: usize) -> usize {
         let rings = (shards * shards.saturating_sub(1)).max(1);
         let fair = PLACES / rings;
@@ -113,6 +114,6 @@ mod tests {
 
     #[test]
     fn a_place_takes_as_much_as_the_table_says() {
-        assert_eq!(port::LETTER_SIZE, 64);
+        assert_eq!(port::LETTER_SIZE, 56);
     }
 }

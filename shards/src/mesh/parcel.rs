@@ -4,7 +4,8 @@
 //! interrupted for it; see [`Wake`](super::Wake).
 
 use std::fmt;
-use std::time::Instant;
+
+use crate::time::Instant;
 
 /// Work for another shard. Dropped unopened only where the receiving shard has ended.
 #[must_use = "a dropped parcel is work that is never done"]

@@ -7,13 +7,13 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::board::Board;
 use super::inbox::{Announced, WORDS, Wake};
 use super::load::ShardLoad;
 use super::parcel::{Delivered, Parcel, SendError};
 use super::ring::{Consumer, Producer, PushError, ring};
+use crate::time::Instant;
 
 /// A shard's end of the mesh. Moves into the shard's thread and is used there only.
 ///

@@ -15,9 +15,10 @@
 //! quantum. Both sides are bounded in time: a busy shard wakes one neighbour in an interval, an idle one reads the board
 //! once in half of it. A process without backlogs wakes nobody.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::load::ShardLoad;
+use crate::time::Instant;
 
 /// When stealing is worth it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,9 @@
 //! Earliest deadline first: with bands, which is what to use, and without, to compare with.
 
-use std::time::Instant;
-
 use super::queue::{Banded, Queue};
 use super::{Candidate, Policy, Rules};
 use crate::task::TaskId;
+use crate::time::Instant;
 
 /// Earliest deadline first (Liu and Layland, *Scheduling Algorithms for Multiprogramming in a Hard-Real-Time
 /// Environment*, JACM 20(1), 1973), safe under overload by [`Band`](super::Band)s.

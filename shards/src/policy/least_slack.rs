@@ -1,10 +1,9 @@
 //! Least slack first.
 
-use std::time::Instant;
-
 use super::queue::Banded;
 use super::{Candidate, Policy, Rules};
 use crate::task::TaskId;
+use crate::time::Instant;
 
 /// The task with the least slack first: deadline - now - remaining work, also called laxity (Mok, MIT, 1983). Some
 /// papers call it "shortest remaining slack first", SRSF; here that name is [`Srsf`](super::Srsf)'s, another order.

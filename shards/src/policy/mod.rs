@@ -40,7 +40,7 @@ mod queue;
 mod round_robin;
 mod srsf;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use edf::Edf;
 pub use fifo::Fifo;
@@ -50,6 +50,7 @@ pub use round_robin::RoundRobin;
 pub use srsf::Srsf;
 
 use crate::task::{TaskId, TaskMeta};
+use crate::time::Instant;
 
 /// A task as a policy sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,12 +91,11 @@ impl Candidate {
         self.meta.deadline.saturating_duration_since(now) < self.least_remaining()
     }
 
-    /// The last instant at which it may go on and still be in time, if it then has the core for itself.
+    /// The last instant at which it may go on and still be in time, if it then has the core for itself. The clock's zero where that lies
+    /// before it.
     #[must_use]
     pub fn latest_start(&self) -> Instant {
-        // Estimates are bounded, but no clock says how far back it goes.
-        let deadline = self.meta.deadline;
-        deadline.checked_sub(self.remaining()).unwrap_or(deadline)
+        self.meta.deadline - self.remaining()
     }
 }
 

@@ -1,10 +1,9 @@
 //! The ordered sets of ready tasks behind every policy but FIFO.
 
-use std::time::Instant;
-
 use super::{Band, Candidate};
 use crate::sorted::Sorted;
 use crate::task::TaskId;
+use crate::time::Instant;
 
 /// Ready tasks of the first band in the order of `K`, and those of the lower bands by deadline.
 #[derive(Debug)]

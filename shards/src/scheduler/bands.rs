@@ -8,12 +8,13 @@
 //!   share used up   second band, until there is some again
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{Running, Scheduler};
 use crate::admission::{Front, Owed};
 use crate::policy::{Band, Candidate, Policy, Rules};
 use crate::task::{RejectReason, TaskId, TaskMeta};
+use crate::time::Instant;
 
 impl<P: Policy> Scheduler<P> {
     /// The bounds, which hold for every task.

@@ -14,7 +14,7 @@
 //! later by as much, which the epoch of the happening that would have ended it tells apart.
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::settings::Settings;
 use super::workload::Arrival;
@@ -22,6 +22,7 @@ use crate::mesh::{ShardLoad, Stealing};
 use crate::policy::Policy;
 use crate::scheduler::Scheduler;
 use crate::task::{Ending, RejectReason, TaskId};
+use crate::time::Instant;
 
 /// Names a request: its place in the table, and its number, by which a message sees that it came too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,11 @@
 //! the same without keeping either.
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::event::SliceOutcome;
 use crate::task::{Account, Ending, RejectReason, Step, TaskId, TaskMeta};
+use crate::time::Instant;
 
 /// Something that can be seen from outside of a shard's scheduler.
 #[derive(Clone, Copy, Debug, PartialEq)]

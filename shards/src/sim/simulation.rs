@@ -4,7 +4,7 @@
 //! scheduler or sends it as a parcel to another one, and answers the client when the task has ended. Schedulers and
 //! policies are the server's own code; the rest is modelled with the costs in [`Overheads`](super::Overheads).
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rand::RngExt;
 use slab::Slab;
@@ -20,15 +20,13 @@ use super::workload::{Arrival, Arrivals};
 use crate::event::{Action, Event};
 use crate::policy::Policy;
 use crate::task::{Ending, RejectReason, TaskId, TaskMeta};
+use crate::time::Instant;
 
 /// The instant from which virtual time counts. No run depends on which one it is.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "virtual time needs one instant to start from, and none can be made otherwise"
-)]
 #[must_use]
 pub fn start_of_time() -> Instant {
-    Instant::now()
+    // As far from the first instant as from the last, about.
+    Instant::from_nanos(1 << 63)
 }
 
 /// What comes, at a virtual time.

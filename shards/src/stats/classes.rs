@@ -11,8 +11,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{add, nanoseconds};
+use super::add;
 use crate::estimate::Estimate;
+use crate::time::nanoseconds;
 
 /// What is known of a class, as its shard's thread writes it.
 #[derive(Debug, Default)]

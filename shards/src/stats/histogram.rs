@@ -14,7 +14,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{add, nanoseconds};
+use super::add;
+use crate::time::nanoseconds;
 
 /// Number of buckets of [`HANDOFF_BOUNDS`], the one beyond the last bound included.
 pub const HANDOFF_BUCKETS: usize = HANDOFF_BOUNDS.len() + 1;

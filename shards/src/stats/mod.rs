@@ -19,6 +19,7 @@ use crate::estimate::Estimate;
 use crate::event::Load;
 use crate::settings::CLASSES_MAX;
 use crate::task::{Account, Ending};
+use crate::time::nanoseconds;
 
 pub use classes::ClassSnapshot;
 pub use histogram::{
@@ -387,10 +388,6 @@ fn add(counter: &AtomicU64, amount: u64) {
         counter.load(Ordering::Relaxed).wrapping_add(amount),
         Ordering::Relaxed,
     );
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -6,11 +6,11 @@
 //!                           +-----Sliced------+
 //! ```
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use luge_shards::{
-    Action, AnyPolicy, ClassConfig, Ending, Event, PolicyKind, Scheduler, SchedulerConfig, SliceOutcome,
-    Step, TaskId, TaskMeta,
+    Action, AnyPolicy, ClassConfig, Ending, Event, Instant, PolicyKind, Scheduler, SchedulerConfig,
+    SliceOutcome, Step, TaskId, TaskMeta,
 };
 
 /// A kind of task.

@@ -10,10 +10,11 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use luge_shards::{
-    CoreSelection, Listener, Shard, ShardFailed, Shards, ShardsConfig, Slice, Step, Stream, Task, TaskMeta,
+    CoreSelection, Instant, Listener, Shard, ShardFailed, Shards, ShardsConfig, Slice, Step, Stream, Task,
+    TaskMeta,
 };
 
 /// The longest that any test waits for something that should happen at once.

@@ -3,10 +3,11 @@
 //! Nothing here is kept from event to event, nothing is sorted or summed in advance: that is what the scheduler does, and
 //! what is checked.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use luge_shards::{
-    AnyPolicy, Band, Candidate, Demand, Fit, PolicyKind, RejectReason, SLACK_STEPS, Scheduler, TASK_OVERHEAD,
+    AnyPolicy, Band, Candidate, Demand, Fit, Instant, PolicyKind, RejectReason, SLACK_STEPS, Scheduler,
+    TASK_OVERHEAD,
 };
 
 /// A place in an order of any policy: band, then key, then arrival.

@@ -4,10 +4,11 @@
 #![allow(dead_code, reason = "each test binary uses a part of this module")]
 
 use std::fmt::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use luge_shards::{
-    Action, AnyPolicy, Event, PolicyKind, Scheduler, SchedulerConfig, SliceOutcome, Step, TaskId, TaskMeta,
+    Action, AnyPolicy, Event, Instant, PolicyKind, Scheduler, SchedulerConfig, SliceOutcome, Step, TaskId,
+    TaskMeta,
 };
 
 /// Small bounds, slices of 10 ms.

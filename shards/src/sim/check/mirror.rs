@@ -4,11 +4,12 @@
 //! that is for the rules to find, which look at it before it changes.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::event::SliceOutcome;
 use crate::sim::seen::{Seen, Turn};
 use crate::task::{Step, TaskId, TaskMeta};
+use crate::time::Instant;
 
 /// All shards as seen from outside.
 #[derive(Debug)]

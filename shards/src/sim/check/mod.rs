@@ -14,7 +14,7 @@ mod spy;
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use plan::Plan;
 pub use spy::Spy;
@@ -29,6 +29,7 @@ use super::simulation::{Simulation, start_of_time};
 use super::tally::Tally;
 use crate::policy::{AnyPolicy, Policy, PolicyKind};
 use crate::settings::SchedulerConfig;
+use crate::time::Instant;
 
 /// What the rules need to know of a run.
 #[derive(Clone, Debug)]
