@@ -8,6 +8,7 @@ mod harness;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use harness::{PATIENCE, eventually, join, loopback, one_shard, serve_echo};
@@ -17,16 +18,20 @@ use luge_shards::{CoreSelection, ListenAddress, ShardId, ShardsConfig, StartErro
 fn every_shard_gets_a_part_of_many_connections() {
     let address = ListenAddress::reserve(loopback()).unwrap();
     let addr = address.addr();
+    static LISTENING: AtomicUsize = AtomicUsize::new(0);
     let shards = start(ShardsConfig::default(), move |shard| async move {
         let listener = shard.listen(addr).unwrap();
         assert_eq!(listener.local_addr(), addr);
+        LISTENING.fetch_add(1, Ordering::SeqCst);
         serve_echo(&shard, listener).await;
     })
     .unwrap();
     assert_eq!(shards.count(), available_cores().unwrap().len());
 
-    // A socket that does not listen refuses, so connect again until the first shard is there.
-    eventually("a shard listens", || TcpStream::connect(addr).is_ok());
+    // One that comes later than the connections gets none of them.
+    eventually("all shards listen", || {
+        LISTENING.load(Ordering::SeqCst) == shards.count()
+    });
     let mut clients: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(addr).unwrap()).collect();
     for (number, client) in clients.iter_mut().enumerate() {
         client.set_read_timeout(Some(PATIENCE)).unwrap();
