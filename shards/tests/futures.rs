@@ -8,14 +8,16 @@ mod harness;
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use harness::{FnTask, PATIENCE, endless, join, one_shard, within};
-use luge_shards::{Ending, NetworkMode, Shard, ShardsConfig, Step, start};
+use harness::{FnTask, PATIENCE, endless, join, loopback, one_shard, serve_echo, within};
+use luge_shards::{Ending, ListenAddress, NetworkMode, Shard, ShardsConfig, Step, start};
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
@@ -154,7 +156,24 @@ fn a_future_that_always_wakes_itself_keeps_nobody_from_the_core() {
             cx.waker().wake_by_ref();
             Poll::Pending
         }));
-        // Tasks, timers and other futures all have their turns.
+        // Tasks, timers, other futures and the network all have their turns.
+        let address = ListenAddress::reserve(loopback()).unwrap();
+        let listener = shard.listen(address.addr()).unwrap();
+        let echoed = Arc::<Purse>::default();
+        let giver = echoed.clone();
+        let client = std::thread::spawn(move || {
+            let mut client = TcpStream::connect(address.addr()).unwrap();
+            client.set_read_timeout(Some(PATIENCE)).unwrap();
+            client.write_all(b"x").unwrap();
+            client.read_exact(&mut [0]).unwrap();
+            giver.give();
+        });
+        shard.spawn_local({
+            let shard = shard.clone();
+            async move { serve_echo(&shard, listener).await }
+        });
+        assert_eq!(echoed.take().await, 1);
+        client.join().unwrap();
         let done = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
         assert_eq!(done.await.ending, Ending::Done);
         shard.sleep(Duration::from_millis(5)).await;
@@ -217,14 +236,20 @@ fn a_panic_of_a_destructor_ends_with_its_future() {
         }));
         shard.sleep(Duration::from_millis(5)).await;
         assert_eq!(shard.stats().snapshot().panicked, 1);
-        // And one that is dropped at the end of the shard.
+    });
+    // And of one that is dropped at the end of the shard.
+    let shards = start(one_shard(), |shard| async move {
         let bomb = Bomb;
         shard.spawn_local(poll_fn(move |_| {
             let _ = &bomb;
             Poll::Pending
         }));
         shard.sleep(Duration::from_millis(1)).await;
-    });
+    })
+    .unwrap();
+    let stats = shards.stats()[0].clone();
+    join(shards).unwrap();
+    assert_eq!(stats.snapshot().panicked, 1);
 }
 
 #[test]

@@ -242,3 +242,29 @@ fn raise_descriptor_limit(plan: &Plan) -> Result<(), RunError> {
     };
     Ok(setrlimit(Resource::Nofile, raised)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::thread::sched_getaffinity;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_keeps_to_its_cpus() {
+        let cpus = || -> Vec<usize> {
+            let set = sched_getaffinity(None).expect("this thread's CPUs");
+            (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
+        };
+        // A thread of its own, as its CPUs end with it.
+        let kept = thread::spawn(move || {
+            let all = cpus();
+            keep_to(&[]).expect("no word about CPUs");
+            assert_eq!(cpus(), all);
+            let last = all[all.len() - 1];
+            keep_to(&[last]).expect("a CPU that it may use");
+            (cpus(), last)
+        });
+        let (cpus, last) = kept.join().expect("no panic");
+        assert_eq!(cpus, [last]);
+    }
+}

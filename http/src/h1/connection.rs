@@ -204,7 +204,7 @@ enum Turn {
     Broken,
 }
 
-/// Steps in a row past the parser in one poll, of which a request takes two or three.
+/// Steps in a row past the parser in one poll, of which a request takes three.
 const STEPS: usize = 32;
 
 struct Driver<'a, T, R, S: Service> {

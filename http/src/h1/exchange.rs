@@ -238,7 +238,7 @@ impl<S: Service> Exchanges<S> {
         Ok((Request::new(head, body), admission.context))
     }
 
-    /// Has the service called with the next [`Exchanges::poll_call`].
+    /// Has the service called with the next [`Exchanges::poll_desk`].
     fn start(&self, request: Request, admitted: S::Admitted) {
         self.shared.phase.set(Phase::Calling(self.shared.now.get()));
         *self.desk.asked.borrow_mut() = Some((request, admitted));

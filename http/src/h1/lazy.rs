@@ -64,8 +64,8 @@ impl Latch {
     }
 }
 
-/// As [`Waker::will_wake`], which compares where the tables of functions are. The executor of a shard names its table at
-/// two places, for the waker that it polls with and for the copies, and the compiler may lay out one table for each.
+/// As [`Waker::will_wake`], which compares where the tables of functions are. A table may be named at
+/// several places, for the waker that a future is polled with and for the copies, and the compiler may lay out one for each.
 fn is_same(one: &Waker, other: &Waker) -> bool {
     one.will_wake(other) || (one.data() == other.data() && one.vtable() == other.vtable())
 }

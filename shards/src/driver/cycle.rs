@@ -26,6 +26,7 @@
 use std::future::{Future, poll_fn};
 use std::hint;
 use std::io;
+use std::mem;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
@@ -70,6 +71,8 @@ pub(super) struct Reactor {
     busy_poll: Duration,
     /// Since when there is nothing to do.
     idle_since: Option<Instant>,
+    /// Whether a neighbour may have been asked for work, which may still come.
+    asks: bool,
 }
 
 impl Reactor {
@@ -82,6 +85,7 @@ impl Reactor {
             turned: clock(),
             busy_poll,
             idle_since: None,
+            asks: false,
         }
     }
 
@@ -149,6 +153,9 @@ impl Runner {
             match self.next(now) {
                 Next::Run { id, slice } => {
                     reactor.idle_since = None;
+                    if mem::take(&mut reactor.asks) {
+                        self.withdraw();
+                    }
                     now = self.announced_slice(id, slice, now);
                     // Short ones follow at once: a step aside for each would cost as much as a run.
                     while self.next_is_shorter_than(BURST) && !reactor.has_been_quiet_for(TURN, now) {
@@ -172,9 +179,14 @@ impl Runner {
                     self.futures().run();
                     self.futures().run();
                     now = look_at_clock();
-                    let is_quiet = !self.wakeup().is_notified() && !self.futures().has_ready();
-                    if is_quiet && self.rest(&mut reactor, wake_at, now).await? {
-                        polled = clock();
+                    if !self.wakeup().is_notified() && !self.futures().has_ready() {
+                        if self.rest(&mut reactor, wake_at, now).await? {
+                            polled = clock();
+                        }
+                    } else if reactor.has_been_quiet_for(TURN, now) {
+                        // Futures that are always ready keep nobody from the network.
+                        self.stats().ring_turned();
+                        reactor.turn(now)?;
                     }
                 }
             }
@@ -242,14 +254,16 @@ impl Runner {
         match self.look_on(reactor, wake_at, now)? {
             Look::Over => {}
             // What was asked for may still come.
-            Look::Nothing => return Ok(false),
+            Look::Nothing => {
+                reactor.asks = true;
+                return Ok(false);
+            }
             Look::Something => {
-                if let Some(neighbours) = self.neighbours() {
-                    neighbours.unpark();
-                }
+                self.withdraw();
                 return Ok(false);
             }
         }
+        reactor.asks = false;
         if let Some(neighbours) = self.neighbours()
             && !neighbours.park()
         {
@@ -260,10 +274,15 @@ impl Runner {
         if nothing {
             self.sleep(reactor, wake_at).await;
         }
+        self.withdraw();
+        Ok(nothing)
+    }
+
+    /// This shard has something to do, and asks nobody for work.
+    fn withdraw(&self) {
         if let Some(neighbours) = self.neighbours() {
             neighbours.unpark();
         }
-        Ok(nothing)
     }
 
     /// Looks for what comes, for a spell, as long as a shard does that before it sleeps. Makes no system call before something has.
@@ -315,7 +334,7 @@ impl Runner {
     async fn sleep(&self, reactor: &mut Reactor, wake_at: Option<Instant>) {
         reactor.network.ring_bell(true);
         // What came before the bell was switched on does not ring.
-        if !reactor.network.has_work() {
+        if !reactor.network.has_work() && !self.futures().has_ready() {
             self.stats().slept();
             forget_time();
             let guard = reactor.network.is_used().then(|| clock() + LONGEST_SLEEP);

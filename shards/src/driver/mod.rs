@@ -3,7 +3,7 @@
 //! ```text
 //!   start()            main thread: choose CPUs, probe, register membarrier
 //!     |
-//!     +-- thread luge-shard-0, pinned --- executor (glommio.rs) --- main future, spawned futures, runner (runner.rs)
+//!     +-- thread luge-shard-0, pinned --- executor (glommio.rs) --- runner (runner.rs) --- main, spawned futures (futures.rs)
 //!     +-- thread luge-shard-1, pinned --- ...
 //!     |
 //!   Shards             drain() from any thread --flag + wake-up--> each shard's drain watcher
@@ -409,4 +409,36 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| String::from("no message"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::CoreSelection;
+    use crate::ring::tests::fail_from_now_on;
+
+    #[test]
+    fn a_ring_that_fails_in_service_ends_the_process_in_order() {
+        let (sender, ended) = mpsc::channel();
+        let config = ShardsConfig {
+            cores: CoreSelection::Count(1),
+            ..ShardsConfig::default()
+        };
+        let shards = start(config, move |shard| {
+            let sender = sender.clone();
+            async move {
+                fail_from_now_on();
+                // Futures and timers go on, and are told.
+                shard.draining().await;
+                shard.sleep(Duration::from_millis(1)).await;
+                let _ = sender.send("in order");
+            }
+        })
+        .expect("a shard");
+        let said = ended.recv_timeout(Duration::from_secs(20));
+        assert_eq!(said, Ok("in order"));
+        assert_eq!(shards.join(), Ok(()));
+    }
 }

@@ -20,7 +20,7 @@ use std::time::Duration;
 use super::clock;
 use super::network::Network;
 use crate::admission::Demand;
-use crate::mesh::{Announced, Gift, Parcel, Port, ShardLoad, Stealing, Wake, slack_of_bucket};
+use crate::mesh::{Announced, Gift, Parcel, Port, ShardLoad, Stealing, StealingConfig, Wake};
 use crate::stats::ShardStats;
 use crate::steering::{self, Placement, Request, Steering, SteeringConfig};
 use crate::time::Instant;
@@ -33,7 +33,8 @@ const STOLEN: &str = "stolen run";
 const BATCH: usize = 64;
 /// Least time between two publications of the load, as long as there is some.
 const PUBLISH: Duration = Duration::from_micros(20);
-/// Likewise, as long as there is less than the narrowest bucket of slack tells from none: small requests come and go within it.
+/// Likewise, as long as there is so little that no neighbour would be woken for it: small requests come and go within that. A neighbour
+/// that looks by itself meanwhile may leave it here.
 const PUBLISH_LITTLE: Duration = Duration::from_millis(1);
 /// Time over which the utilisation is taken.
 const WINDOW: Duration = Duration::from_millis(100);
@@ -72,6 +73,8 @@ pub(super) struct Neighbours {
     reach: Arc<[Reach]>,
     network: Rc<Network>,
     stealing: RefCell<Option<Stealing>>,
+    /// Less work than this is not told of at once.
+    little: Duration,
     steering: SteeringConfig,
     /// Whom this shard has asked for work.
     asked: Cell<Option<usize>>,
@@ -112,10 +115,13 @@ impl Neighbours {
             busy: Duration::ZERO,
             value: 0.0,
         };
+        let config = stealing.as_ref().map(Stealing::config);
+        let StealingConfig { threshold, .. } = config.unwrap_or_default();
         Self {
             port: RefCell::new(port),
             reach,
             network,
+            little: threshold,
             stealing: RefCell::new(stealing),
             steering,
             asked: Cell::new(None),
@@ -239,7 +245,7 @@ impl Neighbours {
         if self.reach.len() == 1 {
             return;
         }
-        let is_little = work < slack_of_bucket(0);
+        let is_little = work < self.little;
         if let Some(last) = published {
             let pause = if is_little && last.is_little {
                 PUBLISH_LITTLE

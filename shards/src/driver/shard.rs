@@ -288,7 +288,8 @@ fn ring(
     Ok((network, bell))
 }
 
-/// Runs tasks until the shard ends. A ring that fails in service ends the process in order, as a lost core does.
+/// Runs tasks until the shard ends. A ring that fails in service ends the process in order, as a lost core does: what there is is
+/// served on without a network, until `main` has returned.
 async fn run(inner: Rc<Inner>, bell: Option<Rc<Bell>>, busy_poll: Duration) {
     let (Some(network), Some(bell)) = (&inner.network, bell) else {
         return inner.runner.clone().run_on_executor().await;
@@ -297,6 +298,7 @@ async fn run(inner: Rc<Inner>, bell: Option<Rc<Bell>>, busy_poll: Duration) {
     if let Err(error) = inner.runner.clone().run_on_ring(reactor).await {
         eprintln!("shard {}: the network ring has failed: {error}", inner.id);
         inner.everyone.drain();
+        inner.runner.clone().run_on_executor().await;
     }
 }
 

@@ -9,8 +9,8 @@
 //!       their holders send the parcels
 //! ```
 //!
-//! An idle shard never polls: it looks once each time that it is about to park, and then sleeps. Whoever has too much
-//! tells it. The hint is judged anew at every scheduling point for as long as the backlog lasts, so one that is lost or
+//! An idle shard that does not busy-poll looks once each time that it is about to park, and then sleeps; one that does looks again from
+//! time to time, as long as it does. Whoever has too much tells it. The hint is judged anew at every scheduling point for as long as the backlog lasts, so one that is lost or
 //! comes to nothing is followed by another, and a shard with a backlog comes to a scheduling point at least once a
 //! quantum. Both sides are bounded in time: a busy shard wakes one neighbour in an interval, an idle one reads the board
 //! once in half of it. A process without backlogs wakes nobody.
@@ -98,6 +98,11 @@ impl Stealing {
             next_hint: None,
             cursor: (id + 1) % shards,
         }
+    }
+
+    /// When it is worth it here.
+    pub fn config(&self) -> StealingConfig {
+        self.config
     }
 
     /// For an idle shard, before it parks: the neighbour to [`ask`](super::Board::ask) for work, if any is worth it.

@@ -7,6 +7,22 @@ use std::time::Duration;
 
 use super::*;
 
+thread_local! {
+    static FAILS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+/// From now on the rings of this thread fail.
+pub(crate) fn fail_from_now_on() {
+    FAILS.set(true);
+}
+
+pub(super) fn fail_if_told_to() -> io::Result<()> {
+    if FAILS.get() {
+        return Err(Errno::NOMEM.into());
+    }
+    Ok(())
+}
+
 /// Of a hundred waits, each.
 const PATIENCE: Duration = Duration::from_millis(100);
 

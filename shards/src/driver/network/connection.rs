@@ -349,7 +349,7 @@ impl Connection {
 fn wants_copy(error: &io::Error) -> bool {
     matches!(
         Errno::from_io_error(error),
-        Some(Errno::NOBUFS | Errno::NOMEM | Errno::OPNOTSUPP)
+        Some(Errno::NOBUFS | Errno::NOMEM | Errno::OPNOTSUPP | Errno::INVAL)
     )
 }
 
