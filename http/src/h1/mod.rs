@@ -28,6 +28,7 @@ mod exchange;
 mod lazy;
 mod limits;
 mod message;
+mod outgoing;
 mod plain;
 mod raw;
 mod service;

@@ -23,8 +23,8 @@ use hyper::StatusCode;
 use hyper::header::{CONTENT_TYPE, DATE};
 use luge_shards::Instant;
 
-use super::exchange::is_the_connections;
 use super::message::{Body, Response};
+use super::outgoing::is_the_connections;
 use super::transport::Transport;
 use super::wire::Wire;
 
@@ -218,7 +218,7 @@ mod tests {
         response.headers.insert(CONNECTION, HeaderValue::from_static("x"));
         assert!(!is_plain(&response, false));
         let mut response = Response::new(StatusCode::OK);
-        response.body = Body::stream(crate::h1::exchange::Outgoing::Full(Bytes::new()));
+        response.body = Body::stream(crate::h1::outgoing::Outgoing::Full(Bytes::new()));
         assert!(!is_plain(&response, false));
     }
 }
