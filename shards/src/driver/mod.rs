@@ -15,6 +15,7 @@
 mod cycle;
 mod futures;
 pub(crate) mod glommio;
+mod job;
 mod neighbours;
 mod network;
 mod runner;
@@ -42,9 +43,9 @@ use crate::ring::Ring;
 use crate::stats::ShardStats;
 use crate::time::Instant;
 
+pub use job::{Completed, Rejected, Ticket, Unsubmitted};
 pub use neighbours::Interrupt;
 pub use network::Doorbell;
-pub use runner::{Completed, Rejected, Ticket, Unsubmitted};
 pub use shard::{Draining, Shard, ShardId};
 pub use tcp::{Listener, Stream};
 

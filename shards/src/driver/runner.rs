@@ -22,16 +22,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use super::futures::Futures;
 use super::glommio::{Sleep, yield_to_futures, yield_to_reactor};
+use super::job::{AnyJob, Job, Rejected, Ticket, Unsubmitted, let_go};
 use super::neighbours::Neighbours;
 use super::{clock, cpu_time, recent};
 use crate::admission::Demand;
 use crate::estimate::Estimate;
-use crate::event::{Action, Event, SliceOutcome};
+use crate::event::{Action, Event};
 use crate::mesh::Gift;
 use crate::policy::{AnyPolicy, Band};
 use crate::scheduler::Scheduler;
@@ -40,51 +41,6 @@ use crate::stats::ShardStats;
 use crate::steering::{Placement, Request};
 use crate::task::{Account, Ending, RejectReason, Slice, Task, TaskId, TaskMeta};
 use crate::time::Instant;
-
-/// A task that was not accepted, given back.
-pub struct Rejected<T> {
-    /// Why.
-    pub reason: RejectReason,
-    /// The task, as it was.
-    pub task: T,
-}
-
-/// Why no task was submitted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Unsubmitted<E> {
-    /// It would not have been accepted; it was not made.
-    Rejected(RejectReason),
-    /// It could not be made.
-    Unmade(E),
-}
-
-/// A task that has ended, given back.
-pub struct Completed<T> {
-    /// The task, in the state that its last slice left.
-    pub task: T,
-    /// How it ended.
-    pub ending: Ending,
-    /// Where its time went.
-    pub account: Account,
-}
-
-// Written out so that tasks need not be printable.
-impl<T> fmt::Debug for Rejected<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rejected")
-            .field("reason", &self.reason)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<T> fmt::Debug for Completed<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Completed")
-            .field("ending", &self.ending)
-            .field("account", &self.account)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Interrupted slices in a row after which a task is left alone for one. What makes a shard look so often and finds nothing to run is
 /// nobody's urgent work: bytes that trickle in, say.
@@ -224,28 +180,30 @@ impl Runner {
         };
         self.stats.admitted();
         self.stats.admitted_with_slack(self.slack(id, meta.deadline, now));
-        let job = Rc::new(Job {
-            task: RefCell::new(None),
-            outcome: Cell::default(),
-            waiter: Cell::default(),
-            meta,
-        });
+        let job = Job::new(None, meta);
+        self.enter(id, job.clone());
+        // From here on its drop takes the task back.
+        let ticket = Ticket::new(id, job.clone(), self.clone());
+        let task = make().map_err(Unsubmitted::Unmade)?;
+        job.put(task);
+        self.wakeup.notify();
+        Ok(ticket)
+    }
+
+    fn enter(&self, id: TaskId, job: Rc<dyn AnyJob>) {
         let mut jobs = self.jobs.borrow_mut();
         if jobs.len() <= id.slot() {
             jobs.resize_with(id.slot() + 1, || None);
         }
-        jobs[id.slot()] = Some(job.clone());
-        drop(jobs);
-        // From here on its drop takes the task back.
-        let ticket = Ticket {
-            id,
-            job: Some(job.clone()),
-            runner: self.clone(),
-        };
-        let task = make().map_err(Unsubmitted::Unmade)?;
-        *job.task.borrow_mut() = Some(task);
+        jobs[id.slot()] = Some(job);
+    }
+
+    /// Nobody waits for this task any more.
+    pub(super) fn cancel(&self, id: TaskId) {
+        self.handle(Event::Cancel(id), recent());
+        self.show();
+        // Its place may be what another task waits for.
         self.wakeup.notify();
-        Ok(ticket)
     }
 
     pub(super) fn drain(&self) {
@@ -429,11 +387,6 @@ impl fmt::Debug for Runner {
     }
 }
 
-/// Drops the runner's share in a task, with the task if nobody waits for it. A panic in its destructor stops here.
-fn let_go(job: Rc<dyn AnyJob>) {
-    let _ = catch_unwind(AssertUnwindSafe(|| drop(job)));
-}
-
 /// Wakes the runner out of its wait.
 #[derive(Default)]
 pub(super) struct Wakeup {
@@ -482,111 +435,6 @@ impl Wakeup {
             Poll::Pending
         })
         .await;
-    }
-}
-
-/// A submitted task. Resolves when the task has ended, and gives it back; dropping it cancels the task.
-///
-/// A cancelled task is dropped at once, unless its slice is running at that very moment.
-#[must_use = "dropping the ticket cancels the task"]
-pub struct Ticket<T: Task> {
-    id: TaskId,
-    /// Nothing once the task was given back.
-    job: Option<Rc<Job<T>>>,
-    runner: Rc<Runner>,
-}
-
-impl<T: Task> Ticket<T> {
-    /// The task's name in its shard's scheduler.
-    pub fn id(&self) -> TaskId {
-        self.id
-    }
-}
-
-impl<T: Task> Future for Ticket<T> {
-    type Output = Completed<T>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Completed<T>> {
-        let job = self
-            .job
-            .as_ref()
-            .expect("a ticket is not polled after it resolved");
-        let Some((ending, account)) = job.outcome.get() else {
-            job.waiter.set(Some(cx.waker().clone()));
-            return Poll::Pending;
-        };
-        let task = job.task.take().expect("an ended task is at rest");
-        self.job = None;
-        Poll::Ready(Completed {
-            task,
-            ending,
-            account,
-        })
-    }
-}
-
-impl<T: Task> Drop for Ticket<T> {
-    fn drop(&mut self) {
-        let Some(job) = self.job.take() else { return };
-        job.waiter.take();
-        if job.outcome.get().is_none() {
-            self.runner.handle(Event::Cancel(self.id), recent());
-            self.runner.show();
-            // Its place may be what another task waits for.
-            self.runner.wakeup.notify();
-        }
-    }
-}
-
-impl<T: Task> fmt::Debug for Ticket<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ticket")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A task between its runner and its ticket.
-struct Job<T> {
-    /// Taken while it runs, and when it was given back.
-    task: RefCell<Option<T>>,
-    outcome: Cell<Option<(Ending, Account)>>,
-    waiter: Cell<Option<Waker>>,
-    meta: TaskMeta,
-}
-
-/// A [`Job`] of any task, as the runner sees it.
-trait AnyJob {
-    fn run(&self, slice: Slice) -> SliceOutcome;
-    fn end(&self, ending: Ending, account: Account);
-    fn meta(&self) -> TaskMeta;
-}
-
-impl<T: Task> AnyJob for Job<T> {
-    fn run(&self, slice: Slice) -> SliceOutcome {
-        let mut task = self.task.borrow_mut();
-        let task = task.as_mut().expect("a task runs before it is given back");
-        // Nobody but the ticket's holder sees the task again, and is told of the panic.
-        match catch_unwind(AssertUnwindSafe(|| task.run(slice))) {
-            Ok(step) => SliceOutcome::Returned(step),
-            Err(_) => SliceOutcome::Panicked,
-        }
-    }
-
-    fn end(&self, ending: Ending, account: Account) {
-        let is_from_outside = !matches!(ending, Ending::Done | Ending::Panicked | Ending::Released { .. });
-        if is_from_outside && let Some(task) = self.task.borrow_mut().as_mut() {
-            // Whoever waits for it is told all the same.
-            let _ = catch_unwind(AssertUnwindSafe(|| task.stop(ending)));
-        }
-        self.outcome.set(Some((ending, account)));
-        if let Some(waiter) = self.waiter.take() {
-            waiter.wake();
-        }
-    }
-
-    fn meta(&self) -> TaskMeta {
-        self.meta
     }
 }
 

@@ -17,9 +17,10 @@ use slab::Slab;
 
 use super::cycle::Reactor;
 use super::glommio::{self, Bell, Heartbeat, Sleep};
+use super::job::{Rejected, Ticket, Unsubmitted};
 use super::neighbours::Neighbours;
 use super::network::{Doorbell, Network};
-use super::runner::{Rejected, Runner, Ticket, Unsubmitted, catch_panic};
+use super::runner::{Runner, catch_panic};
 use super::tcp::Listener;
 use super::{Birth, Everyone, clock, panic_message, recent};
 use crate::config::{NetworkMode, ShardsConfig};
