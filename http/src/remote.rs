@@ -24,7 +24,7 @@ use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use luge_shards::{Account, Ending, Parcel, RejectReason, Shard, ShardId, TaskMeta};
+use luge_shards::{Completed, Ending, Parcel, RejectReason, Shard, ShardId, TaskMeta};
 use slab::Slab;
 
 use crate::error::Failure;
@@ -48,8 +48,18 @@ pub struct Ended {
     pub ending: Ending,
     /// What it wrote, or why it failed; nothing where it was ended from outside.
     pub outcome: Option<Result<Bytes, Failure>>,
-    /// Where its time went.
-    pub account: Account,
+    /// How long it had the core.
+    pub ran: Duration,
+}
+
+impl From<Completed<Sandbox>> for Ended {
+    fn from(completed: Completed<Sandbox>) -> Ended {
+        Ended {
+            ending: completed.ending,
+            outcome: completed.task.into_outcome(),
+            ran: completed.account.ran,
+        }
+    }
 }
 
 /// What came of a run that was sent away.
@@ -212,12 +222,7 @@ impl Host {
             .await;
             host.guests.borrow_mut().remove(&label);
             let Some(completed) = completed else { return };
-            let ended = Ended {
-                ending: completed.ending,
-                outcome: completed.task.into_outcome(),
-                account: completed.account,
-            };
-            host.reply(label, Return::Ended(Box::new(ended)));
+            host.reply(label, Return::Ended(Box::new(completed.into())));
         });
     }
 

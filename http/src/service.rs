@@ -21,8 +21,7 @@ use hyper::header::HeaderValue;
 use hyper::{Method, StatusCode};
 use luge_core::wasi::Environment;
 use luge_shards::{
-    Account, Completed, Ending, Instant, Placement, RejectReason, Shard, ShardId, TaskMeta, Ticket,
-    Unsubmitted,
+    Ending, Instant, Placement, RejectReason, Shard, ShardId, Submitted, TaskMeta, Ticket, Unsubmitted,
 };
 
 use crate::cgi::{self, RequestInfo};
@@ -272,7 +271,8 @@ impl FunctionService {
         match self.place(&meta, known.map(|known| known.p90), key) {
             // Last of all, so that what is refused costs little.
             Placement::Here => match self.shard.submit_with(meta, prepare) {
-                Ok(ticket) => Ok(Begun::Here(ticket, meta)),
+                Ok(Submitted::Over(completed)) => Ok(Begun::Over(completed.into())),
+                Ok(Submitted::Waits(ticket)) => Ok(Begun::Here(ticket, meta)),
                 Err(Unsubmitted::Rejected(reason)) => Err(refused(reason)),
                 Err(Unsubmitted::Unmade(failure)) => Err(failure),
             },
@@ -284,31 +284,28 @@ impl FunctionService {
         }
     }
 
-    /// Runs the function; the outcome's response has yet to be counted and logged.
+    /// Runs the function: what it wrote, and how long that took.
     async fn run(
         &self,
         request: &Request,
         matched: &RouteMatch,
         id: RequestId,
         started: Instant,
-    ) -> (Result<Response, Failure>, Duration) {
+    ) -> (Result<Bytes, Failure>, Duration) {
         let ended = match self.begin(request, matched, id, started) {
+            Ok(Begun::Over(ended)) => Ok(ended),
             Ok(Begun::Here(ticket, meta)) => self.run_here(ticket, meta).await,
             Ok(Begun::There(journey)) => journey.await,
             Err(failure) => Err(failure),
         };
-        let (index, config) = (matched.function, self.config(matched.function));
-        let Ended {
-            ending,
-            outcome,
-            account: Account { ran, .. },
-        } = match ended {
+        let config = self.config(matched.function);
+        let Ended { ending, outcome, ran } = match ended {
             Ok(ended) => ended,
             Err(failure) => return (Err(failure), Duration::ZERO),
         };
         let outcome = match (ending, outcome) {
             // A run that came to its end in its last slice has earned its answer.
-            (_, Some(outcome)) => outcome.and_then(|output| self.respond(index, output)),
+            (_, Some(outcome)) => outcome,
             (Ending::CpuBudgetExceeded, None) => Err(Failure::CpuBudget(config.cpu)),
             (Ending::Drained, None) => Err(Failure::Draining),
             (Ending::DeadlineExceeded, None) => Err(Failure::Deadline(config.deadline)),
@@ -358,7 +355,7 @@ impl FunctionService {
         let journey = {
             let completed = ticket.await;
             let Ending::Released { to } = completed.ending else {
-                return Ok(ended(completed));
+                return Ok(completed.into());
             };
             let run = completed.task.departing().ok_or(Failure::Internal)?;
             // It was promised here already: if the other shard has no room for it after all, it does not have to ask again.
@@ -383,7 +380,7 @@ impl FunctionService {
                 movable: false,
                 ..meta
             };
-            Ok(ended(self.submit(sandbox, meta)?.await))
+            Ok(self.submit(sandbox, meta)?.await.into())
         })
     }
 
@@ -418,14 +415,14 @@ impl FunctionService {
         }
     }
 
-    /// Counts and logs how a request ended, and makes the response of a failure.
+    /// Counts and logs how a request ended, and makes its response.
     fn finish(
         &self,
         index: usize,
         id: Option<RequestId>,
         request: &Request,
         started: Instant,
-        outcome: Result<Response, Failure>,
+        outcome: Result<Bytes, Failure>,
         cpu: Duration,
     ) -> Response {
         let function = self.config(index).name.as_str();
@@ -433,7 +430,7 @@ impl FunctionService {
         let duration = self.shard.now().saturating_duration_since(started);
         let id = id.map(tracing::field::display);
         let (method, target, peer) = (&request.method, &request.target, request.peer);
-        let response = match outcome {
+        let response = match outcome.and_then(|output| self.respond(index, output)) {
             Ok(response) => {
                 let status = response.status.as_u16();
                 tracing::debug!(function, request = id, status, %method, %target, %peer, ?duration, ?cpu, "answered");
@@ -471,19 +468,11 @@ fn way_of(deadline: Duration) -> Duration {
 /// A run on another shard.
 type Journey<'a> = Pin<Box<dyn Future<Output = Result<Ended, Failure>> + 'a>>;
 
-/// A run that is under way.
+/// A run that is under way, or was too short for that.
 enum Begun<'a> {
+    Over(Ended),
     Here(Ticket<Sandbox>, TaskMeta),
     There(Journey<'a>),
-}
-
-/// What is left of a run that was over on this shard.
-fn ended(completed: Completed<Sandbox>) -> Ended {
-    Ended {
-        ending: completed.ending,
-        outcome: completed.task.into_outcome(),
-        account: completed.account,
-    }
 }
 
 /// What a shard's refusal is to the client.

@@ -22,6 +22,16 @@ pub enum Event {
         /// to do. Zero where that was not measured.
         kept: Duration,
     },
+    /// The slice of a task is over that [passed](crate::Scheduler::passes) by the queue. Answered by its [`Action::End`]; or, where it
+    /// is not done, by [`Action::Admitted`], and after that as [`Event::Sliced`] would be.
+    Passed {
+        /// The task.
+        meta: TaskMeta,
+        /// When the slice began.
+        since: Instant,
+        /// How it ended.
+        outcome: SliceOutcome,
+    },
     /// Nobody waits for this task any more. Ignored when it has ended.
     Cancel(TaskId),
     /// Another shard asks for work. Answered by the [`Action::End`] of the best task to give away, with
@@ -43,6 +53,17 @@ pub enum SliceOutcome {
     Returned(Step),
     /// The task panicked.
     Panicked,
+}
+
+impl SliceOutcome {
+    /// How the task has ended, if it has by itself.
+    pub(crate) fn is_end(self) -> Option<Ending> {
+        match self {
+            Self::Panicked => Some(Ending::Panicked),
+            Self::Returned(Step::Done) => Some(Ending::Done),
+            Self::Returned(Step::Preempted | Step::Blocked { .. }) => None,
+        }
+    }
 }
 
 /// What the driver is to do, in this order.

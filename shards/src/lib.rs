@@ -92,7 +92,7 @@ pub use cores::{CoresError, available_cores};
 pub use driver::glommio::Sleep;
 pub use driver::{
     Completed, Doorbell, Drainer, Draining, Interrupt, Listener, Rejected, Shard, ShardFailed, ShardId,
-    Shards, StartError, Stream, Ticket, Unsubmitted, start,
+    Shards, StartError, Stream, Submitted, Ticket, Unsubmitted, start,
 };
 pub use estimate::Estimate;
 pub use event::{Action, Event, Load, SliceOutcome};

@@ -25,7 +25,8 @@
 //!      from every state:  End{ending}   Cancel, deadline, CPU budget, end of the drain's grace
 //! ```
 //!
-//! What may follow what, and where a task's time goes, stands in `state`.
+//! What may follow what, and where a task's time goes, stands in `state`. A short task that nobody is before takes none of these ways: see
+//! `passing`.
 //!
 //! Around the order, which is the policy's: `estimate` says how long a task will take, from how long its class took;
 //! `admission` says whether all that was promised can be kept if it joins, and who is over its share of the core. What they
@@ -40,6 +41,7 @@
 //! only timer that the driver needs, and only when idle: while the core is busy, alarms are looked at between slices.
 
 mod bands;
+mod passing;
 
 use std::time::Duration;
 
@@ -138,6 +140,7 @@ impl<P: Policy> Scheduler<P> {
             }),
             Event::CoreFree => self.core_free(now, actions),
             Event::Sliced { outcome, kept } => self.sliced(outcome, kept, now, actions),
+            Event::Passed { meta, since, outcome } => self.passed(&meta, since, outcome, now, actions),
             Event::Cancel(id) => self.cancel(id, now, actions),
             // Nobody takes new work then.
             Event::Release { .. } if self.draining => {}
@@ -249,31 +252,50 @@ impl<P: Policy> Scheduler<P> {
         if let Some(retry_after) = over_for.filter(|_| meta.firm) {
             return Err(RejectReason::OverShare { retry_after });
         }
-        let arrival = self.arrivals;
-        let Ok(slot) = u32::try_from(self.tasks.vacant_key()) else {
+        let Some(mut candidate) = self.newcomer(meta, now) else {
             return Err(RejectReason::QueueFull {
                 retry_after: self.place_free_after(),
             });
         };
+        let is_probe = self.admit(&mut candidate, over_for.is_some(), now)?;
+        self.accept(&candidate, is_probe, now);
+        self.policy.enqueue(candidate);
+        if self.running.is_none() {
+            self.supply.wanted(now);
+        }
+        Ok(candidate.id)
+    }
+
+    /// The name of the next task; nothing where there are more than can be told apart.
+    fn newcomer_id(&self) -> Option<TaskId> {
+        let slot = u32::try_from(self.tasks.vacant_key()).ok()?;
         // Four billion arrivals pass before a slot and a generation meet again.
-        let id = TaskId {
-            slot,
-            generation: arrival as u32,
-        };
-        let mut candidate = Candidate {
-            id,
-            arrival,
+        let generation = self.arrivals as u32;
+        Some(TaskId { slot, generation })
+    }
+
+    /// What a task that comes now would be.
+    fn newcomer(&self, meta: TaskMeta, now: Instant) -> Option<Candidate> {
+        Some(Candidate {
+            id: self.newcomer_id()?,
+            arrival: self.arrivals,
             meta,
             started: false,
             ran: Duration::ZERO,
             estimate: self.assumed(&meta, now),
             band: Band::First,
-        };
-        let is_probe = self.admit(&mut candidate, over_for.is_some(), now)?;
+        })
+    }
+
+    /// Takes a newcomer in, which waits unstarted; the policy is told by the caller.
+    fn accept(&mut self, candidate: &Candidate, is_probe: bool, now: Instant) {
+        let &Candidate {
+            id, arrival, meta, ..
+        } = candidate;
         self.arrivals += 1;
         self.estimates.accepted(meta.class, id, is_probe, now);
         self.tasks.insert(Entry {
-            candidate,
+            candidate: *candidate,
             life: Life::new(now),
             cancelled: false,
             alarm: meta.deadline,
@@ -281,12 +303,7 @@ impl<P: Policy> Scheduler<P> {
         self.alarms.insert((meta.deadline, arrival, id));
         self.load.queued += 1;
         self.movable += u32::from(meta.movable);
-        self.ledger.add(&candidate, now);
-        self.policy.enqueue(candidate);
-        if self.running.is_none() {
-            self.supply.wanted(now);
-        }
-        Ok(id)
+        self.ledger.add(candidate, now);
     }
 
     fn core_free(&mut self, now: Instant, actions: &mut Vec<Action>) {
@@ -354,12 +371,25 @@ impl<P: Policy> Scheduler<P> {
     }
 
     fn run(&mut self, id: TaskId, now: Instant) -> Action {
+        let candidate = self.put_on_core(id, now);
+        Action::Run {
+            id,
+            slice: self.slice_of(&candidate, now),
+        }
+    }
+
+    fn put_on_core(&mut self, id: TaskId, now: Instant) -> Candidate {
         self.transition(id, State::Running, now);
         let entry = &mut self.tasks[id.slot()];
         let fresh = !std::mem::replace(&mut entry.candidate.started, true);
-        let candidate = entry.candidate;
-        let meta = candidate.meta;
-        self.movable -= u32::from(fresh && meta.movable);
+        self.movable -= u32::from(fresh && entry.candidate.meta.movable);
+        self.running = Some(Running { id, since: now });
+        entry.candidate
+    }
+
+    /// The slice of a task that is given the core.
+    fn slice_of(&self, candidate: &Candidate, now: Instant) -> Slice {
+        let meta = &candidate.meta;
         let remaining = candidate.remaining();
         // Where others rely on its estimate, it is looked at when that is used up.
         let relied_on = self.rules.demotes && candidate.band == Band::First;
@@ -371,16 +401,10 @@ impl<P: Policy> Scheduler<P> {
             self.drain_at,
             estimated,
         ];
-        let until = limits.into_iter().flatten().fold(meta.deadline, Instant::min);
-        self.running = Some(Running { id, since: now });
-        let expected = self.estimates.knows(meta.class).then_some(remaining);
-        Action::Run {
-            id,
-            slice: Slice {
-                until,
-                expected,
-                undisturbed: false,
-            },
+        Slice {
+            until: limits.into_iter().flatten().fold(meta.deadline, Instant::min),
+            expected: self.estimates.knows(meta.class).then_some(remaining),
+            undisturbed: false,
         }
     }
 
@@ -394,9 +418,8 @@ impl<P: Policy> Scheduler<P> {
         let (candidate, meta) = (entry.candidate, entry.candidate.meta);
         entry.life.was_kept_for(kept);
         let ran = entry.life.ran_by(now);
-        let ending = match outcome {
-            SliceOutcome::Panicked => Some(Ending::Panicked),
-            SliceOutcome::Returned(Step::Done) => Some(Ending::Done),
+        let ending = match outcome.is_end() {
+            Some(ending) => Some(ending),
             _ if entry.cancelled => Some(Ending::Cancelled),
             _ if meta.deadline <= now => Some(Ending::DeadlineExceeded),
             _ if meta.cpu_budget <= ran => Some(Ending::CpuBudgetExceeded),

@@ -106,6 +106,11 @@ impl Shares {
         self.over < before
     }
 
+    /// Whether anybody is over a share.
+    pub(crate) fn is_any_over(&self) -> bool {
+        self.over > 0
+    }
+
     /// For how long this class is over its share, or its tenant over its own. Nothing when it is not.
     pub(crate) fn over_for(&self, class: u32, now: Instant) -> Option<Duration> {
         if self.over == 0 {

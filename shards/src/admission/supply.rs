@@ -73,6 +73,12 @@ impl Supply {
         }
     }
 
+    /// A task that wanted the core got it in the same instant.
+    pub(crate) fn given_at_once(&mut self, now: Instant) {
+        self.wanted(now);
+        self.settled(now);
+    }
+
     /// How much of so many nanoseconds tasks get.
     pub(crate) fn of(&self, nanoseconds: u64) -> u64 {
         if self.share == WHOLE {

@@ -11,7 +11,8 @@
 //! ```
 //! **Between short slices** the ring is turned once in [`TURN`] only, and futures do not run either: system calls, and steps aside,
 //! are what a small request costs most, and a request that waits that long is not late. A slice that may be long is not begun before
-//! answers are on their way, which may take up to [`LOOKS`] turns.
+//! answers are on their way, which may take up to [`LOOKS`] turns. Until the ring is to be turned, short tasks may also pass by the queue
+//! (the module `passing`), which futures then run themselves.
 //!
 //! **When a slice is interrupted**, the ring is turned if anything has come, and the scheduler decides anew: also when it was the
 //! timer on CPU time that rang. A task that was interrupted too often for nothing has one slice to itself.
@@ -127,6 +128,7 @@ impl Runner {
         let mut now = look_at_clock();
         let mut polled = now;
         loop {
+            self.let_pass_until(reactor.turned + TURN, BURST);
             if self.look_around(now) {
                 reactor.idle_since = None;
                 self.futures().run();
@@ -174,10 +176,10 @@ impl Runner {
                     }
                 }
                 Next::Idle { wake_at } => {
-                    self.show();
                     // Twice: one may have woken another.
                     self.futures().run();
                     self.futures().run();
+                    self.show();
                     now = look_at_clock();
                     if !self.wakeup().is_notified() && !self.futures().has_ready() {
                         if self.rest(&mut reactor, wake_at, now).await? {
@@ -194,6 +196,7 @@ impl Runner {
                 self.poll_executor().await;
                 polled = clock();
             }
+            self.let_pass_until(reactor.turned + TURN, BURST);
             self.futures().run();
             now = look_at_clock();
         }

@@ -35,6 +35,25 @@ pub enum Unsubmitted<E> {
     Unmade(E),
 }
 
+/// What has become of a task that was submitted.
+#[derive(Debug)]
+pub enum Submitted<T: Task> {
+    /// It was short and nobody was before it: it has run, and has ended.
+    Over(Completed<T>),
+    /// It waits for the core, or to go on.
+    Waits(Ticket<T>),
+}
+
+impl<T: Task> Submitted<T> {
+    /// Waits until the task has ended, where it has not; dropping the future cancels the task.
+    pub async fn completed(self) -> Completed<T> {
+        match self {
+            Self::Over(completed) => completed,
+            Self::Waits(ticket) => ticket.await,
+        }
+    }
+}
+
 /// A task that has ended, given back.
 pub struct Completed<T> {
     /// The task, in the state that its last slice left.
@@ -164,6 +183,8 @@ pub(super) trait AnyJob {
     fn end(&self, ending: Ending, account: Account);
     /// What was said of it when it was submitted.
     fn meta(&self) -> TaskMeta;
+    /// Whether there is a task: not before it was made.
+    fn is_made(&self) -> bool;
 }
 
 impl<T: Task> AnyJob for Job<T> {
@@ -191,6 +212,10 @@ impl<T: Task> AnyJob for Job<T> {
 
     fn meta(&self) -> TaskMeta {
         self.meta
+    }
+
+    fn is_made(&self) -> bool {
+        self.task.borrow().is_some()
     }
 }
 

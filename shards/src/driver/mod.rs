@@ -18,6 +18,7 @@ pub(crate) mod glommio;
 mod job;
 mod neighbours;
 mod network;
+mod passing;
 mod runner;
 mod shard;
 mod tcp;
@@ -43,7 +44,7 @@ use crate::ring::Ring;
 use crate::stats::ShardStats;
 use crate::time::Instant;
 
-pub use job::{Completed, Rejected, Ticket, Unsubmitted};
+pub use job::{Completed, Rejected, Submitted, Ticket, Unsubmitted};
 pub use neighbours::Interrupt;
 pub use network::Doorbell;
 pub use shard::{Draining, Shard, ShardId};

@@ -14,7 +14,7 @@
 //! may run at any time.
 
 use std::any::Any;
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, OnceCell, Ref, RefCell, RefMut};
 use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -27,8 +27,9 @@ use std::time::Duration;
 
 use super::futures::Futures;
 use super::glommio::{Sleep, yield_to_futures, yield_to_reactor};
-use super::job::{AnyJob, Job, Rejected, Ticket, Unsubmitted, let_go};
+use super::job::{AnyJob, Job, Rejected, Submitted, Ticket, Unsubmitted, let_go};
 use super::neighbours::Neighbours;
+use super::passing::Passing;
 use super::{clock, cpu_time, recent};
 use crate::admission::Demand;
 use crate::estimate::Estimate;
@@ -61,6 +62,7 @@ pub(super) struct Runner {
     neighbours: OnceCell<Neighbours>,
     /// The task that ran last, and how many slices in a row it was hardly let run.
     hindered: Cell<(Option<TaskId>, u32)>,
+    pub(super) passing: Cell<Passing>,
     stats: Arc<ShardStats>,
 }
 
@@ -87,6 +89,7 @@ impl Runner {
             wakeup,
             neighbours: OnceCell::new(),
             hindered: Cell::default(),
+            passing: Cell::default(),
             quantum,
             stats,
         }
@@ -153,7 +156,7 @@ impl Runner {
         meta: TaskMeta,
     ) -> Result<Ticket<T>, Rejected<T>> {
         let mut task = Some(task);
-        let taken = self.submit_with(meta, || {
+        let taken = self.queue(meta, || {
             Ok::<_, Infallible>(task.take().expect("it is asked for once"))
         });
         match (taken, task) {
@@ -163,8 +166,20 @@ impl Runner {
         }
     }
 
-    /// As [`Runner::submit`]; the task is made once it is admitted. Nothing of it is left where that fails.
+    /// As [`Runner::submit`]; the task is made once it is admitted, and may be over before this returns. Nothing of it is left where it
+    /// cannot be made.
     pub(super) fn submit_with<T: Task, E>(
+        self: &Rc<Self>,
+        meta: TaskMeta,
+        make: impl FnOnce() -> Result<T, E>,
+    ) -> Result<Submitted<T>, Unsubmitted<E>> {
+        match self.passes(&meta) {
+            Some(slice) => self.pass(meta, slice, make),
+            None => self.queue(meta, make).map(Submitted::Waits),
+        }
+    }
+
+    fn queue<T: Task, E>(
         self: &Rc<Self>,
         meta: TaskMeta,
         make: impl FnOnce() -> Result<T, E>,
@@ -178,14 +193,14 @@ impl Runner {
                 return Err(Unsubmitted::Rejected(reason));
             }
         };
-        self.stats.admitted();
-        self.stats.admitted_with_slack(self.slack(id, meta.deadline, now));
         let job = Job::new(None, meta);
         self.enter(id, job.clone());
         // From here on its drop takes the task back.
         let ticket = Ticket::new(id, job.clone(), self.clone());
         let task = make().map_err(Unsubmitted::Unmade)?;
         job.put(task);
+        self.stats.admitted();
+        self.stats.admitted_with_slack(self.slack(id, meta.deadline, now));
         self.wakeup.notify();
         Ok(ticket)
     }
@@ -326,8 +341,36 @@ impl Runner {
         done
     }
 
+    pub(super) fn scheduler(&self) -> Ref<'_, Scheduler<AnyPolicy>> {
+        self.scheduler.borrow()
+    }
+
+    pub(super) fn scheduler_mut(&self) -> RefMut<'_, Scheduler<AnyPolicy>> {
+        self.scheduler.borrow_mut()
+    }
+
+    /// As [`Runner::handle`], for the slice of a task that passed and stays: enters it into the table before it may leave that again.
+    pub(super) fn handle_passed(&self, event: Event, now: Instant, job: Rc<dyn AnyJob>) -> TaskId {
+        debug_assert!(matches!(event, Event::Passed { .. }));
+        let (reply, _) = self.handle_with(event, now, Some(job));
+        match reply {
+            Some(Ok(id)) => id,
+            other => unreachable!("a task that passed and is not done is let in: {other:?}"),
+        }
+    }
+
     /// Hands an event to the scheduler and answers the tickets of tasks that ended by it.
     fn handle(&self, event: Event, now: Instant) -> (Option<Result<TaskId, RejectReason>>, Option<Next>) {
+        self.handle_with(event, now, None)
+    }
+
+    /// As [`Runner::handle`]; a task that is let in has this job, unless it is given one later.
+    fn handle_with(
+        &self,
+        event: Event,
+        now: Instant,
+        mut job: Option<Rc<dyn AnyJob>>,
+    ) -> (Option<Result<TaskId, RejectReason>>, Option<Next>) {
         let mut actions = self.actions.take();
         {
             let mut scheduler = self.scheduler.borrow_mut();
@@ -337,7 +380,12 @@ impl Runner {
         let mut ended = self.ended.take();
         for action in actions.drain(..) {
             match action {
-                Action::Admitted(id) => reply = Some(Ok(id)),
+                Action::Admitted(id) => {
+                    if let Some(job) = job.take() {
+                        self.enter(id, job);
+                    }
+                    reply = Some(Ok(id));
+                }
                 Action::Reject(reason) => reply = Some(Err(reason)),
                 Action::Run { id, slice } => next = Some(Next::Run { id, slice }),
                 Action::Idle { wake_at } => next = Some(Next::Idle { wake_at }),
@@ -347,7 +395,10 @@ impl Runner {
         self.actions.set(actions);
         // Only after all have left the table: whoever is woken may submit, and the scheduler gives their slots out again.
         for (job, ending, account) in ended.drain(..) {
-            self.count_end(job.meta(), ending, &account, now);
+            // One that could not be made was not counted when it was admitted.
+            if job.is_made() {
+                self.count_end(&job.meta(), ending, &account, now);
+            }
             job.end(ending, account);
             let_go(job);
         }
@@ -355,7 +406,7 @@ impl Runner {
         (reply, next)
     }
 
-    fn count_end(&self, meta: TaskMeta, ending: Ending, account: &Account, now: Instant) {
+    pub(super) fn count_end(&self, meta: &TaskMeta, ending: Ending, account: &Account, now: Instant) {
         self.stats.ended(ending);
         match ending {
             Ending::Done if now > meta.deadline => self.stats.done_late(),

@@ -17,7 +17,7 @@ use slab::Slab;
 
 use super::cycle::Reactor;
 use super::glommio::{self, Bell, Heartbeat, Sleep};
-use super::job::{Rejected, Ticket, Unsubmitted};
+use super::job::{Rejected, Submitted, Ticket, Unsubmitted};
 use super::neighbours::Neighbours;
 use super::network::{Doorbell, Network};
 use super::runner::{Runner, catch_panic};
@@ -184,13 +184,16 @@ impl Shard {
     /// As [`Shard::submit`], for a task that is made only once it is admitted: what is refused under overload should cost nothing that
     /// was for its run. `make` is called at once or not at all, and must not submit.
     ///
+    /// A task of a class that is known to be short may run at once, before this returns: where nobody waits for the core, and where the
+    /// shard's own ring carries the network, so that it is known when that is to be looked at again.
+    ///
     /// # Errors
     /// Why it was not admitted, or why it could not be made; nothing is submitted then.
     pub fn submit_with<T: Task, E>(
         &self,
         meta: TaskMeta,
         make: impl FnOnce() -> Result<T, E>,
-    ) -> Result<Ticket<T>, Unsubmitted<E>> {
+    ) -> Result<Submitted<T>, Unsubmitted<E>> {
         self.inner.runner.submit_with(meta, make)
     }
 

@@ -84,7 +84,7 @@ impl<P: Policy> Scheduler<P> {
         self.surely_has_room_for(deadline, work, now) || self.room_for(deadline, work, now).is_ok()
     }
 
-    fn surely_has_room_for(&self, deadline: Instant, work: Duration, now: Instant) -> bool {
+    pub(super) fn surely_has_room_for(&self, deadline: Instant, work: Duration, now: Instant) -> bool {
         self.ledger.surely_fits(deadline, work, &self.supply, now)
     }
 
