@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!   admit (head only)                 call (whole request)
-//!   path -> route -> method -> size   in-flight table -> sandbox -> queue of this shard -> outcome -> response
-//!    400     404      405      413      503                          503                   200 ... 504
+//!   path -> route -> method -> size   in-flight table -> sandbox -> core, or its queue -> outcome -> response
+//!    400     404      405      413      503                         503                  200 ... 504
 //! ```
 //! A client that goes away drops the call, which drops the ticket, which cancels the run.
 
@@ -146,7 +146,8 @@ impl Service for FunctionService {
 impl FunctionService {
     /// As [`Service::call`]. What is large lies in the call's future, once, or not there at all while it waits.
     async fn answer(&self, request: &Request, admitted: &Admitted) -> Response {
-        let started = self.shard.now();
+        // Not what it is now: runs of others that were ready before may have passed meanwhile, for which this one has waited.
+        let started = self.shard.turn_began();
         let index = admitted.matched.function;
         let Some(ticket) = self.inflight.enter(index, request.peer, started) else {
             return self.finish(

@@ -27,6 +27,8 @@ pub enum Event {
     Passed {
         /// The task.
         meta: TaskMeta,
+        /// Since when the task has wanted the core, or another one since the last had it.
+        wanted: Instant,
         /// When the slice began.
         since: Instant,
         /// How it ended.
@@ -57,7 +59,7 @@ pub enum SliceOutcome {
 
 impl SliceOutcome {
     /// How the task has ended, if it has by itself.
-    pub(crate) fn is_end(self) -> Option<Ending> {
+    pub(crate) fn ending(self) -> Option<Ending> {
         match self {
             Self::Panicked => Some(Ending::Panicked),
             Self::Returned(Step::Done) => Some(Ending::Done),

@@ -140,7 +140,12 @@ impl<P: Policy> Scheduler<P> {
             }),
             Event::CoreFree => self.core_free(now, actions),
             Event::Sliced { outcome, kept } => self.sliced(outcome, kept, now, actions),
-            Event::Passed { meta, since, outcome } => self.passed(&meta, since, outcome, now, actions),
+            Event::Passed {
+                meta,
+                wanted,
+                since,
+                outcome,
+            } => self.passed(&meta, (wanted, since), outcome, now, actions),
             Event::Cancel(id) => self.cancel(id, now, actions),
             // Nobody takes new work then.
             Event::Release { .. } if self.draining => {}
@@ -418,7 +423,7 @@ impl<P: Policy> Scheduler<P> {
         let (candidate, meta) = (entry.candidate, entry.candidate.meta);
         entry.life.was_kept_for(kept);
         let ran = entry.life.ran_by(now);
-        let ending = match outcome.is_end() {
+        let ending = match outcome.ending() {
             Some(ending) => Some(ending),
             _ if entry.cancelled => Some(Ending::Cancelled),
             _ if meta.deadline <= now => Some(Ending::DeadlineExceeded),

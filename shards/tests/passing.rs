@@ -7,7 +7,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Duration;
 
-use harness::{FnTask, PATIENCE, endless, join, one_shard, within};
+use harness::{FnTask, PATIENCE, join, one_shard, within};
 use luge_shards::{
     Action, AnyPolicy, ClassConfig, Completed, Ending, Event, Instant, NetworkMode, PolicyKind, Scheduler,
     SchedulerConfig, Shard, ShardsConfig, Slice, SliceOutcome, Step, Submitted, Task, TaskId, TaskMeta,
@@ -138,8 +138,16 @@ impl Twins {
         self.now += US * self.random.below(200) as u32;
         let outcome = self.outcome();
         let (mut answer, mut usual) = (Vec::new(), Vec::new());
-        self.passed
-            .handle(Event::Passed { meta, since, outcome }, self.now, &mut answer);
+        self.passed.handle(
+            Event::Passed {
+                meta,
+                wanted: since,
+                since,
+                outcome,
+            },
+            self.now,
+            &mut answer,
+        );
         let sliced = Event::Sliced {
             outcome,
             kept: Duration::ZERO,
@@ -224,8 +232,12 @@ fn it_is_decided_as_if_they_had_gone_through_the_queue() {
     }
 }
 
-/// Of this class it is known that its tasks are short.
+/// Of this class nothing is known.
+const UNKNOWN: u32 = 0;
+/// Of this one it is known that its tasks are short.
 const SHORT: u32 = 1;
+/// Of this one that they are not.
+const LONG: u32 = 2;
 
 /// Runs `main` on one shard to its end; a panic in it fails the test.
 fn on_one_shard<F, Fut>(network: NetworkMode, main: F)
@@ -238,13 +250,13 @@ where
 
 /// One shard, which knows of [`SHORT`] from the beginning.
 fn knowing(network: NetworkMode) -> ShardsConfig {
-    let short = ClassConfig {
-        prior: Some(US),
+    let taking = |prior| ClassConfig {
+        prior: Some(prior),
         ..ClassConfig::default()
     };
     ShardsConfig {
         network,
-        classes: vec![ClassConfig::default(), short],
+        classes: vec![ClassConfig::default(), taking(US), taking(US * 1000)],
         ..one_shard()
     }
 }
@@ -254,6 +266,14 @@ fn short() -> TaskMeta {
         class: SHORT,
         ..within(PATIENCE)
     }
+}
+
+fn start_of_script() -> Instant {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a script needs one instant to start from"
+    )]
+    Instant::now()
 }
 
 fn submit<T: Task>(shard: &Shard, task: T, meta: TaskMeta) -> Submitted<T> {
@@ -305,6 +325,33 @@ fn a_short_task_is_over_when_it_is_submitted_and_is_counted_like_others() {
 }
 
 #[test]
+fn time_goes_on_for_who_asks_and_stands_for_who_has_waited() {
+    on_one_shard(NetworkMode::Ring, |shard| async move {
+        for _ in 0..50 {
+            one_that_passes(&shard).await;
+            let (now, began) = (shard.now(), shard.turn_began());
+            let (took, waits) = (US * 10, shard.clone());
+            let task = FnTask(move |_| {
+                #[expect(clippy::disallowed_methods, reason = "it takes time")]
+                let end = Instant::now() + took;
+                #[expect(clippy::disallowed_methods, reason = "it takes time")]
+                while Instant::now() < end {}
+                let _ = &waits;
+                Step::Done
+            });
+            let Some(completed) = over(submit(&shard, task, short())) else {
+                continue;
+            };
+            assert!(completed.account.ran >= took && shard.now() >= now + took);
+            assert_eq!(shard.turn_began(), began);
+            // The next look is for the futures that run then.
+            shard.sleep(US * 1000).await;
+            assert!(shard.turn_began() >= now + took);
+        }
+    });
+}
+
+#[test]
 fn without_a_ring_none_passes() {
     on_one_shard(NetworkMode::Executor, |shard| async move {
         for _ in 0..100 {
@@ -317,17 +364,96 @@ fn without_a_ring_none_passes() {
 #[test]
 fn what_may_be_long_waits_for_its_turn() {
     on_one_shard(NetworkMode::Ring, |shard| async move {
-        for _ in 0..100 {
-            one_that_passes(&shard).await;
-            // Nothing is known of this class.
-            assert!(over(submit(&shard, endless(), within(US * 10))).is_none());
+        for class in [UNKNOWN, LONG] {
+            for _ in 0..50 {
+                one_that_passes(&shard).await;
+                let meta = TaskMeta { class, ..short() };
+                // Dropped where it waits, so that nothing is learnt of its class.
+                assert!(over(submit(&shard, FnTask(|_| Step::Done), meta)).is_none());
+            }
         }
     });
 }
 
 #[test]
+fn a_class_that_is_short_half_of_the_time_is_not_short() {
+    let now = start_of_script();
+    let config = SchedulerConfig {
+        classes: vec![ClassConfig::default()],
+        ..SchedulerConfig::default()
+    };
+    let mut scheduler = Scheduler::new(config, AnyPolicy::new(PolicyKind::Edf));
+    let meta = |now: Instant| TaskMeta {
+        class: 0,
+        deadline: now + US * 5_000,
+        ..short()
+    };
+    for (number, took) in [US * 10, US * 10, US * 10, US * 20_000, US * 20_000]
+        .into_iter()
+        .enumerate()
+    {
+        let now = now + US * 100_000 * number as u32;
+        let far = TaskMeta {
+            deadline: now + PATIENCE,
+            ..meta(now)
+        };
+        for event in [Event::Submit(far), Event::CoreFree] {
+            scheduler.handle(event, now, &mut Vec::new());
+        }
+        let outcome = SliceOutcome::Returned(Step::Done);
+        let done = Event::Sliced {
+            outcome,
+            kept: Duration::ZERO,
+        };
+        scheduler.handle(done, now + took, &mut Vec::new());
+    }
+    let now = now + US * 1_000_000;
+    // Its deadline rules the longer ones out, so it would be admitted as a short one.
+    assert!(matches!(
+        scheduler.fits(0, meta(now).deadline, now),
+        luge_shards::Fit::Yes { .. }
+    ));
+    assert_eq!(scheduler.passes(&meta(now), US * 50, now), None);
+    assert!(scheduler.passes(&meta(now), US * 50_000, now).is_some());
+}
+
+#[test]
+fn what_the_core_did_before_they_ran_was_kept_from_tasks() {
+    let mut now = start_of_script();
+    let class = ClassConfig {
+        prior: Some(US * 10),
+        ..ClassConfig::default()
+    };
+    let config = SchedulerConfig {
+        classes: vec![class],
+        ..SchedulerConfig::default()
+    };
+    let mut scheduler = Scheduler::new(config, AnyPolicy::new(PolicyKind::Edf));
+    for _ in 0..100_000 {
+        let meta = TaskMeta {
+            class: 0,
+            deadline: now + US * 5_000,
+            ..short()
+        };
+        let (wanted, since) = (now, now + US * 30);
+        assert!(scheduler.passes(&meta, US * 50, since).is_some());
+        now = since + US * 10;
+        let outcome = SliceOutcome::Returned(Step::Done);
+        let passed = Event::Passed {
+            meta,
+            wanted,
+            since,
+            outcome,
+        };
+        scheduler.handle(passed, now, &mut Vec::new());
+    }
+    assert!((scheduler.supply() - 0.25).abs() < 0.01, "{}", scheduler.supply());
+}
+
+#[test]
 fn none_passes_one_that_waits_nor_runs_inside_another() {
     on_one_shard(NetworkMode::Ring, |shard| async move {
+        let mut inside = 0;
         for _ in 0..100 {
             one_that_passes(&shard).await;
             let first = shard.submit(FnTask(|_| Step::Done), within(PATIENCE)).unwrap();
@@ -342,12 +468,17 @@ fn none_passes_one_that_waits_nor_runs_inside_another() {
                 put.set(Some(submit(&submitter, FnTask(|_| Step::Done), short())));
                 Step::Done
             });
-            let outer = submit(&shard, outer, short()).completed().await;
+            let Some(outer) = over(submit(&shard, outer, short())) else {
+                // The network was to be looked at just then.
+                continue;
+            };
+            inside += 1;
             assert_eq!(outer.ending, Ending::Done);
             let inner = inner.take().expect("it was submitted");
             assert!(matches!(inner, Submitted::Waits(_)));
             assert_eq!(inner.completed().await.ending, Ending::Done);
         }
+        assert!(inside > 20, "{inside} of 100 passed");
     });
 }
 
@@ -389,7 +520,7 @@ struct Stopped(Rc<Cell<Option<Ending>>>, Step);
 impl Task for Stopped {
     fn run(&mut self, slice: Slice) -> Step {
         #[expect(clippy::disallowed_methods, reason = "it runs past the end of its slice")]
-        while Instant::now() <= slice.until {}
+        while Instant::now() <= slice.until + US * 30 {}
         self.1
     }
 
@@ -401,6 +532,7 @@ impl Task for Stopped {
 #[test]
 fn one_that_is_late_in_its_first_slice_is_stopped_and_dropped_tickets_cancel() {
     on_one_shard(NetworkMode::Ring, |shard| async move {
+        let mut passed = 0;
         for _ in 0..50 {
             one_that_passes(&shard).await;
             let stopped = Rc::new(Cell::new(None));
@@ -409,6 +541,8 @@ fn one_that_is_late_in_its_first_slice_is_stopped_and_dropped_tickets_cancel() {
                 ..short()
             };
             let late = submit(&shard, Stopped(stopped.clone(), Step::Preempted), meta);
+            // It has run already, and ended, or gone through the queue.
+            passed += u32::from(stopped.get().is_some());
             let completed = late.completed().await;
             assert_eq!(completed.ending, Ending::CpuBudgetExceeded);
             assert_eq!(stopped.take(), Some(Ending::CpuBudgetExceeded));
@@ -422,6 +556,7 @@ fn one_that_is_late_in_its_first_slice_is_stopped_and_dropped_tickets_cancel() {
             ));
             assert_eq!(stopped.take(), Some(Ending::Cancelled));
         }
+        assert!(passed > 10, "{passed} of 50 passed");
     });
 }
 
@@ -435,7 +570,7 @@ fn a_panic_ends_the_task_alone() {
                 submit(&shard, task, short()).completed().await.ending,
                 Ending::Panicked
             );
-            // That of the submitter's own is the submitter's, and the next one may pass again.
+            // One that cannot be made leaves nothing, and the next one may pass again.
             let made = shard.submit_with(short(), || Err::<Stopped, _>("cannot be made"));
             assert_eq!(made.map(drop), Err(Unsubmitted::Unmade("cannot be made")));
         }

@@ -7,7 +7,7 @@
 //!   the signal's source ──wakes──> Latch {set} ──wakes──> task
 //! ```
 //!
-//! A connection waits for its timer and for the drain of the server in each of its polls, of which a request takes two,
+//! A connection waits for its timer and for the drain of the server in each of its polls, of which a request takes one or two,
 //! and neither happens but once in hundreds of requests. A shard's timer enters itself anew into a tree and a hash table
 //! each time that it is polled, and the drain's list takes a new copy of the waker, to stand there as they stood before.
 //! So the signal gets a waker of its own, which remembers that it was called: as long as it was not, and would wake the

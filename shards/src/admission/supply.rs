@@ -73,9 +73,9 @@ impl Supply {
         }
     }
 
-    /// A task that wanted the core got it in the same instant.
-    pub(crate) fn given_at_once(&mut self, now: Instant) {
-        self.wanted(now);
+    /// A task has got the core that has wanted it since then.
+    pub(crate) fn given(&mut self, wanted: Instant, now: Instant) {
+        self.wanted(wanted);
         self.settled(now);
     }
 

@@ -183,7 +183,7 @@ impl Runner {
                     now = look_at_clock();
                     if !self.wakeup().is_notified() && !self.futures().has_ready() {
                         if self.rest(&mut reactor, wake_at, now).await? {
-                            polled = clock();
+                            polled = look_at_clock();
                         }
                     } else if reactor.has_been_quiet_for(TURN, now) {
                         // Futures that are always ready keep nobody from the network.
@@ -194,7 +194,7 @@ impl Runner {
             }
             if now.saturating_duration_since(polled) >= DOZE {
                 self.poll_executor().await;
-                polled = clock();
+                polled = look_at_clock();
             }
             self.let_pass_until(reactor.turned + TURN, BURST);
             self.futures().run();

@@ -1,7 +1,7 @@
 //! The futures of a shard: connections, acceptors, whatever is spawned on it.
 //!
 //! To the executor below they are one future, the runner's, which polls those that are ready between two slices and when it has none.
-//! A small request makes its connection ready twice, once for its bytes and once for its answer: what a step aside through the
+//! A small request makes its connection ready twice, once for its bytes and, unless it passes by the queue, once for its answer: what a step aside through the
 //! executor's queues and its counted tasks costs is then a good part of what a shard does for it.
 //!
 //! ```text

@@ -37,6 +37,7 @@ pub enum Unsubmitted<E> {
 
 /// What has become of a task that was submitted.
 #[derive(Debug)]
+#[must_use = "dropping it cancels the task where it waits"]
 pub enum Submitted<T: Task> {
     /// It was short and nobody was before it: it has run, and has ended.
     Over(Completed<T>),

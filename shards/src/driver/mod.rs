@@ -366,6 +366,8 @@ thread_local! {
     /// The time of this shard's last look at the clock. Nothing while nobody knows how late it will be when a future runs: before the
     /// shard's first cycle and while the executor may sleep.
     static SEEN: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// The time of its last look for the futures that run now; nothing where [`SEEN`] is.
+    static BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// The driver's clock: monotonic. The only place where the crate reads the time. Whoever looks, looks for all: what is ready because an
@@ -388,17 +390,24 @@ fn clock() -> Instant {
 fn look_at_clock() -> Instant {
     let now = clock();
     SEEN.set(Some(now));
+    BEGAN.set(Some(now));
     now
 }
 
 /// From now on each look is one at the clock itself.
 fn forget_time() {
     SEEN.set(None);
+    BEGAN.set(None);
 }
 
-/// The time as last seen: a burst of requests costs one look.
+/// The time as last seen: of a burst of requests those that wait for the core cost one look.
 fn recent() -> Instant {
     SEEN.get().unwrap_or_else(clock)
+}
+
+/// The time before the futures that run now: whatever they were woken by had come by then.
+fn turn_began() -> Instant {
+    BEGAN.get().unwrap_or_else(recent)
 }
 
 /// The CPU time of this thread.

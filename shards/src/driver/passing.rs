@@ -4,17 +4,19 @@
 //!   connection future: read ─► submit_with ─► passes? ─► make ─► run ─► Submitted::Over ─► write, all in one poll
 //!                                   └─ no ─► queue ─► Submitted::Waits(ticket) ─► await      a second poll, when it has run
 //! ```
-//! A request for a short function then costs no place in a table, no waker and no second look at its connection. Nobody has to wait
-//! longer for it: such tasks run back to back only until the network is to be looked at ([`Runner::let_pass_until`]), as short slices
-//! out of the queue do, and none passes while another is ready.
+//! A request for a short function then costs no place in a table, no waker and no second look at its connection.
+//!
+//! They pass only until the network is to be looked at again ([`Runner::let_pass_until`]), as short slices out of the queue follow each
+//! other no longer, and none passes while another task is ready. What is not yet a task waits that long at most, and for one slice: a
+//! more urgent request whose bytes lie unread behind those of others, or the other connections behind one that sends several at once.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::clock;
 use super::job::{Completed, Job, Submitted, Ticket, Unsubmitted};
 use super::runner::Runner;
+use super::{clock, recent};
 use crate::event::{Event, SliceOutcome};
 use crate::task::{Slice, Task, TaskMeta};
 use crate::time::Instant;
@@ -22,7 +24,7 @@ use crate::time::Instant;
 /// Whether tasks may pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Passing {
-    /// Until then; never before the network was first looked at, nor without a ring of the shard's own.
+    /// Until then; never without a ring of the shard's own.
     until: Option<Instant>,
     /// Takes no longer, most likely.
     longest: Duration,
@@ -41,32 +43,36 @@ impl Runner {
         });
     }
 
-    /// The slice of a task that may pass now, and when it begins.
-    pub(super) fn passes(&self, meta: &TaskMeta) -> Option<(Slice, Instant)> {
+    /// The slice of a task that may pass now.
+    pub(super) fn passes(&self, meta: &TaskMeta) -> Option<Slice> {
         let passing = self.passing.get();
         let until = passing.until.filter(|_| !passing.is_under_way)?;
-        let now = clock();
+        let now = recent();
         if now >= until {
             return None;
         }
-        let slice = self.scheduler().passes(meta, passing.longest, now)?;
-        Some((slice, now))
+        self.scheduler().passes(meta, passing.longest, now)
     }
 
     /// Makes a task that passes, and runs its first slice, most likely the only one. Nothing is left of it where it cannot be made.
     pub(super) fn pass<T: Task, E>(
         self: &Rc<Self>,
         meta: TaskMeta,
-        (slice, since): (Slice, Instant),
+        slice: Slice,
         make: impl FnOnce() -> Result<T, E>,
     ) -> Result<Submitted<T>, Unsubmitted<E>> {
         let mut task = make().map_err(Unsubmitted::Unmade)?;
+        // From the end of the task before, or since the futures run that were woken together, a task has waited.
+        let wanted = recent();
+        let since = clock();
         let outcome = self.run_passing(&mut task, slice);
         let now = clock();
         self.stats().admitted();
         self.stats().admitted_with_slack(spare(&meta, &slice, since));
-        if let Some(ending) = outcome.is_end() {
-            let (_, account) = self.scheduler_mut().has_passed(&meta, since, ending, now);
+        if let Some(ending) = outcome.ending() {
+            let (_, account) = self
+                .scheduler_mut()
+                .has_passed(&meta, (wanted, since), ending, now);
             self.count_end(&meta, ending, &account, now);
             return Ok(Submitted::Over(Completed {
                 task,
@@ -74,7 +80,13 @@ impl Runner {
                 account,
             }));
         }
-        Ok(Submitted::Waits(self.stay(task, meta, since, outcome, now)))
+        let passed = Event::Passed {
+            meta,
+            wanted,
+            since,
+            outcome,
+        };
+        Ok(Submitted::Waits(self.stay(task, passed, now)))
     }
 
     fn run_passing<T: Task>(&self, task: &mut T, mut slice: Slice) -> SliceOutcome {
@@ -96,16 +108,12 @@ impl Runner {
 
     /// It was not as short as was thought: from here on it is a task like others.
     #[cold]
-    fn stay<T: Task>(
-        self: &Rc<Self>,
-        task: T,
-        meta: TaskMeta,
-        since: Instant,
-        outcome: SliceOutcome,
-        now: Instant,
-    ) -> Ticket<T> {
+    fn stay<T: Task>(self: &Rc<Self>, task: T, passed: Event, now: Instant) -> Ticket<T> {
+        let Event::Passed { meta, .. } = passed else {
+            unreachable!("it is told of a slice that is over: {passed:?}")
+        };
         let job = Job::new(Some(task), meta);
-        let id = self.handle_passed(Event::Passed { meta, since, outcome }, now, job.clone());
+        let id = self.handle_passed(passed, now, job.clone());
         self.wakeup().notify();
         Ticket::new(id, job, self.clone())
     }

@@ -22,7 +22,7 @@ use super::neighbours::Neighbours;
 use super::network::{Doorbell, Network};
 use super::runner::{Runner, catch_panic};
 use super::tcp::Listener;
-use super::{Birth, Everyone, clock, panic_message, recent};
+use super::{Birth, Everyone, clock, panic_message, recent, turn_began};
 use crate::config::{NetworkMode, ShardsConfig};
 use crate::estimate::Estimate;
 use crate::mesh::{Parcel, Stealing};
@@ -82,6 +82,12 @@ impl Shard {
     /// begins or ends.
     pub fn now(&self) -> Instant {
         recent()
+    }
+
+    /// The shard's look at the clock before the futures that run now, one after the other: what has come for them was there by then. A
+    /// little earlier than [`Shard::now`] where tasks of others among them have run at once ([`Submitted::Over`]).
+    pub fn turn_began(&self) -> Instant {
+        turn_began()
     }
 
     /// Runs `future` on this shard beside all others. It starts when the caller next waits, and is dropped when the

@@ -25,7 +25,7 @@ use sketch::{LONGEST, Sketch};
 
 use crate::settings::{CLASSES_MAX, ClassConfig};
 use crate::task::{Ending, TaskId};
-use crate::time::Instant;
+use crate::time::{Instant, nanoseconds};
 
 /// What a task is assumed to need when nothing is known of its class. Most functions are quicker; a longer one is known
 /// after its first run.
@@ -122,8 +122,18 @@ impl Estimates {
         let Some((known, sketch)) = known.and_then(|class| Some((class, class.sketch.as_ref()?))) else {
             return optimistic(None, time);
         };
-        let [p50, p90, _] = sketch.quantiles().map(|quantile| known.faded(quantile, now));
-        if p90 > time { p50 } else { p90 }
+        let [p50, p90, _] = sketch.quantiles();
+        let p90 = known.faded(p90, now);
+        if p90 > time { known.faded(p50, now) } else { p90 }
+    }
+
+    /// Whether nine of ten tasks of this class are known to take no longer than this.
+    pub(crate) fn are_within(&self, class: u32, longest: Duration) -> bool {
+        let sketch = self.class(class).and_then(|class| class.sketch.as_ref());
+        sketch.is_some_and(|sketch| {
+            let [_, p90, _] = sketch.quantiles();
+            p90 <= nanoseconds(longest)
+        })
     }
 
     /// What a task of this class that has had the core for `ran` is assumed to need, when it needed more than was assumed.
