@@ -36,7 +36,7 @@ use operations::engine::{Call, Pooled, Source, caller, deployed, guest, kernel, 
 use operations::http::{
     Answer, BROWSER, Conversation, SMALL as SMALL_REQUEST, chunked_upload, conversation, upload,
 };
-use operations::scheduler::{Queue, queue};
+use operations::scheduler::{Queue, knowing, queue};
 use operations::{engine, http, scheduler};
 
 const SHA256: &[u8] = include_bytes!("../kernels/sha256.wasm");
@@ -140,6 +140,12 @@ fn submit_and_finish(queue: Queue) -> Queue {
 }
 
 #[library_benchmark]
+#[bench::by_none(knowing())]
+fn pass(queue: Queue) -> Queue {
+    scheduler::pass(queue)
+}
+
+#[library_benchmark]
 #[bench::of_1000(queue(1_000))]
 fn preempt(queue: Queue) -> Queue {
     scheduler::preempt(queue)
@@ -162,7 +168,7 @@ library_benchmark_group!(name = pool; benchmarks = recycle);
 library_benchmark_group!(name = code; benchmarks = interp, baseline);
 library_benchmark_group!(name = wasi; benchmarks = call);
 library_benchmark_group!(name = h1; benchmarks = scan_heads, connection);
-library_benchmark_group!(name = shard; benchmarks = submit_and_finish, preempt, sleep_and_wake, cancel);
+library_benchmark_group!(name = shard; benchmarks = submit_and_finish, pass, preempt, sleep_and_wake, cancel);
 main!(
     config = LibraryBenchmarkConfig::default()
         .valgrind_args(["--smc-check=all-non-file"])

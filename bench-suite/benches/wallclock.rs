@@ -198,6 +198,14 @@ fn submit_and_finish(bencher: Bencher<'_, '_>, waiting: usize) {
 }
 
 #[divan::bench]
+fn pass(bencher: Bencher<'_, '_>) {
+    bencher
+        .counter(TIMES)
+        .with_inputs(scheduler::knowing)
+        .bench_values(scheduler::pass);
+}
+
+#[divan::bench]
 fn preempt(bencher: Bencher<'_, '_>) {
     bencher
         .counter(TIMES)

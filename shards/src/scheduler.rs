@@ -376,23 +376,23 @@ impl<P: Policy> Scheduler<P> {
     }
 
     fn run(&mut self, id: TaskId, now: Instant) -> Action {
-        let candidate = self.put_on_core(id, now);
+        self.put_on_core(id, now);
         Action::Run {
             id,
-            slice: self.slice_of(&candidate, now),
+            slice: self.slice_of(&self.tasks[id.slot()].candidate, now),
         }
     }
 
-    fn put_on_core(&mut self, id: TaskId, now: Instant) -> Candidate {
+    fn put_on_core(&mut self, id: TaskId, now: Instant) {
         self.transition(id, State::Running, now);
         let entry = &mut self.tasks[id.slot()];
         let fresh = !std::mem::replace(&mut entry.candidate.started, true);
         self.movable -= u32::from(fresh && entry.candidate.meta.movable);
         self.running = Some(Running { id, since: now });
-        entry.candidate
     }
 
     /// The slice of a task that is given the core.
+    #[inline]
     fn slice_of(&self, candidate: &Candidate, now: Instant) -> Slice {
         let meta = &candidate.meta;
         let remaining = candidate.remaining();

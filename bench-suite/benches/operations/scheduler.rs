@@ -1,13 +1,11 @@
 //! A shard's queue: the state machine `(Event, now) -> Actions` under a driver that runs nothing.
 //!
-//! What exists is first in, first out, with an ordered set of alarms beside the queue: submit, pick, preempt, sleep, cancel.
-//! Queues by deadline and the rings by which shards hand over work are not there yet; their operations belong here when
-//! they are.
+//! First in, first out, with an ordered set of alarms beside the queue: submit, pick, preempt, sleep, cancel; and what passes by it.
 
 use super::TIMES;
 use luge_shards::{
-    Action, AnyPolicy, Event, Instant, PolicyKind, Scheduler, SchedulerConfig, SliceOutcome, Step, TaskId,
-    TaskMeta,
+    Action, AnyPolicy, ClassConfig, Event, Instant, PolicyKind, Scheduler, SchedulerConfig, SliceOutcome,
+    Step, TaskId, TaskMeta,
 };
 use std::time::Duration;
 
@@ -25,7 +23,21 @@ pub(crate) struct Queue {
 
 /// A scheduler in which `waiting` tasks wait, none of which has begun.
 pub(crate) fn queue(waiting: usize) -> Queue {
+    queue_of(waiting, Vec::new())
+}
+
+/// One without tasks, that knows how long they take.
+pub(crate) fn knowing() -> Queue {
+    let class = ClassConfig {
+        prior: Some(SLICE),
+        ..ClassConfig::default()
+    };
+    queue_of(0, vec![class])
+}
+
+fn queue_of(waiting: usize, classes: Vec<ClassConfig>) -> Queue {
     let config = SchedulerConfig {
+        classes,
         queue_bound: 4096,
         started_bound: 256,
         quantum: SLICE,
@@ -46,17 +58,20 @@ pub(crate) fn queue(waiting: usize) -> Queue {
 }
 
 impl Queue {
-    /// A task arrives. Deadlines come in no order, as those of different functions do.
-    fn submit(&mut self, number: usize) {
+    /// What is said of a task that arrives. Deadlines come in no order, as those of different functions do.
+    fn task(&self, number: usize) -> TaskMeta {
         let after = Duration::from_secs(10_000 + (number as u64 * 37) % 1_000);
-        let task = TaskMeta {
+        TaskMeta {
             deadline: self.now + after,
             cpu_budget: Duration::MAX,
             class: 0,
             movable: false,
             firm: false,
-        };
-        match self.handle(Event::Submit(task)) {
+        }
+    }
+
+    fn submit(&mut self, number: usize) {
+        match self.handle(Event::Submit(self.task(number))) {
             Action::Admitted(id) => self.waiting.push(id),
             other => panic!("not admitted: {other:?}"),
         }
@@ -95,6 +110,24 @@ pub(crate) fn submit_and_finish(mut queue: Queue) -> Queue {
         queue.submit(number);
         queue.pick();
         queue.sliced(Step::Done);
+    }
+    queue
+}
+
+/// [`TIMES`] tasks pass by the queue.
+pub(crate) fn pass(mut queue: Queue) -> Queue {
+    for number in 0..TIMES {
+        let (meta, since) = (queue.task(number), queue.now);
+        let slice = queue.scheduler.passes(&meta, SLICE * 2, since);
+        assert!(slice.is_some(), "the queue is empty, and the class is known");
+        queue.now += SLICE;
+        let action = queue.handle(Event::Passed {
+            meta,
+            wanted: since,
+            since,
+            outcome: SliceOutcome::Returned(Step::Done),
+        });
+        assert!(matches!(action, Action::End { .. }), "not over: {action:?}");
     }
     queue
 }
