@@ -327,16 +327,16 @@ fn a_short_task_is_over_when_it_is_submitted_and_is_counted_like_others() {
 #[test]
 fn time_goes_on_for_who_asks_and_stands_for_who_has_waited() {
     on_one_shard(NetworkMode::Ring, |shard| async move {
+        let mut passed = 0;
         for _ in 0..50 {
             one_that_passes(&shard).await;
             let (now, began) = (shard.now(), shard.turn_began());
-            let (took, waits) = (US * 10, shard.clone());
+            let took = US * 10;
             let task = FnTask(move |_| {
                 #[expect(clippy::disallowed_methods, reason = "it takes time")]
                 let end = Instant::now() + took;
                 #[expect(clippy::disallowed_methods, reason = "it takes time")]
                 while Instant::now() < end {}
-                let _ = &waits;
                 Step::Done
             });
             let Some(completed) = over(submit(&shard, task, short())) else {
@@ -347,7 +347,9 @@ fn time_goes_on_for_who_asks_and_stands_for_who_has_waited() {
             // The next look is for the futures that run then.
             shard.sleep(US * 1000).await;
             assert!(shard.turn_began() >= now + took);
+            passed += 1;
         }
+        assert!(passed > 10, "{passed} of 50 passed");
     });
 }
 
@@ -511,6 +513,24 @@ fn one_that_is_not_done_goes_on_like_others() {
         }
         assert!(passed > 50, "{passed} of {}", slices.len());
         assert_eq!(shard.stats().snapshot().started, 0);
+    });
+}
+
+#[test]
+fn none_passes_behind_a_future_that_has_run_for_long() {
+    on_one_shard(NetworkMode::Ring, |shard| async move {
+        for after in [US * 70, US * 1000] {
+            for _ in 0..50 {
+                one_that_passes(&shard).await;
+                shard.sleep(US * 1000).await;
+                // Whatever was woken with this future is not looked at meanwhile, nor is the clock.
+                #[expect(clippy::disallowed_methods, reason = "it takes time")]
+                let end = Instant::now() + after;
+                #[expect(clippy::disallowed_methods, reason = "it takes time")]
+                while Instant::now() < end {}
+                assert!(over(submit(&shard, FnTask(|_| Step::Done), short())).is_none());
+            }
+        }
     });
 }
 

@@ -128,7 +128,6 @@ impl Runner {
         let mut now = look_at_clock();
         let mut polled = now;
         loop {
-            self.let_pass_until(reactor.turned + TURN, BURST);
             if self.look_around(now) {
                 reactor.idle_since = None;
                 self.futures().run();
@@ -168,7 +167,8 @@ impl Runner {
                     }
                     self.show();
                     if reactor.has_been_quiet_for(TURN, now) {
-                        // What the futures answer now leaves by this turn.
+                        // What the futures answer now leaves by this turn. What they begin has not waited for these slices.
+                        look_at_clock();
                         self.futures().run();
                         self.stats().ring_turned();
                         reactor.turn(now)?;

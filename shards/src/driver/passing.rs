@@ -24,7 +24,7 @@ use crate::time::Instant;
 /// Whether tasks may pass.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Passing {
-    /// Until then; never without a ring of the shard's own.
+    /// Until then; never before the network was first looked at, nor without a ring of the shard's own.
     until: Option<Instant>,
     /// Takes no longer, most likely.
     longest: Duration,
@@ -65,6 +65,16 @@ impl Runner {
         // From the end of the task before, or since the futures run that were woken together, a task has waited.
         let wanted = recent();
         let since = clock();
+        let passing = self.passing.get();
+        let gap = since.saturating_duration_since(wanted);
+        if gap > passing.longest || passing.until.is_none_or(|until| since >= until) {
+            // That was long ago: others are to be looked at first, and how late it is.
+            return self.queue(meta, || Ok(task)).map(Submitted::Waits);
+        }
+        let slice = Slice {
+            until: (slice.until + gap).min(meta.deadline),
+            ..slice
+        };
         let outcome = self.run_passing(&mut task, slice);
         let now = clock();
         self.stats().admitted();

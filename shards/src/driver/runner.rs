@@ -179,7 +179,7 @@ impl Runner {
         }
     }
 
-    fn queue<T: Task, E>(
+    pub(super) fn queue<T: Task, E>(
         self: &Rc<Self>,
         meta: TaskMeta,
         make: impl FnOnce() -> Result<T, E>,

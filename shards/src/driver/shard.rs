@@ -22,7 +22,7 @@ use super::neighbours::Neighbours;
 use super::network::{Doorbell, Network};
 use super::runner::{Runner, catch_panic};
 use super::tcp::Listener;
-use super::{Birth, Everyone, clock, panic_message, recent, turn_began};
+use super::{Birth, Everyone, clock, forget_time, panic_message, recent, turn_began};
 use crate::config::{NetworkMode, ShardsConfig};
 use crate::estimate::Estimate;
 use crate::mesh::{Parcel, Stealing};
@@ -308,6 +308,7 @@ async fn run(inner: Rc<Inner>, bell: Option<Rc<Bell>>, busy_poll: Duration) {
     if let Err(error) = inner.runner.clone().run_on_ring(reactor).await {
         eprintln!("shard {}: the network ring has failed: {error}", inner.id);
         inner.everyone.drain();
+        forget_time();
         inner.runner.clone().run_on_executor().await;
     }
 }
