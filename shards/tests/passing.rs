@@ -1,6 +1,7 @@
 //! Tasks that pass by the queue: that it is decided as if they had gone through it, and when they are let.
 
 mod harness;
+mod random;
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -13,6 +14,7 @@ use luge_shards::{
     SchedulerConfig, Shard, ShardsConfig, Slice, SliceOutcome, Step, Submitted, Task, TaskId, TaskMeta,
     TenantConfig, Unsubmitted, start,
 };
+use random::Random;
 
 const US: Duration = Duration::from_micros(1);
 
@@ -30,7 +32,7 @@ struct Twins {
 
 impl Twins {
     fn new(policy: PolicyKind, seed: u64) -> Self {
-        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let mut random = Random::new(seed);
         let shares = random.below(3) == 0;
         let class = |random: &mut Random| ClassConfig {
             prior: (random.below(4) > 0).then(|| US * random.below(900) as u32),
@@ -207,18 +209,6 @@ impl Twins {
     }
 }
 
-/// Marsaglia's xorshift64 (Journal of Statistical Software, 2003).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % bound
-    }
-}
-
 #[test]
 fn it_is_decided_as_if_they_had_gone_through_the_queue() {
     for policy in PolicyKind::ALL {
@@ -266,6 +256,13 @@ fn short() -> TaskMeta {
         class: SHORT,
         ..within(PATIENCE)
     }
+}
+
+/// Takes so long, and looks at no shard's clock.
+#[expect(clippy::disallowed_methods, reason = "it takes time by the machine's clock")]
+fn compute(time: Duration) {
+    let end = Instant::now() + time;
+    while Instant::now() < end {}
 }
 
 fn start_of_script() -> Instant {
@@ -333,10 +330,7 @@ fn time_goes_on_for_who_asks_and_stands_for_who_has_waited() {
             let (now, began) = (shard.now(), shard.turn_began());
             let took = US * 10;
             let task = FnTask(move |_| {
-                #[expect(clippy::disallowed_methods, reason = "it takes time")]
-                let end = Instant::now() + took;
-                #[expect(clippy::disallowed_methods, reason = "it takes time")]
-                while Instant::now() < end {}
+                compute(took);
                 Step::Done
             });
             let Some(completed) = over(submit(&shard, task, short())) else {
@@ -524,10 +518,7 @@ fn none_passes_behind_a_future_that_has_run_for_long() {
                 one_that_passes(&shard).await;
                 shard.sleep(US * 1000).await;
                 // Whatever was woken with this future is not looked at meanwhile, nor is the clock.
-                #[expect(clippy::disallowed_methods, reason = "it takes time")]
-                let end = Instant::now() + after;
-                #[expect(clippy::disallowed_methods, reason = "it takes time")]
-                while Instant::now() < end {}
+                compute(after);
                 assert!(over(submit(&shard, FnTask(|_| Step::Done), short())).is_none());
             }
         }

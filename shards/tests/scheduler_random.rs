@@ -8,6 +8,7 @@
 )]
 
 mod oracle;
+mod random;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use luge_shards::{
     Scheduler, SchedulerConfig, SliceOutcome, Step, TaskId, TaskMeta, TenantConfig,
 };
 use oracle::Oracle;
+use random::Random;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
@@ -58,7 +60,7 @@ struct World {
 
 impl World {
     fn new(policy: PolicyKind, seed: u64) -> Self {
-        let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let mut random = Random::new(seed);
         // Swarm testing: some runs have no sleep at all, so that the plain order is exercised for long; some have no shares,
         // nothing known beforehand, or no preemption.
         let sleepless = random.below(3) == 0;
@@ -492,18 +494,6 @@ impl World {
             .iter_mut()
             .find(|task| task.id == id)
             .expect("a live task runs")
-    }
-}
-
-/// Marsaglia's xorshift64 (Journal of Statistical Software, 2003).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % bound
     }
 }
 
