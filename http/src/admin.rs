@@ -60,7 +60,7 @@ impl Service for AdminService {
     }
 
     async fn call(&self, request: &Request, (): &()) -> Response {
-        match request.target.path() {
+        match request.head.target.path() {
             "/livez" => Response::text(StatusCode::OK, "ok\n"),
             "/readyz" => match self.lifecycle.readiness() {
                 Readiness::Ready => Response::text(StatusCode::OK, "ready\n"),

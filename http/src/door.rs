@@ -92,7 +92,7 @@ impl Refuse {
     fn response() -> Response {
         let mut response = Failure::TooManyConnections.response();
         response
-            .headers
+            .headers_mut()
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
         response
     }

@@ -214,7 +214,7 @@ impl Failure {
         if let Self::MethodNotAllowed { allowed } = self {
             let list = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
             if let Ok(value) = HeaderValue::from_str(&list) {
-                response.headers.insert(header::ALLOW, value);
+                response.headers_mut().insert(header::ALLOW, value);
             }
         }
         response
@@ -241,11 +241,10 @@ impl Fixed {
         };
         let mut response = Response::text(status, self.line);
         // Room for what the connection may add.
-        response.headers = HeaderMap::with_capacity(4);
-        response.headers.insert(header::RETRY_AFTER, retry_after);
-        response
-            .headers
-            .insert(ERROR_NAME, HeaderValue::from_static(self.reason));
+        let mut headers = HeaderMap::with_capacity(4);
+        headers.insert(header::RETRY_AFTER, retry_after);
+        headers.insert(ERROR_NAME, HeaderValue::from_static(self.reason));
+        response.headers = Some(Box::new(headers));
         response
     }
 }
@@ -257,10 +256,10 @@ pub fn explained(status: StatusCode, reason: &str) -> Response {
     let reason = field_value(reason);
     let mut response = Response::text(status, format!("{status}: {reason}\n"));
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        response.headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
     }
     if let Ok(value) = HeaderValue::from_str(&reason) {
-        response.headers.insert(ERROR_NAME, value);
+        response.headers_mut().insert(ERROR_NAME, value);
     }
     response
 }
@@ -371,8 +370,14 @@ impl FailureKind {
 
 #[cfg(test)]
 mod tests {
+    use hyper::HeaderMap;
+
     use super::*;
     use crate::h1::Body;
+
+    fn fields(response: &Response) -> &HeaderMap {
+        response.headers.as_deref().expect("it has some")
+    }
 
     #[test]
     fn kinds_stand_at_their_numbers() {
@@ -385,7 +390,7 @@ mod tests {
     fn an_answer_tells_its_reason() {
         let response = Failure::Exit(3).response();
         assert_eq!(response.status, StatusCode::INTERNAL_SERVER_ERROR);
-        assert_eq!(response.headers[ERROR_FIELD], "exit code 3");
+        assert_eq!(fields(&response)[ERROR_FIELD], "exit code 3");
         let Body::Full(body) = response.body else {
             panic!("a short text is known as a whole")
         };
@@ -396,7 +401,7 @@ mod tests {
     fn rejections_say_when_to_come_back() {
         let retry_in = |milliseconds| {
             let retry_after = Duration::from_millis(milliseconds);
-            Failure::Infeasible { retry_after }.response().headers[header::RETRY_AFTER].clone()
+            fields(&Failure::Infeasible { retry_after }.response())[header::RETRY_AFTER].clone()
         };
         for (milliseconds, seconds) in [(0, "1"), (3, "1"), (1_000, "1"), (1_001, "2"), (59_500, "60")] {
             assert_eq!(retry_in(milliseconds), seconds);
@@ -404,19 +409,14 @@ mod tests {
         let retry_after = Duration::from_millis(1_500);
         let over = Failure::OverShare { retry_after }.response();
         assert_eq!(
-            (over.status.as_u16(), &over.headers[header::RETRY_AFTER]),
+            (over.status.as_u16(), &fields(&over)[header::RETRY_AFTER]),
             (429, &HeaderValue::from(2))
         );
         assert_eq!(
-            Failure::TooManyInFlight.response().headers[header::RETRY_AFTER],
+            fields(&Failure::TooManyInFlight.response())[header::RETRY_AFTER],
             "1"
         );
-        assert!(
-            !Failure::NotFound
-                .response()
-                .headers
-                .contains_key(header::RETRY_AFTER)
-        );
+        assert!(!fields(&Failure::NotFound.response()).contains_key(header::RETRY_AFTER));
     }
 
     #[test]
@@ -433,16 +433,16 @@ mod tests {
             assert_eq!(fixed.reason, failure.to_string());
             let (actual, expected) = (failure.response(), explained(failure.status(), fixed.reason));
             assert_eq!(
-                (actual.status, actual.content_type),
-                (expected.status, expected.content_type)
+                (actual.status, &actual.content_type),
+                (expected.status, &expected.content_type)
             );
-            assert_eq!(actual.headers[ERROR_FIELD], expected.headers[ERROR_FIELD]);
+            assert_eq!(fields(&actual)[ERROR_FIELD], fields(&expected)[ERROR_FIELD]);
             let seconds = match failure {
                 Failure::TooManyInFlight => "1",
                 _ => "7",
             };
-            assert_eq!(actual.headers[header::RETRY_AFTER], seconds, "{failure}");
-            assert_eq!(actual.headers.len(), 2);
+            assert_eq!(fields(&actual)[header::RETRY_AFTER], seconds, "{failure}");
+            assert_eq!(fields(&actual).len(), 2);
             let (Body::Full(actual), Body::Full(expected)) = (actual.body, expected.body) else {
                 panic!("short texts are known as a whole");
             };
@@ -455,14 +455,14 @@ mod tests {
         let failure = Failure::MethodNotAllowed {
             allowed: vec![Method::GET, Method::HEAD],
         };
-        assert_eq!(failure.response().headers[header::ALLOW], "GET, HEAD");
+        assert_eq!(fields(&failure.response())[header::ALLOW], "GET, HEAD");
     }
 
     #[test]
     fn reasons_are_made_fit_for_a_header() {
         let failure = Failure::Instantiate(format!("evil\r\nset-cookie: ü{}", "x".repeat(1000)));
         let response = failure.response();
-        let value = response.headers[ERROR_FIELD].to_str().unwrap().to_owned();
+        let value = fields(&response)[ERROR_FIELD].to_str().unwrap().to_owned();
         assert!(
             value.starts_with("instantiation failed: evil??set-cookie: ?xxx"),
             "{value}"

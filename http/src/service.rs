@@ -149,7 +149,7 @@ impl FunctionService {
         // Not what it is now: runs of others that were ready before may have passed meanwhile, for which this one has waited.
         let started = self.shard.turn_began();
         let index = admitted.matched.function;
-        let Some(ticket) = self.inflight.enter(index, request.peer, started) else {
+        let Some(ticket) = self.inflight.enter(index, request.head.peer, started) else {
             return self.finish(
                 index,
                 None,
@@ -223,17 +223,13 @@ impl FunctionService {
             return Ok(None);
         }
         let request = RequestInfo {
-            method: &request.method,
-            target: &request.target,
-            version: request.version,
-            fields: &request.headers,
+            head: &request.head,
             body_length: request.body.len(),
             // Again: most functions do not look, and admission need not keep it.
-            path: &decode_path(request.target.path())?,
+            path: &decode_path(request.head.target.path())?,
             script_length: matched.script_length,
             route: &function.config().route,
             parameters: &matched.parameters,
-            peer: request.peer,
             local: self.local,
             pass_authorization: function.config().pass_authorization,
         };
@@ -326,7 +322,7 @@ impl FunctionService {
     /// What keeps requests like this one together, where the function's route names something.
     fn affinity(&self, request: &Request, matched: &RouteMatch) -> Option<u64> {
         let key = match self.config(matched.function).affinity.as_ref()? {
-            Affinity::Header(name) => request.headers.map().get(name)?.as_bytes(),
+            Affinity::Header(name) => request.head.headers.map().get(name)?.as_bytes(),
             Affinity::Parameter(name) => {
                 let parameters = matched.parameters.iter();
                 parameters.into_iter().find(|(own, _)| own == name)?.1.as_bytes()
@@ -409,7 +405,7 @@ impl FunctionService {
                 Ok(Response {
                     status,
                     content_type: None,
-                    headers,
+                    headers: (!headers.is_empty()).then(|| Box::new(headers)),
                     body: Body::Full(body),
                 })
             }
@@ -430,7 +426,9 @@ impl FunctionService {
         let metrics = self.function_metrics(index);
         let duration = self.shard.now().saturating_duration_since(started);
         let id = id.map(tracing::field::display);
-        let (method, target, peer) = (&request.method, &request.target, request.peer);
+        let Head {
+            method, target, peer, ..
+        } = &*request.head;
         let response = match outcome.and_then(|output| self.respond(index, output)) {
             Ok(response) => {
                 let status = response.status.as_u16();

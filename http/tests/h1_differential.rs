@@ -107,8 +107,8 @@ impl Service for Recorder {
 
     async fn call(&self, request: &Request, (): &()) -> Response {
         self.seen.borrow_mut().push(Seen {
-            method: request.method.to_string(),
-            target: request.target.to_string(),
+            method: request.head.method.to_string(),
+            target: request.head.target.to_string(),
             body: request.body.to_vec(),
         });
         Response::text(StatusCode::OK, Bytes::new())

@@ -234,18 +234,14 @@ struct Answers {
 
 impl Answers {
     fn environment(&self, request: &Request) -> Environment {
-        let path = request.target.path();
+        let path = request.head.target.path();
         let request = RequestInfo {
-            method: &request.method,
-            target: &request.target,
-            version: request.version,
-            fields: &request.headers,
+            head: &request.head,
             body_length: request.body.len(),
             path,
             script_length: path.len(),
             route: path,
             parameters: &[],
-            peer: request.peer,
             local: SocketAddr::from((Ipv4Addr::LOCALHOST, 8080)),
             pass_authorization: false,
         };

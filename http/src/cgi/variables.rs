@@ -14,10 +14,10 @@ use std::fmt::{self, Write as _};
 use std::mem;
 use std::net::SocketAddr;
 
+use hyper::Version;
 use hyper::http::uri::Authority;
-use hyper::{Method, Version};
 
-use crate::h1::{Fields, Target};
+use crate::h1::Head;
 
 /// What this server calls itself in `SERVER_SOFTWARE`.
 const SERVER_SOFTWARE: &str = concat!("luge/", env!("CARGO_PKG_VERSION"));
@@ -28,14 +28,8 @@ type Field<'a> = (&'a str, &'a [u8]);
 /// The request, as far as variables tell it.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestInfo<'a> {
-    /// Method as sent.
-    pub method: &'a Method,
-    /// Target as sent.
-    pub target: &'a Target,
-    /// Protocol version.
-    pub version: Version,
-    /// Header fields.
-    pub fields: &'a Fields,
+    /// The head, as sent.
+    pub head: &'a Head,
     /// Bytes of the body.
     pub body_length: usize,
     /// The decoded path of the target.
@@ -46,8 +40,6 @@ pub struct RequestInfo<'a> {
     pub route: &'a str,
     /// The pattern's parameters.
     pub parameters: &'a [(String, String)],
-    /// The client's address.
-    pub peer: SocketAddr,
     /// The address that the client reached.
     pub local: SocketAddr,
     /// Whether `HTTP_AUTHORIZATION` is given.
@@ -59,24 +51,24 @@ pub fn variables(request: &RequestInfo<'_>, mut set: impl FnMut(&str, &str)) {
     let (script_name, path_info) = request
         .path
         .split_at(request.script_length.min(request.path.len()));
-    let fields = request.fields.grouped();
+    let fields = request.head.headers.grouped();
     // What is not there as text is written here.
     let mut text = String::with_capacity(64);
     set("GATEWAY_INTERFACE", "CGI/1.1");
     set("SERVER_SOFTWARE", SERVER_SOFTWARE);
-    set("SERVER_PROTOCOL", protocol(request.version));
+    set("SERVER_PROTOCOL", protocol(request.head.version));
     set_server_address(request, &fields, &mut text, &mut set);
-    set("REQUEST_METHOD", request.method.as_str());
+    set("REQUEST_METHOD", request.head.method.as_str());
     set("SCRIPT_NAME", script_name);
     set("PATH_INFO", path_info);
-    set("QUERY_STRING", request.target.query().unwrap_or_default());
-    let peer = written(&mut text, request.peer.ip().to_canonical());
+    set("QUERY_STRING", request.head.target.query().unwrap_or_default());
+    let peer = written(&mut text, request.head.peer.ip().to_canonical());
     set("REMOTE_ADDR", peer);
     // Section 4.1.9: REMOTE_HOST falls back to the address where names are not looked up.
     set("REMOTE_HOST", peer);
-    set("REMOTE_PORT", written(&mut text, request.peer.port()));
+    set("REMOTE_PORT", written(&mut text, request.head.peer.port()));
     // Not in the RFC; every server gives it, and programs rely on it.
-    set("REQUEST_URI", request.target.path_and_query());
+    set("REQUEST_URI", request.head.target.path_and_query());
     set("X_MATCHED_ROUTE", request.route);
     if request.body_length > 0 {
         set("CONTENT_LENGTH", written(&mut text, request.body_length));
@@ -228,7 +220,7 @@ fn set_server_address(
         let value = str::from_utf8(value).ok().filter(|value| value.is_ascii())?;
         value.parse().ok()
     };
-    let authority: Option<Cow<'_, Authority>> = match request.target.authority() {
+    let authority: Option<Cow<'_, Authority>> = match request.head.target.authority() {
         Some(authority) => Some(Cow::Borrowed(authority)),
         None => from_host().map(Cow::Owned),
     };
@@ -250,9 +242,11 @@ fn set_server_address(
 mod tests {
     use std::collections::HashMap;
 
+    use hyper::Method;
     use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
     use super::*;
+    use crate::h1::BodyLength;
 
     fn environment(
         target: &str,
@@ -266,20 +260,23 @@ mod tests {
                 HeaderValue::from_bytes(value.as_bytes()).unwrap(),
             );
         }
-        let target: Target = target.parse().unwrap();
+        let head = Head {
+            method: Method::POST,
+            target: target.parse().unwrap(),
+            headers: headers.into(),
+            version: Version::HTTP_11,
+            body: BodyLength::Declared(12),
+            peer: "192.0.2.7:1234".parse().unwrap(),
+        };
         let parameters = [("pa-th", "no"), ("pa_th", "last"), ("path", "a/b")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()));
         let request = RequestInfo {
-            method: &Method::POST,
-            target: &target,
-            version: Version::HTTP_11,
-            fields: &Fields::from(headers),
+            head: &head,
             body_length: 12,
-            path: target.path(),
+            path: head.target.path(),
             script_length: "/files".len(),
             route: "/files/{*path}",
             parameters: &parameters,
-            peer: "192.0.2.7:1234".parse().unwrap(),
             local: "127.0.0.1:8080".parse().unwrap(),
             pass_authorization,
         };

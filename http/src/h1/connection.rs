@@ -81,7 +81,7 @@ where
     S: Service,
 {
     let shared = Rc::new(Shared::new(runtime.now()));
-    let wire = Wire::new(transport, Guard::new(limits.clone()), shared.clone());
+    let wire = Wire::new(transport, peer, Guard::new(limits.clone()), shared.clone());
     let wire = Rc::new(RefCell::new(wire));
     let end = {
         let exchanges = Exchanges::new(service, shared.clone(), limits.clone(), peer);
@@ -300,8 +300,8 @@ impl<T: Transport, R: Runtime, S: Service> Driver<'_, T, R, S> {
                         Poll::Pending => return Turn::Nobody,
                         Poll::Ready(Err(_)) => return Turn::Broken,
                         Poll::Ready(Ok(None)) => return self.leave_to_parser(),
-                        Poll::Ready(Ok(Some((head, parts)))) => {
-                            let close = self.exchanges.begin_plain(&head, parts);
+                        Poll::Ready(Ok(Some(head))) => {
+                            let close = self.exchanges.begin_plain(head);
                             self.plain = Plain::Calling { close };
                             continue;
                         }

@@ -15,18 +15,16 @@ use hyper::body::{Body as _, Incoming};
 use hyper::header::CONNECTION;
 use hyper::{Method, StatusCode, Version};
 
-use super::guard::{Parts, Refusal};
+use super::guard::Refusal;
 use super::limits::Limits;
 use super::message::{BodyLength, Head, Request, Response};
 use super::outgoing::{Outgoing, finish};
-use super::raw::{Fields, Target};
 use super::service::{Admission, Service};
 use super::wire::{Phase, Shared};
 
 /// A body's memory is reserved up to here on the word of its head; beyond, as the bytes come.
 const RESERVE_BYTES_MAX: u64 = 256 * 1024;
 
-const MALFORMED: Refusal = Refusal::new(StatusCode::BAD_REQUEST, "malformed method");
 const PANICKED: Refusal = Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the service panicked");
 const DECLARED_TOO_LONG: Refusal = Refusal::new(
     StatusCode::PAYLOAD_TOO_LARGE,
@@ -138,24 +136,12 @@ impl<S: Service> Exchanges<S> {
 
     /// Asks about a plain request, which hyper does not see: [`Exchanges::poll_plain`] knows when it is answered. Says whether the
     /// connection ends with it.
-    pub(super) fn begin_plain(&self, bytes: &Rc<[u8]>, parts: Parts) -> bool {
+    pub(super) fn begin_plain(&self, head: Rc<Head>) -> bool {
         let (_, close) = self.count_call();
-        let Ok(method) = Method::from_bytes(&bytes[parts.method]) else {
-            *self.desk.answered.borrow_mut() = Some(self.refused(MALFORMED));
-            return true;
-        };
-        let head = Head {
-            method,
-            target: Target::origin(bytes, parts.target),
-            headers: Fields::of(bytes, parts.fields),
-            version: Version::HTTP_11,
-            body: BodyLength::Declared(0),
-            peer: self.peer,
-            received: self.shared.now.get(),
-        };
         match self.admit(&head) {
             Ok(admission) => {
-                self.start(Request::new(head, Bytes::new()), admission.context);
+                let body = Bytes::new();
+                self.start(Request { head, body }, admission.context);
             }
             Err(response) => *self.desk.answered.borrow_mut() = Some(response),
         }
@@ -202,14 +188,14 @@ impl<S: Service> Exchanges<S> {
             version: parts.version,
             body,
             peer: self.peer,
-            received: self.shared.now.get(),
         };
         if body != BodyLength::Declared(0) {
             return State::Reading(Box::pin(Rc::clone(self).receive(head, incoming)));
         }
         match self.admit(&head) {
             Ok(admission) => {
-                self.start(Request::new(head, Bytes::new()), admission.context);
+                let (head, body) = (Rc::new(head), Bytes::new());
+                self.start(Request { head, body }, admission.context);
                 State::Calling
             }
             Err(response) => State::Given(Box::new(response)),
@@ -233,7 +219,8 @@ impl<S: Service> Exchanges<S> {
             .read_body(incoming, limit, &mut admission.context)
             .await
             .map_err(|refusal| self.refused(refusal))?;
-        Ok((Request::new(head, body), admission.context))
+        let head = Rc::new(head);
+        Ok((Request { head, body }, admission.context))
     }
 
     /// Has the service called with the next [`Exchanges::poll_desk`].
@@ -265,10 +252,6 @@ impl<S: Service> Exchanges<S> {
     }
 
     /// The service's decision on the head, or the answer to its panic.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the error is the answer itself, moved once on its way out"
-    )]
     fn admit(&self, head: &Head) -> Result<Admission<S::Admitted>, Response> {
         catch_unwind(AssertUnwindSafe(|| self.service.admit(head)))
             .unwrap_or_else(|_| Err(self.refused(PANICKED)))
@@ -481,14 +464,17 @@ mod tests {
     }
 
     fn request() -> Request {
-        Request {
+        let head = Head {
             method: Method::GET,
             target: "/".parse().expect("a target"),
             headers: HeaderMap::new().into(),
-            version: hyper::Version::HTTP_11,
-            body: Bytes::new(),
+            version: Version::HTTP_11,
+            body: BodyLength::Declared(0),
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
-            received: Instant::now(),
+        };
+        Request {
+            head: Rc::new(head),
+            body: Bytes::new(),
         }
     }
 

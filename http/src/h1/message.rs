@@ -8,12 +8,13 @@ use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use hyper::header::HeaderValue;
 use hyper::{HeaderMap, Method, StatusCode, Version};
-use luge_shards::Instant;
 
+use super::guard::Parts;
 use super::raw::{Fields, Target};
 
 /// The head of a request, before its body was read.
@@ -31,8 +32,20 @@ pub struct Head {
     pub body: BodyLength,
     /// The client's address.
     pub peer: SocketAddr,
-    /// When the head was complete.
-    pub received: Instant,
+}
+
+impl Head {
+    /// What the parts of a plain head are; nothing where its method is none.
+    pub(super) fn plain(bytes: &Rc<[u8]>, parts: &Parts, peer: SocketAddr) -> Option<Self> {
+        Some(Self {
+            method: Method::from_bytes(&bytes[parts.method.clone()]).ok()?,
+            target: Target::origin(bytes, parts.target.clone()),
+            headers: Fields::of(bytes, parts.fields),
+            version: Version::HTTP_11,
+            body: BodyLength::Declared(0),
+            peer,
+        })
+    }
 }
 
 /// How long a request's body says that it is (RFC 9112, section 6.3).
@@ -47,44 +60,10 @@ pub enum BodyLength {
 /// A request with its whole body.
 #[derive(Clone, Debug)]
 pub struct Request {
-    /// See [`Head::method`].
-    pub method: Method,
-    /// See [`Head::target`].
-    pub target: Target,
-    /// See [`Head::headers`].
-    pub headers: Fields,
-    /// See [`Head::version`].
-    pub version: Version,
+    /// The head. Where a connection's next one is the same, byte for byte, it may be this one again.
+    pub head: Rc<Head>,
     /// The body, decoded from its framing. Trailer fields are checked and dropped.
     pub body: Bytes,
-    /// See [`Head::peer`].
-    pub peer: SocketAddr,
-    /// See [`Head::received`].
-    pub received: Instant,
-}
-
-impl Request {
-    /// A head together with the body that followed it.
-    pub fn new(head: Head, body: Bytes) -> Self {
-        let Head {
-            method,
-            target,
-            headers,
-            version,
-            peer,
-            received,
-            ..
-        } = head;
-        Self {
-            method,
-            target,
-            headers,
-            version,
-            body,
-            peer,
-            received,
-        }
-    }
 }
 
 /// The answer to a request.
@@ -98,8 +77,9 @@ pub struct Response {
     pub status: StatusCode,
     /// The field `content-type`, unless it is among the others. By itself, as most answers have no other, and a map takes memory.
     pub content_type: Option<HeaderValue>,
-    /// Header fields; [`HeaderValue`] cannot hold a line break, so none can be smuggled in.
-    pub headers: HeaderMap,
+    /// Header fields; [`HeaderValue`] cannot hold a line break, so none can be smuggled in. On the heap, where there are any: an answer is
+    /// moved about, and most have none.
+    pub headers: Option<Box<HeaderMap>>,
     /// The body; not sent with 204, 205 and 304.
     pub body: Body,
 }
@@ -110,9 +90,14 @@ impl Response {
         Self {
             status,
             content_type: None,
-            headers: HeaderMap::new(),
+            headers: None,
             body: Body::Full(Bytes::new()),
         }
+    }
+
+    /// The header fields, to add some.
+    pub fn headers_mut(&mut self) -> &mut HeaderMap {
+        self.headers.get_or_insert_default()
     }
 
     /// An answer of one line of plain text.

@@ -20,9 +20,10 @@ pub(super) fn finish(response: Response, close: bool, to_head: bool) -> hyper::R
     let Response {
         mut status,
         mut content_type,
-        mut headers,
+        headers,
         mut body,
     } = response;
+    let mut headers = headers.map_or_else(HeaderMap::new, |headers| *headers);
     if status.is_informational() {
         (status, content_type, headers, body) = (
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -156,7 +157,7 @@ mod tests {
             ("x-a", "2"),
         ] {
             let (name, value) = (HeaderName::from_static(name), HeaderValue::from_static(value));
-            response.headers.append(name, value);
+            response.headers_mut().append(name, value);
         }
         let answer = finish(response, false, false);
         let mut left: Vec<_> = answer

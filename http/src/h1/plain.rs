@@ -20,7 +20,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::{Buf, Bytes};
 use hyper::StatusCode;
-use hyper::header::{CONTENT_TYPE, DATE};
+use hyper::header::{CONTENT_TYPE, DATE, HeaderName, HeaderValue};
 use luge_shards::Instant;
 
 use super::message::{Body, Response};
@@ -58,7 +58,11 @@ pub(super) fn is_plain(response: &Response, close: bool) -> bool {
         && has_body
         && response.status.canonical_reason().is_some()
         && matches!(response.body, Body::Full(_))
-        && !response.headers.keys().any(is_the_connections)
+        && !fields_of(response).any(|(name, _)| is_the_connections(name))
+}
+
+fn fields_of(response: &Response) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+    response.headers.iter().flat_map(|headers| headers.iter())
 }
 
 impl Unsent {
@@ -119,7 +123,7 @@ impl Unsent {
 
 /// The head of an answer: what hyper writes, in its order.
 fn encode(to: &mut Vec<u8>, response: &Response, length: usize, now: Instant) {
-    let (status, headers) = (response.status, &response.headers);
+    let status = response.status;
     if status == StatusCode::OK {
         to.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     } else {
@@ -129,14 +133,16 @@ fn encode(to: &mut Vec<u8>, response: &Response, length: usize, now: Instant) {
         }
     }
     let mut dated = false;
-    for (name, value) in headers {
+    let mut typed = false;
+    for (name, value) in fields_of(response) {
         dated |= *name == DATE;
+        typed |= *name == CONTENT_TYPE;
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
             to.extend_from_slice(part);
         }
     }
     if let Some(content_type) = &response.content_type
-        && (headers.is_empty() || !headers.contains_key(CONTENT_TYPE))
+        && !typed
     {
         for part in [&b"content-type: "[..], content_type.as_bytes(), b"\r\n"] {
             to.extend_from_slice(part);
@@ -168,7 +174,7 @@ fn extend_by_date(to: &mut Vec<u8>, now: Instant) {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::{CONNECTION, HeaderValue, SET_COOKIE};
+    use hyper::header::{CONNECTION, SET_COOKIE};
 
     use super::*;
 
@@ -183,10 +189,12 @@ mod tests {
         let mut response = Response::text(StatusCode::NOT_FOUND, "");
         for cookie in ["a=1", "b=2"] {
             response
-                .headers
+                .headers_mut()
                 .append(SET_COOKIE, HeaderValue::from_static(cookie));
         }
-        response.headers.insert(DATE, HeaderValue::from_static("today"));
+        response
+            .headers_mut()
+            .insert(DATE, HeaderValue::from_static("today"));
         assert_eq!(
             encoded(&response, 1200),
             "HTTP/1.1 404 Not Found\r\nset-cookie: a=1\r\nset-cookie: b=2\r\ndate: today\r\n\
@@ -212,10 +220,12 @@ mod tests {
         }
         let mut response = Response::new(StatusCode::OK);
         response
-            .headers
+            .headers_mut()
             .insert(CONTENT_TYPE, HeaderValue::from_static("a/b"));
         assert!(is_plain(&response, false));
-        response.headers.insert(CONNECTION, HeaderValue::from_static("x"));
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("x"));
         assert!(!is_plain(&response, false));
         let mut response = Response::new(StatusCode::OK);
         response.body = Body::stream(crate::h1::outgoing::Outgoing::Full(Bytes::new()));

@@ -25,10 +25,6 @@ pub trait Service: 'static {
     type Admitted: 'static;
 
     /// Decides on the head alone: 404, 405, 413 and 503 end here without reading the body.
-    #[expect(
-        clippy::result_large_err,
-        reason = "the error is the answer itself, moved once on its way out"
-    )]
     fn admit(&self, head: &Head) -> Result<Admission<Self::Admitted>, Response>;
 
     /// Whether `bytes` more of an admitted request's body may be kept. A bound of its own holds each body; this is for a

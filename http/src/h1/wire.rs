@@ -8,12 +8,13 @@
 //! ```
 //!
 //! A plain request goes from the thread's scratch memory past hyper altogether; any other mostly into hyper's buffer in one piece. An idle
-//! connection holds no read memory here but its last plain head, of up to 1 KiB, with whatever secrets it bore. `ahead` and `ready` hold at
+//! connection holds no read memory here but its last plain head, of up to 1 KiB, with whatever secrets it bore, and what was made of it. `ahead` and `ready` hold at
 //! most one scratch and one head each.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
 use std::mem;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -23,6 +24,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use luge_shards::Instant;
 
 use super::guard::{Guard, Parts, Position, Refusal, Verdict};
+use super::message::Head;
 use super::transport::Transport;
 
 /// Bytes that one read takes at most.
@@ -89,12 +91,17 @@ impl Shared {
     }
 }
 
-/// The bytes of a plain head, and where its parts are.
-pub(super) type PlainHead = (Rc<[u8]>, Parts);
+/// A plain head that may come again.
+struct Remembered {
+    bytes: Rc<[u8]>,
+    parts: Parts,
+    head: Rc<Head>,
+}
 
 /// Everything on the transport's side of hyper.
 pub(super) struct Wire<T> {
     transport: T,
+    peer: SocketAddr,
     guard: Guard,
     shared: Rc<Shared>,
     ready: BytesMut,
@@ -108,14 +115,15 @@ pub(super) struct Wire<T> {
     active: Instant,
     stalled: Option<Instant>,
     /// The last plain head, unless it is long: the clients that ask most ask the same again.
-    remembered: Option<PlainHead>,
+    remembered: Option<Remembered>,
 }
 
 impl<T: Transport> Wire<T> {
-    pub(super) fn new(transport: T, guard: Guard, shared: Rc<Shared>) -> Self {
+    pub(super) fn new(transport: T, peer: SocketAddr, guard: Guard, shared: Rc<Shared>) -> Self {
         let now = shared.now.get();
         Self {
             transport,
+            peer,
             guard,
             shared,
             ready: BytesMut::new(),
@@ -303,7 +311,7 @@ impl<T: Transport> Wire<T> {
 
     /// One read from the transport where [`Wire::is_between`] holds: a whole plain head that came alone, or nothing, and hyper finds here
     /// what has come.
-    pub(super) fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<PlainHead>>> {
+    pub(super) fn poll_plain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Rc<Head>>>> {
         SCRATCH.with_borrow_mut(|scratch| {
             let count = match self.transport.poll_read(cx, &mut scratch[..FIRST_BYTES]) {
                 Poll::Ready(result) => result?,
@@ -319,21 +327,28 @@ impl<T: Transport> Wire<T> {
                 return Poll::Ready(Ok(None));
             }
             let input = &scratch[..count];
-            if let Some((head, parts)) = &self.remembered
-                && **head == *input
+            if let Some(Remembered { bytes, parts, head }) = &self.remembered
+                && **bytes == *input
                 && self.guard.pass_again(parts)
             {
                 self.head_since = now;
-                return Poll::Ready(Ok(Some((Rc::clone(head), parts.clone()))));
+                return Poll::Ready(Ok(Some(Rc::clone(head))));
             }
             let verdict = self.guard.push(input);
             if let (Verdict::Pass(passed), Some(parts)) = (&verdict, self.guard.parts())
                 && *passed == count
             {
-                self.head_since = now;
-                let head: PlainHead = (Rc::from(input), parts.clone());
-                self.remembered = (count <= REMEMBERED_BYTES).then(|| head.clone());
-                return Poll::Ready(Ok(Some(head)));
+                let (bytes, parts) = (Rc::from(input), parts.clone());
+                if let Some(head) = Head::plain(&bytes, &parts, self.peer) {
+                    self.head_since = now;
+                    let head = Rc::new(head);
+                    self.remembered = (count <= REMEMBERED_BYTES).then(|| Remembered {
+                        bytes,
+                        parts,
+                        head: Rc::clone(&head),
+                    });
+                    return Poll::Ready(Ok(Some(head)));
+                }
             }
             self.admit_after(verdict, input, Position::Between, None);
             Poll::Ready(Ok(None))

@@ -145,7 +145,8 @@ fn a_reset_drops_the_call() {
     server.wait(|log| log.requests.len() == 3);
     thread::sleep(Duration::from_millis(20));
     drop(other);
-    let log = server.wait(|log| log.calls_dropped == 1);
+    // The call is dropped before its connection says how it ended.
+    let log = server.wait(|log| log.calls_dropped == 1 && !log.ends.is_empty());
     assert_eq!(log.ends, [ConnectionEnd::Broken]);
     // A half-closed client still waits for its answer.
     client.shut();

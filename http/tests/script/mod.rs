@@ -445,7 +445,7 @@ impl Order {
         if self.typed {
             response.content_type = Some(HeaderValue::from_static("text/x-test"));
         }
-        let fields = &mut response.headers;
+        let fields = response.headers_mut();
         fields.insert("x-number", HeaderValue::from(self.number));
         if self.cookies {
             fields.append(SET_COOKIE, HeaderValue::from_static("a=1"));
@@ -551,7 +551,7 @@ impl Service for Obedient {
 
     async fn call(&self, request: &Request, order: &Order) -> Response {
         self.calls.set(self.calls.get() + 1);
-        let name = request.headers.map().get("x-name").expect("all have one");
+        let name = request.head.headers.map().get("x-name").expect("all have one");
         assert_eq!(name, order.number.to_string().as_str());
         assert!(request.body == pattern(order.number, request.body.len()));
         let mut polls = 0;
@@ -575,7 +575,9 @@ impl Service for Obedient {
     fn refused(&self, status: StatusCode, reason: &'static str) -> Response {
         let mut response = Response::text(status, reason);
         if let Some(number) = self.panicking.take() {
-            response.headers.insert("x-number", HeaderValue::from(number));
+            response
+                .headers_mut()
+                .insert("x-number", HeaderValue::from(number));
         }
         response
     }

@@ -61,7 +61,7 @@ impl Service for Functions {
     }
 
     async fn call(&self, request: &Request, path: &String) -> Response {
-        let seen = (request.method.to_string(), path.clone(), request.body.len());
+        let seen = (request.head.method.to_string(), path.clone(), request.body.len());
         self.log.lock().expect("a healthy log").requests.push(seen);
         let mut response = Response::text(StatusCode::OK, request.body.clone());
         match path.as_str() {
@@ -103,12 +103,12 @@ impl Service for Functions {
                     ("x-own", "kept"),
                 ] {
                     response
-                        .headers
+                        .headers_mut()
                         .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
                 }
             }
             "/close" => {
-                response.headers.insert(
+                response.headers_mut().insert(
                     HeaderName::from_static("connection"),
                     HeaderValue::from_static("Close"),
                 );
