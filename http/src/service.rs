@@ -69,7 +69,7 @@ pub struct FunctionService {
 
 /// What admission found out.
 pub struct Admitted {
-    matched: RouteMatch,
+    matched: Rc<RouteMatch>,
     body: HeldBody,
 }
 
@@ -185,17 +185,8 @@ impl FunctionService {
         if self.shard.is_draining() {
             return Err(Failure::Draining);
         }
-        let path = decode_path(head.target.path())?;
-        let matched = self.routes.find(&path).ok_or(Failure::NotFound)?;
-        let config = self.config(matched.function);
-        if let Some(methods) = &config.methods
-            && !allows(methods, &head.method)
-        {
-            return Err(Failure::MethodNotAllowed {
-                allowed: with_head(methods),
-            });
-        }
-        let body_limit = config.body_bytes;
+        let matched = head.found.or_find(|| self.find(head))?;
+        let body_limit = self.config(matched.function).body_bytes;
         match head.body {
             BodyLength::Declared(length) if length > body_limit => {
                 Err(Failure::BodyTooLong { limit: body_limit })
@@ -211,6 +202,20 @@ impl FunctionService {
                 },
             }),
         }
+    }
+
+    /// Which function answers a head, if its method is one that the function takes.
+    fn find(&self, head: &Head) -> Result<RouteMatch, Failure> {
+        let path = decode_path(head.target.path())?;
+        let matched = self.routes.find(&path).ok_or(Failure::NotFound)?;
+        if let Some(methods) = &self.config(matched.function).methods
+            && !allows(methods, &head.method)
+        {
+            return Err(Failure::MethodNotAllowed {
+                allowed: with_head(methods),
+            });
+        }
+        Ok(matched)
     }
 
     /// What the request says, for a function that can look.

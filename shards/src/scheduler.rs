@@ -157,7 +157,8 @@ impl<P: Policy> Scheduler<P> {
             Event::Drain if self.draining => {}
             Event::Drain => {
                 self.draining = true;
-                self.drain_at = later(now, self.config.drain_grace);
+                // What lies beyond the end of time never comes.
+                self.drain_at = now.checked_add(self.config.drain_grace);
             }
         }
     }
@@ -396,18 +397,18 @@ impl<P: Policy> Scheduler<P> {
     fn slice_of(&self, candidate: &Candidate, now: Instant) -> Slice {
         let meta = &candidate.meta;
         let remaining = candidate.remaining();
-        // Where others rely on its estimate, it is looked at when that is used up.
-        let relied_on = self.rules.demotes && candidate.band == Band::First;
-        let estimated = relied_on.then(|| later(now, remaining)).flatten();
         let budget = meta.cpu_budget.saturating_sub(candidate.ran);
-        let limits = [
-            later(now, self.config.quantum),
-            later(now, budget),
-            self.drain_at,
-            estimated,
-        ];
+        // What lies beyond the end of time is its end, and so no limit.
+        let mut until = meta.deadline.min(now + self.config.quantum).min(now + budget);
+        // Where others rely on its estimate, it is looked at when that is used up.
+        if self.rules.demotes && candidate.band == Band::First {
+            until = until.min(now + remaining);
+        }
+        if let Some(at) = self.drain_at {
+            until = until.min(at);
+        }
         Slice {
-            until: limits.into_iter().flatten().fold(meta.deadline, Instant::min),
+            until,
             expected: self.estimates.knows(meta.class).then_some(remaining),
             undisturbed: false,
         }
@@ -552,9 +553,4 @@ impl<P: Policy> Scheduler<P> {
         let first = self.alarms.first().map(|&(at, ..)| at)?;
         Some(self.drain_at.map_or(first, |at| at.min(first)))
     }
-}
-
-/// `now + after`, or nothing when that lies beyond what the clock can say: such a limit never strikes.
-fn later(now: Instant, after: Duration) -> Option<Instant> {
-    now.checked_add(after)
 }

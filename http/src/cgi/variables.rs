@@ -246,7 +246,7 @@ mod tests {
     use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 
     use super::*;
-    use crate::h1::BodyLength;
+    use crate::h1::{BodyLength, Found};
 
     fn environment(
         target: &str,
@@ -267,6 +267,7 @@ mod tests {
             version: Version::HTTP_11,
             body: BodyLength::Declared(12),
             peer: "192.0.2.7:1234".parse().unwrap(),
+            found: Found::default(),
         };
         let parameters = [("pa-th", "no"), ("pa_th", "last"), ("path", "a/b")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()));

@@ -17,7 +17,7 @@ use hyper::{Method, StatusCode, Version};
 
 use super::guard::Refusal;
 use super::limits::Limits;
-use super::message::{BodyLength, Head, Request, Response};
+use super::message::{BodyLength, Found, Head, Request, Response};
 use super::outgoing::{Outgoing, finish};
 use super::service::{Admission, Service};
 use super::wire::{Phase, Shared};
@@ -188,6 +188,7 @@ impl<S: Service> Exchanges<S> {
             version: parts.version,
             body,
             peer: self.peer,
+            found: Found::default(),
         };
         if body != BodyLength::Declared(0) {
             return State::Reading(Box::pin(Rc::clone(self).receive(head, incoming)));
@@ -471,6 +472,7 @@ mod tests {
             version: Version::HTTP_11,
             body: BodyLength::Declared(0),
             peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 1)),
+            found: Found::default(),
         };
         Request {
             head: Rc::new(head),

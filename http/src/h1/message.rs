@@ -4,6 +4,8 @@
 //! client. A response's body is either there as a whole ([`Body::Full`], sent with `content-length`) or produced
 //! piece by piece ([`Body::Stream`], sent chunked).
 
+use std::any::Any;
+use std::cell::OnceCell;
 use std::error::Error;
 use std::fmt;
 use std::net::SocketAddr;
@@ -32,6 +34,39 @@ pub struct Head {
     pub body: BodyLength,
     /// The client's address.
     pub peer: SocketAddr,
+    /// What was found out from it.
+    pub found: Found,
+}
+
+/// What a service has found out from a head alone, such as where it leads. A head that comes again brings it along.
+#[derive(Clone, Default)]
+pub struct Found(OnceCell<Rc<dyn Any>>);
+
+impl Found {
+    /// What is here; otherwise what `find` finds, which then is here from now on. One head is for one type.
+    ///
+    /// # Errors
+    /// Those of `find`, of which nothing is kept.
+    pub fn or_find<T: 'static, E>(&self, find: impl FnOnce() -> Result<T, E>) -> Result<Rc<T>, E> {
+        let known = self.0.get().and_then(|known| Rc::clone(known).downcast().ok());
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let found = Rc::new(find()?);
+        // Nothing of another type is replaced: it is found anew each time.
+        let _ = self.0.set(Rc::clone(&found) as Rc<dyn Any>);
+        Ok(found)
+    }
+}
+
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.get().is_some() {
+            "Found"
+        } else {
+            "Nothing"
+        })
+    }
 }
 
 impl Head {
@@ -44,6 +79,7 @@ impl Head {
             version: Version::HTTP_11,
             body: BodyLength::Declared(0),
             peer,
+            found: Found::default(),
         })
     }
 }
@@ -146,5 +182,21 @@ impl fmt::Debug for Body {
             Self::Full(bytes) => write!(f, "Full({} bytes)", bytes.len()),
             Self::Stream(_) => f.write_str("Stream"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_found_once_is_not_looked_for_again() {
+        let found = Found::default();
+        assert_eq!(found.or_find(|| Err::<u8, _>("not yet")), Err("not yet"));
+        assert_eq!(found.or_find(|| Ok::<_, &str>(1_u8)), Ok(Rc::new(1)));
+        assert_eq!(found.or_find(|| Err::<u8, _>("not asked")), Ok(Rc::new(1)));
+        // Another type is none of its concern.
+        assert_eq!(found.or_find(|| Ok::<_, &str>("text")), Ok(Rc::new("text")));
+        assert_eq!(found.or_find(|| Err::<u8, _>("not asked")), Ok(Rc::new(1)));
     }
 }

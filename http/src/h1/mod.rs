@@ -37,7 +37,7 @@ mod wire;
 
 pub use connection::{ConnectionEnd, serve};
 pub use limits::Limits;
-pub use message::{Body, BodyError, BodyLength, BodyStream, Head, Request, Response};
+pub use message::{Body, BodyError, BodyLength, BodyStream, Found, Head, Request, Response};
 pub use raw::{Fields, Target};
 pub use service::{Admission, Service};
 pub use transport::{Runtime, Signal, Transport};

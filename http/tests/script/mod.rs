@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -511,6 +512,8 @@ impl HttpBody for Pieces {
 pub(crate) struct Obedient {
     pub(crate) calls: Cell<usize>,
     pub(crate) admitted: Cell<usize>,
+    /// How many of these heads brought nothing along.
+    pub(crate) searched: Cell<usize>,
     /// Who panics.
     panicking: Cell<Option<usize>>,
     told: Cell<bool>,
@@ -539,6 +542,11 @@ impl Service for Obedient {
     fn admit(&self, head: &Head) -> Result<Admission<Order>, Response> {
         self.admitted.set(self.admitted.get() + 1);
         let order = Order::parse(head);
+        let found = head.found.or_find(|| {
+            self.searched.set(self.searched.get() + 1);
+            Ok::<_, Infallible>(order.number)
+        });
+        assert_eq!(found, Ok(Rc::new(order.number)), "of this very head");
         if order.when == When::Admit {
             self.panic(&order);
             return Err(order.response(0));

@@ -13,10 +13,10 @@
 
 use std::time::Duration;
 
-use crate::time::Instant;
+use crate::time::{Instant, nanoseconds};
 
-/// Over so long the kept time is counted; then it is as much of the figure as all the windows before it.
-const WINDOW: Duration = Duration::from_millis(50);
+/// Over so many nanoseconds the kept time is counted; then it is as much of the figure as all the windows before it.
+const WINDOW: u64 = 50_000_000;
 
 /// A share is in parts of this.
 const WHOLE: u64 = 1024;
@@ -31,8 +31,8 @@ pub(crate) struct Supply {
     wanted: Option<Instant>,
     /// When the window began.
     began: Option<Instant>,
-    /// Time of this window that was kept from tasks.
-    kept: Duration,
+    /// Nanoseconds of this window that were kept from tasks.
+    kept: u64,
     /// What of the core they get, in parts of [`WHOLE`].
     share: u64,
 }
@@ -43,7 +43,7 @@ impl Supply {
         Self {
             wanted: None,
             began: None,
-            kept: Duration::ZERO,
+            kept: 0,
             share: WHOLE,
         }
     }
@@ -55,20 +55,20 @@ impl Supply {
 
     /// A task had the core in name, and so long of it did not have it.
     pub(crate) fn kept(&mut self, time: Duration) {
-        self.kept += time;
+        self.kept = self.kept.saturating_add(nanoseconds(time));
     }
 
     /// A task is given the core, or none is ready any more.
     pub(crate) fn settled(&mut self, now: Instant) {
         let Some(since) = self.wanted.take() else { return };
-        self.kept += now.saturating_duration_since(since);
+        let time_since = |earlier: Instant| now.as_nanos().saturating_sub(earlier.as_nanos());
+        self.kept = self.kept.saturating_add(time_since(since));
         let began = *self.began.get_or_insert(since);
-        let window = now.saturating_duration_since(began);
+        let window = time_since(began);
         if window >= WINDOW {
-            let kept = self.kept.as_nanos() * u128::from(WHOLE) / window.as_nanos();
-            let share = WHOLE.saturating_sub(u64::try_from(kept).unwrap_or(WHOLE));
-            self.share = self.share.midpoint(share).max(LEAST);
-            self.kept = Duration::ZERO;
+            let kept = self.kept.saturating_mul(WHOLE) / window;
+            self.share = self.share.midpoint(WHOLE.saturating_sub(kept)).max(LEAST);
+            self.kept = 0;
             self.began = Some(now);
         }
     }

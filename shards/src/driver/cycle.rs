@@ -143,8 +143,7 @@ impl Runner {
                 if !reactor.network.has_work() {
                     break;
                 }
-                self.stats().ring_turned();
-                reactor.turn(now)?;
+                self.turn(&mut reactor, now)?;
                 look_at_clock();
                 self.futures().run();
                 now = look_at_clock();
@@ -170,25 +169,24 @@ impl Runner {
                         // What the futures answer now leaves by this turn. What they begin has not waited for these slices.
                         look_at_clock();
                         self.futures().run();
-                        self.stats().ring_turned();
-                        reactor.turn(now)?;
+                        self.turn(&mut reactor, now)?;
                         look_at_clock();
                     }
                 }
                 Next::Idle { wake_at } => {
-                    // Twice: one may have woken another.
-                    self.futures().run();
-                    self.futures().run();
+                    // Twice: one may have woken another. Mostly none has anything to do, and the last look at the clock is as good as new.
+                    if self.futures().run() {
+                        self.futures().run();
+                        now = look_at_clock();
+                    }
                     self.show();
-                    now = look_at_clock();
                     if !self.wakeup().is_notified() && !self.futures().has_ready() {
                         if self.rest(&mut reactor, wake_at, now).await? {
                             polled = look_at_clock();
                         }
                     } else if reactor.has_been_quiet_for(TURN, now) {
                         // Futures that are always ready keep nobody from the network.
-                        self.stats().ring_turned();
-                        reactor.turn(now)?;
+                        self.turn(&mut reactor, now)?;
                     }
                 }
             }
@@ -200,6 +198,11 @@ impl Runner {
             self.futures().run();
             now = look_at_clock();
         }
+    }
+
+    fn turn(&self, reactor: &mut Reactor, now: Instant) -> io::Result<bool> {
+        self.stats().ring_turned();
+        reactor.turn(now)
     }
 
     async fn poll_executor(&self) {

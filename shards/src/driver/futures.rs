@@ -148,8 +148,8 @@ impl Futures {
         !self.ready.queue.borrow().is_empty()
     }
 
-    /// Polls those that are ready now, once each.
-    pub(super) fn run(&self) {
+    /// Polls those that are ready now, once each. Says whether there were any.
+    pub(super) fn run(&self) -> bool {
         let count = self.ready.queue.borrow().len();
         for _ in 0..count {
             let Some(name) = self.ready.queue.borrow_mut().pop_front() else {
@@ -157,6 +157,7 @@ impl Futures {
             };
             self.poll(name);
         }
+        count > 0
     }
 
     fn poll(&self, name: Name) {

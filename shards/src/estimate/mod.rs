@@ -262,13 +262,12 @@ impl Class {
 
     /// A quantile, with what the time without samples takes off it.
     fn faded(&self, quantile: u64, now: Instant) -> Duration {
-        let quantile = Duration::from_nanos(quantile);
-        let floor = self.prior.unwrap_or(GUESS);
-        let Some((at, above)) = self.sampled.zip(quantile.checked_sub(floor)) else {
-            return quantile;
+        let floor = nanoseconds(self.prior.unwrap_or(GUESS));
+        let Some(at) = self.sampled.filter(|_| quantile > floor) else {
+            return Duration::from_nanos(quantile);
         };
         let silent = now.saturating_duration_since(at).as_secs() / FADES_AFTER.as_secs();
-        floor + above / (1 << silent.min(30))
+        Duration::from_nanos(floor + ((quantile - floor) >> silent.min(30)))
     }
 }
 
