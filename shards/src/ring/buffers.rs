@@ -4,14 +4,20 @@
 //!   entries   [ addr len id | addr len id | ...  ]   a ring that both sides see; we write its tail
 //!   memory    [ buffer 0 | buffer 1 | buffer 2 | ... ]
 //!
-//!   free ──kernel takes it for a receive──► filled ──completion──► Chunk ──drop──► free, at the tail
+//!   offered ──kernel takes it for a receive──► filled ──completion──► Chunk ──drop──► spare, or offered, at the tail
+//!      ▲                                                                                │
+//!      └──────────────── the spare one that was used last, for each that was taken ◄────┘
 //! ```
 //! A connection that waits for bytes holds no memory of its own; the number of buffers bounds what a shard holds for all of
-//! them. Each buffer belongs to exactly one of three: to the kernel while its entry is in the ring, to a completion that has
-//! not been read, or to the one [`Chunk`] that was made of that.
+//! them. Each buffer belongs to exactly one of four: to the kernel while its entry is in the ring, to a completion that has
+//! not been read, to the one [`Chunk`] that was made of that, or to nobody while it is spare.
+//!
+//! The kernel takes what it is offered in turn. With all buffers offered, small requests would go through a megabyte of them, of which no
+//! cache near the core keeps the lines that are used; so it is offered [`FEW`] until these do not suffice. And as all requests lie at the
+//! beginning of a buffer, buffers are not a power of two apart: they would share a few sets of the cache.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::ops::Deref;
 use std::ptr::NonNull;
@@ -20,8 +26,17 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::BufRingEntry;
 
-/// Alignment that the kernel asks of the entries; the buffers have it too.
+/// Alignment that the kernel asks of the entries.
 const PAGE: usize = 4096;
+
+/// Between two buffers: a cache line.
+const GAP: usize = 64;
+
+/// So many are offered where no more are known to be needed.
+const FEW: u16 = 32;
+
+/// After so many receives since there were too few, half as many are offered again.
+const ENOUGH: u32 = 1 << 16;
 
 /// The buffers of one ring.
 pub(super) struct Buffers {
@@ -32,11 +47,17 @@ pub(super) struct Buffers {
     size: u32,
     tail: Cell<u16>,
     /// How many are with the kernel.
-    free: Cell<u16>,
+    offered: Cell<u16>,
+    /// How many should be.
+    wanted: Cell<u16>,
+    /// Receives since there were too few.
+    received: Cell<u32>,
+    /// Those that nobody has, in the order in which they were used.
+    spare: RefCell<Vec<u16>>,
 }
 
 impl Buffers {
-    /// Allocates `count` buffers of `size` bytes and puts all of them into the ring of entries.
+    /// Allocates `count` buffers of `size` bytes and puts some of them into the ring of entries.
     ///
     /// # Panics
     /// If `count` is not a power of two of at most 32,768, or `size` is 0.
@@ -49,11 +70,12 @@ impl Buffers {
             count,
             size,
             tail: Cell::new(0),
-            free: Cell::new(0),
+            offered: Cell::new(0),
+            wanted: Cell::new(FEW.min(count)),
+            received: Cell::new(0),
+            spare: RefCell::new((0..count).rev().collect()),
         };
-        for id in 0..count {
-            buffers.give(id);
-        }
+        buffers.offer_spare();
         Rc::new(buffers)
     }
 
@@ -67,9 +89,17 @@ impl Buffers {
         self.count
     }
 
-    /// How many of them the kernel can still fill.
+    /// How many of them can still be filled.
     pub(super) fn free(&self) -> u16 {
-        self.free.get()
+        self.offered.get() + self.spare.borrow().len() as u16
+    }
+
+    /// The kernel has found none that it could fill.
+    pub(super) fn too_few(&self) {
+        self.wanted
+            .set(self.wanted.get().saturating_mul(2).min(self.count));
+        self.received.set(0);
+        self.offer_spare();
     }
 
     /// Takes over a buffer that a completion names as filled with so many bytes.
@@ -81,7 +111,13 @@ impl Buffers {
     /// If there is no such buffer, or not so much room in it.
     pub(super) unsafe fn take(self: &Rc<Self>, id: u16, length: usize) -> Chunk {
         assert!(id < self.count && length <= self.size as usize);
-        self.free.set(self.free.get() - 1);
+        self.offered.set(self.offered.get() - 1);
+        self.received.set(self.received.get() + 1);
+        if self.received.get() >= ENOUGH {
+            self.received.set(0);
+            self.wanted.set((self.wanted.get() / 2).max(FEW).min(self.count));
+        }
+        self.offer_spare();
         Chunk {
             buffers: self.clone(),
             id,
@@ -90,22 +126,38 @@ impl Buffers {
         }
     }
 
-    /// Gives a buffer to the kernel.
+    /// Takes back a buffer that was read.
     fn give(&self, id: u16) {
+        self.spare.borrow_mut().push(id);
+        self.offer_spare();
+    }
+
+    /// Offers as many as are wanted, if there are so many.
+    fn offer_spare(&self) {
+        while self.offered.get() < self.wanted.get() {
+            let Some(id) = self.spare.borrow_mut().pop() else {
+                return;
+            };
+            self.offer(id);
+        }
+    }
+
+    /// Gives a buffer to the kernel.
+    fn offer(&self, id: u16) {
         let tail = self.tail.get();
         let index = usize::from(tail & (self.count - 1));
-        let start = usize::from(id) * self.size as usize;
+        let start = self.start(id);
         // SAFETY: the index is below the count, for which the memory was allocated.
         let entry = unsafe { self.entries.add(index) };
         // SAFETY: behind the tail the kernel does not look, so nobody else refers to this entry.
         let entry = unsafe { &mut *entry.as_ptr() };
-        // SAFETY: the id is below the count.
+        // SAFETY: the id is below the count, for which there is memory with the gaps.
         let buffer = unsafe { self.memory.add(start) };
         entry.set_addr(buffer.as_ptr().expose_provenance() as u64);
         entry.set_len(self.size);
         entry.set_bid(id);
         self.tail.set(tail.wrapping_add(1));
-        self.free.set(self.free.get() + 1);
+        self.offered.set(self.offered.get() + 1);
         // SAFETY: this is the address of the first entry, and all of them are initialised: zero is a value of theirs.
         let shared = unsafe { BufRingEntry::tail(self.entries.as_ptr()) };
         // SAFETY: the tail is aligned, lives as long as the entries, and is reached by atomic accesses only.
@@ -119,7 +171,12 @@ impl Buffers {
     }
 
     fn memory_layout(count: u16, size: u32) -> Layout {
-        layout(usize::from(count) * size as usize)
+        layout(usize::from(count) * (size as usize + GAP))
+    }
+
+    /// Where a buffer begins in the memory.
+    fn start(&self, id: u16) -> usize {
+        usize::from(id) * (self.size as usize + GAP)
     }
 }
 
@@ -149,7 +206,7 @@ impl fmt::Debug for Buffers {
         f.debug_struct("Buffers")
             .field("count", &self.count)
             .field("size", &self.size)
-            .field("free", &self.free)
+            .field("free", &self.free())
             .finish_non_exhaustive()
     }
 }
@@ -178,7 +235,7 @@ impl Deref for Chunk {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        let start = usize::from(self.id) * self.buffers.size as usize + self.at;
+        let start = self.buffers.start(self.id) + self.at;
         // SAFETY: `take` has checked that the buffer exists and holds `length` bytes, and `at` is not beyond them.
         let first = unsafe { self.buffers.memory.add(start) };
         // SAFETY: the memory was zeroed when it was allocated, and the buffer belongs to this chunk alone until it is dropped:

@@ -418,6 +418,12 @@ fn completed(
             if ended {
                 operations.remove(key);
             }
+            if result
+                .as_ref()
+                .is_err_and(|error| Errno::from_io_error(error) == Some(Errno::NOBUFS))
+            {
+                buffers.too_few();
+            }
             let length = result.as_ref().map_or(0, |length| *length);
             let chunk = cqueue::buffer_select(entry.flags()).map(|id| {
                 // SAFETY: the completion says that the kernel has filled this buffer, and completions are seen once.

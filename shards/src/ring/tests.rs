@@ -146,6 +146,64 @@ fn without_buffers_receiving_ends_and_can_begin_again() {
 }
 
 #[test]
+fn few_buffers_are_used_until_more_are_needed() {
+    const SIZE: usize = 64;
+    for config in small_rings() {
+        let mut ring = Ring::new(RingConfig {
+            completions: 1024,
+            buffers: 256,
+            buffer_size: SIZE as u32,
+            ..config
+        })
+        .expect("a ring");
+        let (mut client, server) = pair();
+        ring.receive(server.as_fd(), 1).expect("submitted");
+        let mut used = std::collections::BTreeSet::new();
+        for round in 0..1000_u32 {
+            client.write_all(&round.to_ne_bytes()).expect("open");
+            let Event::Received {
+                result: Ok(Some(chunk)),
+                ended: false,
+                ..
+            } = next(&mut ring).remove(0)
+            else {
+                panic!("bytes have come");
+            };
+            assert_eq!(*chunk, round.to_ne_bytes());
+            used.insert(chunk.as_ptr().addr());
+        }
+        assert!(used.len() <= 34, "{} of 256 buffers", used.len());
+        // Of each burst all is held until it is there.
+        let (mut too_few, burst) = (0, [7; SIZE * 200]);
+        for _ in 0..5 {
+            client.write_all(&burst).expect("open");
+            let (mut held, mut length) = (Vec::new(), 0);
+            while length < burst.len() {
+                for event in next(&mut ring) {
+                    let Event::Received { result, ended, .. } = event else {
+                        panic!("{event:?} is not received");
+                    };
+                    match result {
+                        Ok(chunk) => held.extend(chunk.inspect(|chunk| length += chunk.len())),
+                        Err(error) => {
+                            assert_eq!(Errno::from_io_error(&error), Some(Errno::NOBUFS));
+                            too_few += 1;
+                        }
+                    }
+                    if ended {
+                        ring.receive(server.as_fd(), 1).expect("submitted");
+                    }
+                }
+            }
+            assert!(held.iter().all(|chunk| chunk.iter().all(|&byte| byte == 7)));
+        }
+        // Twice as many are offered after each time: 64, 128, 256.
+        assert!((1..=3).contains(&too_few), "{too_few} times");
+        assert_eq!(ring.free_buffers(), (256, 256));
+    }
+}
+
+#[test]
 fn a_send_gives_its_bytes_back() {
     for config in small_rings() {
         let mut ring = Ring::new(config).expect("a ring");
