@@ -312,6 +312,16 @@ impl<P: Policy> Scheduler<P> {
         self.ledger.add(candidate, now);
     }
 
+    /// Whether there is no task and nobody over a share. If so, this is what [`Event::CoreFree`] comes to, and it would answer with
+    /// [`Action::Idle`], to be woken by nothing.
+    pub fn rests(&mut self, now: Instant) -> bool {
+        let rests = self.tasks.is_empty() && !self.shares.is_any_over();
+        if rests {
+            self.supply.settled(now);
+        }
+        rests
+    }
+
     fn core_free(&mut self, now: Instant, actions: &mut Vec<Action>) {
         assert!(
             self.running.is_none(),

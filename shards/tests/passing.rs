@@ -26,8 +26,8 @@ struct Twins {
     random: Random,
     running: bool,
     known: Vec<TaskId>,
-    /// Tasks that passed and were done, and that passed and were not.
-    counts: (u32, u32),
+    /// Tasks that passed and were done, that passed and were not, and how often there was none.
+    counts: [u32; 3],
 }
 
 impl Twins {
@@ -62,11 +62,11 @@ impl Twins {
             random,
             running: false,
             known: Vec::new(),
-            counts: (0, 0),
+            counts: [0; 3],
         }
     }
 
-    fn run(mut self) -> (u32, u32) {
+    fn run(mut self) -> [u32; 3] {
         for _ in 0..600 {
             self.now += US * self.random.below(300) as u32;
             match self.random.below(100) {
@@ -108,7 +108,12 @@ impl Twins {
     /// Tells both, which answer the same.
     fn tell(&mut self, event: Event) -> Vec<Action> {
         let (mut of_passed, mut of_queued) = (Vec::new(), Vec::new());
-        self.passed.handle(event, self.now, &mut of_passed);
+        if event == Event::CoreFree && self.passed.rests(self.now) {
+            of_passed.push(Action::Idle { wake_at: None });
+            self.counts[2] += 1;
+        } else {
+            self.passed.handle(event, self.now, &mut of_passed);
+        }
         self.queued.handle(event, self.now, &mut of_queued);
         assert_eq!(of_passed, of_queued, "{event:?}");
         self.check();
@@ -159,11 +164,11 @@ impl Twins {
             outcome,
             SliceOutcome::Panicked | SliceOutcome::Returned(Step::Done)
         ) {
-            self.counts.0 += 1;
+            self.counts[0] += 1;
         } else {
             usual.insert(0, Action::Admitted(id));
             self.known.push(id);
-            self.counts.1 += 1;
+            self.counts[1] += 1;
         }
         assert_eq!(answer, usual, "{outcome:?}");
         self.check();
@@ -212,13 +217,17 @@ impl Twins {
 #[test]
 fn it_is_decided_as_if_they_had_gone_through_the_queue() {
     for policy in PolicyKind::ALL {
-        let (mut done, mut stayed) = (0, 0);
+        let mut all = [0; 3];
         for seed in 0..400 {
             let run = std::panic::catch_unwind(|| Twins::new(policy, seed).run());
             let counts = run.unwrap_or_else(|_| panic!("{policy}, seed {seed}"));
-            (done, stayed) = (done + counts.0, stayed + counts.1);
+            all = std::array::from_fn(|which| all[which] + counts[which]);
         }
-        assert!(done > 1000 && stayed > 500, "{policy}: {done} and {stayed}");
+        let [done, stayed, rested] = all;
+        assert!(
+            done > 1000 && stayed > 500 && rested > 500,
+            "{policy}: {done}, {stayed}, {rested}"
+        );
     }
 }
 
@@ -411,6 +420,41 @@ fn a_class_that_is_short_half_of_the_time_is_not_short() {
     ));
     assert_eq!(scheduler.passes(&meta(now), US * 50, now), None);
     assert!(scheduler.passes(&meta(now), US * 50_000, now).is_some());
+}
+
+#[test]
+fn nobody_rests_before_a_share_that_was_exceeded_is_free_again() {
+    let now = start_of_script();
+    let config = SchedulerConfig {
+        classes: vec![ClassConfig {
+            prior: Some(US * 10),
+            cpu_share: Some(0.1),
+            ..ClassConfig::default()
+        }],
+        ..SchedulerConfig::default()
+    };
+    let mut scheduler = Scheduler::new(config, AnyPolicy::new(PolicyKind::Edf));
+    let meta = |now: Instant| TaskMeta {
+        class: 0,
+        deadline: now + PATIENCE,
+        ..short()
+    };
+    assert!(scheduler.rests(now) && scheduler.passes(&meta(now), US * 50, now).is_some());
+    // It takes all of its share, and as much again.
+    let done = Event::Passed {
+        meta: meta(now),
+        wanted: now,
+        since: now,
+        outcome: SliceOutcome::Returned(Step::Done),
+    };
+    let now = now + US * 1_000_000;
+    scheduler.handle(done, now, &mut Vec::new());
+    assert!(!scheduler.rests(now));
+    let now = now + US * 1_000_000;
+    let mut actions = Vec::new();
+    scheduler.handle(Event::CoreFree, now, &mut actions);
+    assert_eq!(actions, [Action::Idle { wake_at: None }]);
+    assert!(scheduler.rests(now));
 }
 
 #[test]

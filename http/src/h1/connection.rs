@@ -327,7 +327,7 @@ impl<T: Transport, R: Runtime, S: Service> Driver<'_, T, R, S> {
             };
             self.shared.phase.set(Phase::Waiting);
             let mut answer = self.exchanges.plain_answer();
-            let Some(response) = answer.as_mut().filter(|response| is_plain(response, close)) else {
+            let Some(response) = answer.as_ref().filter(|response| is_plain(response, close)) else {
                 drop(answer);
                 self.plain = Plain::Idle;
                 self.exchanges.give_plain(close);

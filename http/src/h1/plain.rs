@@ -14,7 +14,6 @@
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
-use std::mem;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
@@ -40,9 +39,12 @@ thread_local! {
     static NOW: RefCell<Option<(Instant, String)>> = const { RefCell::new(None) };
 }
 
-/// What of an answer the transport has yet to take.
-#[derive(Debug, Default)]
-pub(super) struct Unsent {
+/// What of an answer the transport has yet to take; nothing, most of the time, so it is on the heap.
+#[derive(Debug)]
+pub(super) struct Unsent(Option<Box<Rest>>);
+
+#[derive(Debug)]
+struct Rest {
     head: Bytes,
     body: Bytes,
 }
@@ -66,25 +68,27 @@ fn fields_of(response: &Response) -> impl Iterator<Item = (&HeaderName, &HeaderV
 }
 
 impl Unsent {
-    /// Writes a plain answer, as much as the transport takes. Says what is left; nothing, most of the time.
+    /// Writes a plain answer, as much as the transport takes. Says what is left.
     pub(super) fn begin<T: Transport>(
-        response: &mut Response,
+        response: &Response,
         wire: &mut Wire<T>,
         now: Instant,
         cx: &mut Context<'_>,
     ) -> io::Result<Unsent> {
-        let Body::Full(mut body) = mem::replace(&mut response.body, Body::Full(Bytes::new())) else {
+        let Body::Full(body) = &response.body else {
             unreachable!("a plain answer's body is known");
         };
         ANSWER.with_borrow_mut(|answer| {
             answer.clear();
             encode(answer, response, body.len(), now);
+            let mut behind = &body[..];
             if body.len() <= COPIED_BYTES {
-                answer.extend_from_slice(&mem::take(&mut body));
+                answer.extend_from_slice(behind);
+                behind = &[];
             }
             let mut head = answer.as_slice();
             while !head.is_empty() {
-                let taken = match wire.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(&body)]) {
+                let taken = match wire.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(behind)]) {
                     Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
                     Poll::Ready(Ok(taken)) => taken,
                     Poll::Ready(Err(error)) => return Err(error),
@@ -92,12 +96,15 @@ impl Unsent {
                 };
                 let of_head = taken.min(head.len());
                 head = &head[of_head..];
-                body.advance(taken - of_head);
+                behind = &behind[taken - of_head..];
             }
-            Ok(Unsent {
-                head: Bytes::copy_from_slice(head),
-                body,
-            })
+            let is_left = !head.is_empty() || !behind.is_empty();
+            Ok(Unsent(is_left.then(|| {
+                Box::new(Rest {
+                    head: Bytes::copy_from_slice(head),
+                    body: body.slice(body.len() - behind.len()..),
+                })
+            })))
         })
     }
 
@@ -107,15 +114,17 @@ impl Unsent {
         wire: &mut Wire<T>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<()>> {
-        while !self.head.is_empty() || !self.body.is_empty() {
-            let bufs = [IoSlice::new(&self.head), IoSlice::new(&self.body)];
-            let taken = ready!(wire.poll_write_vectored(cx, &bufs))?;
-            if taken == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+        if let Some(rest) = &mut self.0 {
+            let Rest { head, body } = &mut **rest;
+            while !head.is_empty() || !body.is_empty() {
+                let taken = ready!(wire.poll_write_vectored(cx, &[IoSlice::new(head), IoSlice::new(body)]))?;
+                if taken == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                let of_head = taken.min(head.len());
+                head.advance(of_head);
+                body.advance(taken - of_head);
             }
-            let of_head = taken.min(self.head.len());
-            self.head.advance(of_head);
-            self.body.advance(taken - of_head);
         }
         wire.poll_flush(cx)
     }

@@ -227,6 +227,9 @@ impl Runner {
     }
 
     pub(super) fn next(&self, now: Instant) -> Next {
+        if self.scheduler.borrow_mut().rests(now) {
+            return Next::Idle { wake_at: None };
+        }
         self.handle(Event::CoreFree, now)
             .1
             .expect("a free core is given something to do, or nothing")
