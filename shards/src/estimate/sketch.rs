@@ -23,6 +23,10 @@ const WEIGHT: u16 = 64;
 /// When as many samples are remembered, their weights are halved: the memory is about the last 256 to 512.
 const REMEMBERED: u32 = 512;
 
+/// So many buckets are passed over at once where all are empty.
+const LOT: usize = 8;
+
+const _: () = assert!(BUCKETS.is_multiple_of(LOT));
 // One bucket may hold everything.
 const _: () = assert!(REMEMBERED * (WEIGHT as u32) < u16::MAX as u32);
 
@@ -126,13 +130,17 @@ impl Sketch {
     fn look_up(&mut self) {
         let total = u64::from(self.weight);
         let (mut below, mut next) = (0, 0);
-        let (first, end) = self.used;
-        let used = (first..end).zip(&self.counts[first..end]);
-        for (bucket, &count) in used.filter(|&(_, &count)| count > 0) {
-            below += u64::from(count);
-            while next < QUANTILES.len() && below * 100 >= total * QUANTILES[next] {
-                self.quantiles[next] = upper_end(bucket);
-                next += 1;
+        let (first, end) = (self.used.0 / LOT, self.used.1.div_ceil(LOT));
+        let (lots, _) = self.counts.as_chunks::<LOT>();
+        let used = (first..end).zip(&lots[first..end]);
+        // Between a usual time and a rare one most are empty.
+        for (lot, counts) in used.filter(|&(_, counts)| *counts != [0; LOT]) {
+            for (bucket, &count) in (lot * LOT..).zip(counts).filter(|&(_, &count)| count > 0) {
+                below += u64::from(count);
+                while next < QUANTILES.len() && below * 100 >= total * QUANTILES[next] {
+                    self.quantiles[next] = upper_end(bucket);
+                    next += 1;
+                }
             }
         }
     }
