@@ -230,7 +230,7 @@ impl FunctionService {
         let request = RequestInfo {
             head: &request.head,
             body_length: request.body.len(),
-            // Again: most functions do not look, and admission need not keep it.
+            // Again: most functions do not look, and need not have it kept.
             path: &decode_path(request.head.target.path())?,
             script_length: matched.script_length,
             route: &function.config().route,

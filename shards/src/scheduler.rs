@@ -312,14 +312,14 @@ impl<P: Policy> Scheduler<P> {
         self.ledger.add(candidate, now);
     }
 
-    /// Whether there is no task and nobody over a share. If so, this is what [`Event::CoreFree`] comes to, and it would answer with
-    /// [`Action::Idle`], to be woken by nothing.
-    pub fn rests(&mut self, now: Instant) -> bool {
-        let rests = self.tasks.is_empty() && !self.shares.is_any_over();
-        if rests {
+    /// As [`Event::CoreFree`] where there is no task and nobody over a share, which it says: the answer is [`Action::Idle`] then, to be woken
+    /// by nothing. Otherwise nothing has happened.
+    pub fn try_idle(&mut self, now: Instant) -> bool {
+        let idles = self.tasks.is_empty() && !self.shares.is_any_over();
+        if idles {
             self.supply.settled(now);
         }
-        rests
+        idles
     }
 
     fn core_free(&mut self, now: Instant, actions: &mut Vec<Action>) {

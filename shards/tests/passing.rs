@@ -108,7 +108,7 @@ impl Twins {
     /// Tells both, which answer the same.
     fn tell(&mut self, event: Event) -> Vec<Action> {
         let (mut of_passed, mut of_queued) = (Vec::new(), Vec::new());
-        if event == Event::CoreFree && self.passed.rests(self.now) {
+        if event == Event::CoreFree && self.passed.try_idle(self.now) {
             of_passed.push(Action::Idle { wake_at: None });
             self.counts[2] += 1;
         } else {
@@ -439,7 +439,7 @@ fn nobody_rests_before_a_share_that_was_exceeded_is_free_again() {
         deadline: now + PATIENCE,
         ..short()
     };
-    assert!(scheduler.rests(now) && scheduler.passes(&meta(now), US * 50, now).is_some());
+    assert!(scheduler.try_idle(now) && scheduler.passes(&meta(now), US * 50, now).is_some());
     // It takes all of its share, and as much again.
     let done = Event::Passed {
         meta: meta(now),
@@ -449,12 +449,12 @@ fn nobody_rests_before_a_share_that_was_exceeded_is_free_again() {
     };
     let now = now + US * 1_000_000;
     scheduler.handle(done, now, &mut Vec::new());
-    assert!(!scheduler.rests(now));
+    assert!(!scheduler.try_idle(now));
     let now = now + US * 1_000_000;
     let mut actions = Vec::new();
     scheduler.handle(Event::CoreFree, now, &mut actions);
     assert_eq!(actions, [Action::Idle { wake_at: None }]);
-    assert!(scheduler.rests(now));
+    assert!(scheduler.try_idle(now));
 }
 
 #[test]

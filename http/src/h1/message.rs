@@ -38,8 +38,9 @@ pub struct Head {
     pub found: Found,
 }
 
-/// What a service has found out from a head alone, such as where it leads. A head that comes again brings it along.
-#[derive(Clone, Default)]
+/// What a service has found out from a head alone, such as where it leads. A head that comes again brings it along; a copy, which may be
+/// changed, does not.
+#[derive(Default)]
 pub struct Found(OnceCell<Rc<dyn Any>>);
 
 impl Found {
@@ -56,6 +57,12 @@ impl Found {
         // Nothing of another type is replaced: it is found anew each time.
         let _ = self.0.set(Rc::clone(&found) as Rc<dyn Any>);
         Ok(found)
+    }
+}
+
+impl Clone for Found {
+    fn clone(&self) -> Self {
+        Self::default()
     }
 }
 
@@ -198,5 +205,6 @@ mod tests {
         // Another type is none of its concern.
         assert_eq!(found.or_find(|| Ok::<_, &str>("text")), Ok(Rc::new("text")));
         assert_eq!(found.or_find(|| Err::<u8, _>("not asked")), Ok(Rc::new(1)));
+        assert_eq!(found.clone().or_find(|| Err::<u8, _>("asked")), Err("asked"));
     }
 }

@@ -167,6 +167,18 @@ impl Fields {
             .collect()
     }
 
+    #[cfg(test)]
+    pub(super) fn is_parsed(&self) -> bool {
+        self.map.get().is_some()
+    }
+
+    /// Gives up what was made of them, where it can be made again.
+    pub(super) fn forget(&mut self) {
+        if self.raw.is_some() {
+            self.map.take();
+        }
+    }
+
     /// By their names; those of one name in the order in which they came.
     pub fn map(&self) -> &HeaderMap {
         self.map.get_or_init(|| {

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A plain request goes from the thread's scratch memory past hyper altogether; any other mostly into hyper's buffer in one piece. An idle
-//! connection holds no read memory here but its last plain head, of up to 1 KiB, with whatever secrets it bore, and what was made of it. `ahead` and `ready` hold at
+//! connection holds no read memory here but its last plain head, of up to 1 KiB, with whatever secrets it bore, and what the service has found out from it. `ahead` and `ready` hold at
 //! most one scratch and one head each.
 
 use std::cell::{Cell, RefCell};
@@ -142,6 +142,17 @@ impl<T: Transport> Wire<T> {
     /// To be called before anything of the connection is polled.
     pub(super) fn begin_poll(&mut self) {
         self.starved = false;
+    }
+
+    /// Whoever asks for input gets none. Between two requests the fields of the last are given up, which parsed may take much more than
+    /// they took as they came.
+    fn starve(&mut self) {
+        self.starved = true;
+        if let Some(Remembered { head, .. }) = &mut self.remembered
+            && let Some(head) = Rc::get_mut(head)
+        {
+            head.headers.forget();
+        }
     }
 
     /// Since when the head that is waited for has been coming in, if its first byte is there.
@@ -280,7 +291,7 @@ impl<T: Transport> Wire<T> {
             let count = match self.transport.poll_read(cx, &mut scratch[..size]) {
                 Poll::Ready(result) => result?,
                 Poll::Pending => {
-                    self.starved = true;
+                    self.starve();
                     return Poll::Pending;
                 }
             };
@@ -316,7 +327,7 @@ impl<T: Transport> Wire<T> {
             let count = match self.transport.poll_read(cx, &mut scratch[..FIRST_BYTES]) {
                 Poll::Ready(result) => result?,
                 Poll::Pending => {
-                    self.starved = true;
+                    self.starve();
                     return Poll::Pending;
                 }
             };
@@ -489,5 +500,68 @@ impl<T: Transport> Write for Io<T> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.0.borrow_mut().poll_write_vectored(cx, bufs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::task::Waker;
+
+    use super::*;
+    use crate::h1::Limits;
+
+    /// Gives one piece after the other, and nothing between two.
+    struct Pieces(Vec<Option<&'static [u8]>>);
+
+    impl Transport for Pieces {
+        fn poll_read(&mut self, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+            let Some(piece) = self.0.pop().flatten() else {
+                return Poll::Pending;
+            };
+            buf[..piece.len()].copy_from_slice(piece);
+            Poll::Ready(Ok(piece.len()))
+        }
+
+        fn poll_write(&mut self, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            unreachable!("nothing is written")
+        }
+
+        fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            unreachable!("nothing is written")
+        }
+
+        fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            unreachable!("it stays open")
+        }
+    }
+
+    #[test]
+    fn an_idle_connection_keeps_a_head_but_not_its_fields() {
+        let head = Some(&b"GET / HTTP/1.1\r\nhost: h\r\nx-a: 1\r\nx-a: 2\r\n\r\n"[..]);
+        let shared = Rc::new(Shared::new(Instant::from_nanos(1)));
+        let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+        let guard = Guard::new(Rc::new(Limits::default()));
+        let mut wire = Wire::new(Pieces(vec![None, head, None, head]), peer, guard, shared);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut next = || match wire.poll_plain(&mut cx) {
+            Poll::Ready(Ok(Some(head))) => Some(head),
+            Poll::Pending => None,
+            other => panic!("{other:?}"),
+        };
+        let first = next().expect("a head");
+        assert_eq!(first.headers.map().get_all("x-a").iter().count(), 2);
+        assert_eq!(first.found.or_find(|| Ok::<_, ()>(1)), Ok(Rc::new(1)));
+        assert!(first.headers.is_parsed());
+        let address = Rc::as_ptr(&first);
+        drop(first);
+        assert!(next().is_none());
+        let second = next().expect("the same head");
+        assert_eq!(Rc::as_ptr(&second), address);
+        assert!(!second.headers.is_parsed());
+        assert_eq!(second.found.or_find(|| Err::<i32, _>("asked")), Ok(Rc::new(1)));
+        assert_eq!(second.headers.map().get_all("x-a").iter().count(), 2);
+        // Whoever has it keeps it.
+        assert!(next().is_none() && second.headers.is_parsed());
     }
 }

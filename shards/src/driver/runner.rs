@@ -227,7 +227,7 @@ impl Runner {
     }
 
     pub(super) fn next(&self, now: Instant) -> Next {
-        if self.scheduler.borrow_mut().rests(now) {
+        if self.scheduler.borrow_mut().try_idle(now) {
             return Next::Idle { wake_at: None };
         }
         self.handle(Event::CoreFree, now)

@@ -50,7 +50,7 @@ pub(super) struct Buffers {
     offered: Cell<u16>,
     /// How many should be.
     wanted: Cell<u16>,
-    /// Receives since there were too few.
+    /// Receives since there were too few, or since that was last thought about.
     received: Cell<u32>,
     /// Those that nobody has, in the order in which they were used.
     spare: RefCell<Vec<u16>>,
@@ -94,10 +94,10 @@ impl Buffers {
         self.offered.get() + self.spare.borrow().len() as u16
     }
 
-    /// The kernel has found none that it could fill.
-    pub(super) fn too_few(&self) {
-        self.wanted
-            .set(self.wanted.get().saturating_mul(2).min(self.count));
+    /// The kernel has not found a buffer for so many receives.
+    pub(super) fn too_few(&self, missing: u32) {
+        let wanted = (u32::from(self.wanted.get()) + missing).next_power_of_two();
+        self.wanted.set(wanted.min(self.count.into()) as u16);
         self.received.set(0);
         self.offer_spare();
     }
@@ -144,12 +144,13 @@ impl Buffers {
 
     /// Gives a buffer to the kernel.
     fn offer(&self, id: u16) {
+        debug_assert!(self.offered.get() < self.count, "each is offered once");
         let tail = self.tail.get();
         let index = usize::from(tail & (self.count - 1));
         let start = self.start(id);
         // SAFETY: the index is below the count, for which the memory was allocated.
         let entry = unsafe { self.entries.add(index) };
-        // SAFETY: behind the tail the kernel does not look, so nobody else refers to this entry.
+        // SAFETY: behind the tail the kernel does not look, and fewer than all are offered, so nobody else refers to this entry.
         let entry = unsafe { &mut *entry.as_ptr() };
         // SAFETY: the id is below the count, for which there is memory with the gaps.
         let buffer = unsafe { self.memory.add(start) };
@@ -211,7 +212,7 @@ impl fmt::Debug for Buffers {
     }
 }
 
-/// Bytes that have arrived, in a provided buffer; dropping this gives the buffer back to the kernel.
+/// Bytes that have arrived, in a provided buffer; dropping this frees the buffer for others.
 #[derive(Debug)]
 pub(crate) struct Chunk {
     buffers: Rc<Buffers>,
@@ -247,5 +248,87 @@ impl Deref for Chunk {
 impl Drop for Chunk {
     fn drop(&mut self) {
         self.buffers.give(self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes what it is offered, in turn, as the kernel does.
+    struct Kernel {
+        buffers: Rc<Buffers>,
+        head: u16,
+    }
+
+    impl Kernel {
+        fn new(count: u16) -> Self {
+            Self {
+                buffers: Buffers::new(count, 16),
+                head: 0,
+            }
+        }
+
+        fn offered(&self) -> u16 {
+            self.buffers.tail.get().wrapping_sub(self.head)
+        }
+
+        /// Fills the next buffer, if there is one.
+        fn fill(&mut self) -> Option<Chunk> {
+            assert_eq!(self.offered(), self.buffers.offered.get());
+            if self.offered() == 0 {
+                return None;
+            }
+            let index = usize::from(self.head & (self.buffers.count - 1));
+            // SAFETY: the index is below the count, for which the memory was allocated.
+            let entry = unsafe { self.buffers.entries.add(index) };
+            // SAFETY: it is initialised, and nobody writes to it meanwhile.
+            let id = unsafe { entry.as_ref() }.bid();
+            self.head = self.head.wrapping_add(1);
+            // SAFETY: all memory was zeroed; this is the one who takes what is offered.
+            Some(unsafe { self.buffers.take(id, 16) })
+        }
+
+        /// So many at a time, all of which are read then.
+        fn fill_and_read(&mut self, count: usize) {
+            let held: Vec<_> = (0..count).map(|_| self.fill().expect("enough")).collect();
+            let mut starts: Vec<_> = held.iter().map(|chunk| chunk.as_ptr()).collect();
+            starts.sort();
+            starts.dedup();
+            assert_eq!(starts.len(), count, "each is one chunk's alone");
+        }
+    }
+
+    #[test]
+    fn as_many_are_offered_as_were_needed_and_fewer_after_a_while() {
+        let mut kernel = Kernel::new(256);
+        assert_eq!((kernel.offered(), kernel.buffers.free()), (FEW, 256));
+        kernel.fill_and_read(100);
+        assert_eq!(kernel.offered(), FEW);
+        kernel.buffers.too_few(1);
+        assert_eq!(kernel.offered(), 2 * FEW);
+        kernel.buffers.too_few(3 * u32::from(FEW));
+        assert_eq!(kernel.offered(), 256);
+        kernel.buffers.too_few(u32::from(u16::MAX));
+        assert_eq!((kernel.offered(), kernel.buffers.free()), (256, 256));
+        for expected in [128, 64, FEW, FEW] {
+            for _ in 0..ENOUGH / 64 {
+                kernel.fill_and_read(64);
+            }
+            // What is offered already is taken first.
+            kernel.fill_and_read(150);
+            assert_eq!((kernel.offered(), kernel.buffers.free()), (expected, 256));
+        }
+    }
+
+    #[test]
+    fn what_is_held_is_not_offered() {
+        for count in [1, 2, 64, 256] {
+            let mut kernel = Kernel::new(count);
+            let held: Vec<_> = std::iter::from_fn(|| kernel.fill()).collect();
+            assert_eq!((held.len(), kernel.buffers.free()), (count.into(), 0));
+            drop(held);
+            assert_eq!((kernel.offered(), kernel.buffers.free()), (FEW.min(count), count));
+        }
     }
 }

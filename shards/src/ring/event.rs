@@ -49,3 +49,16 @@ pub(crate) enum Event {
     /// Another ring has [woken](super::Ring::wake) this one.
     Woken,
 }
+
+impl Event {
+    /// Whether nothing could be received for want of a buffer.
+    pub(super) fn is_without_buffer(&self) -> bool {
+        let Self::Received {
+            result: Err(error), ..
+        } = self
+        else {
+            return false;
+        };
+        rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::NOBUFS)
+    }
+}

@@ -303,12 +303,20 @@ impl Ring {
             zero_copies,
             ..
         } = self;
+        let mut without_buffer = 0;
         for entry in uring.completion() {
             match entry.user_data() {
                 WOKEN => events.push(Event::Woken),
                 SILENT => {}
-                data => events.extend(completed(operations, buffers, zero_copies, data, &entry)),
+                data => {
+                    let event = completed(operations, buffers, zero_copies, data, &entry);
+                    without_buffer += u32::from(event.as_ref().is_some_and(Event::is_without_buffer));
+                    events.extend(event);
+                }
             }
+        }
+        if without_buffer > 0 {
+            buffers.too_few(without_buffer);
         }
     }
 
@@ -417,12 +425,6 @@ fn completed(
         Kind::Receive => {
             if ended {
                 operations.remove(key);
-            }
-            if result
-                .as_ref()
-                .is_err_and(|error| Errno::from_io_error(error) == Some(Errno::NOBUFS))
-            {
-                buffers.too_few();
             }
             let length = result.as_ref().map_or(0, |length| *length);
             let chunk = cqueue::buffer_select(entry.flags()).map(|id| {

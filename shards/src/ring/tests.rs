@@ -145,17 +145,20 @@ fn without_buffers_receiving_ends_and_can_begin_again() {
     }
 }
 
+fn many_buffers(config: RingConfig) -> Ring {
+    let config = RingConfig {
+        completions: 1024,
+        buffers: 256,
+        buffer_size: 64,
+        ..config
+    };
+    Ring::new(config).expect("a ring")
+}
+
 #[test]
-fn few_buffers_are_used_until_more_are_needed() {
-    const SIZE: usize = 64;
+fn few_buffers_are_used_while_few_suffice() {
     for config in small_rings() {
-        let mut ring = Ring::new(RingConfig {
-            completions: 1024,
-            buffers: 256,
-            buffer_size: SIZE as u32,
-            ..config
-        })
-        .expect("a ring");
+        let mut ring = many_buffers(config);
         let (mut client, server) = pair();
         ring.receive(server.as_fd(), 1).expect("submitted");
         let mut used = std::collections::BTreeSet::new();
@@ -173,32 +176,48 @@ fn few_buffers_are_used_until_more_are_needed() {
             used.insert(chunk.as_ptr().addr());
         }
         assert!(used.len() <= 34, "{} of 256 buffers", used.len());
-        // Of each burst all is held until it is there.
-        let (mut too_few, burst) = (0, [7; SIZE * 200]);
-        for _ in 0..5 {
-            client.write_all(&burst).expect("open");
-            let (mut held, mut length) = (Vec::new(), 0);
-            while length < burst.len() {
-                for event in next(&mut ring) {
-                    let Event::Received { result, ended, .. } = event else {
-                        panic!("{event:?} is not received");
-                    };
-                    match result {
-                        Ok(chunk) => held.extend(chunk.inspect(|chunk| length += chunk.len())),
-                        Err(error) => {
-                            assert_eq!(Errno::from_io_error(&error), Some(Errno::NOBUFS));
-                            too_few += 1;
-                        }
-                    }
-                    if ended {
-                        ring.receive(server.as_fd(), 1).expect("submitted");
+    }
+}
+
+#[test]
+fn as_many_buffers_more_are_offered_as_were_missing() {
+    const SOCKETS: usize = 70;
+    for config in small_rings() {
+        let mut ring = many_buffers(config);
+        let mut pairs: Vec<_> = (0..SOCKETS).map(|_| pair()).collect();
+        for (client, _) in &mut pairs {
+            client.write_all(b"hello").expect("open");
+        }
+        // What has come is received as it is asked for, before any is read: by then few do not suffice.
+        for (owner, (_, server)) in pairs.iter().enumerate() {
+            ring.receive(server.as_fd(), owner).expect("submitted");
+        }
+        let (mut held, mut without) = (Vec::new(), 0);
+        for _ in 0..1000 {
+            for event in next(&mut ring) {
+                let Event::Received { owner, result, ended } = event else {
+                    panic!("{event:?} is not received");
+                };
+                match result {
+                    Ok(chunk) => held.push(chunk.expect("bytes")),
+                    Err(error) => {
+                        assert_eq!(Errno::from_io_error(&error), Some(Errno::NOBUFS));
+                        assert!(ended);
+                        without += 1;
+                        ring.receive(pairs[owner].1.as_fd(), owner).expect("submitted");
                     }
                 }
             }
-            assert!(held.iter().all(|chunk| chunk.iter().all(|&byte| byte == 7)));
+            if held.len() == SOCKETS {
+                break;
+            }
         }
-        // Twice as many are offered after each time: 64, 128, 256.
-        assert!((1..=3).contains(&too_few), "{too_few} times");
+        assert_eq!(held.len(), SOCKETS, "all have come");
+        assert!(
+            (1..=SOCKETS - 32).contains(&without),
+            "{without} without a buffer"
+        );
+        drop(held);
         assert_eq!(ring.free_buffers(), (256, 256));
     }
 }
