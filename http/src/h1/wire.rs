@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A plain request goes from the thread's scratch memory past hyper altogether; any other mostly into hyper's buffer in one piece. An idle
-//! connection holds no read memory here but its last plain head, of up to 1 KiB, with whatever secrets it bore, and what the service has found out from it. `ahead` and `ready` hold at
-//! most one scratch and one head each.
+//! connection holds no read memory here but its last plain head, of up to 1 KiB, with whatever secrets it bore, and what the service has found
+//! out from it. `ahead` and `ready` hold at most one scratch and one head each.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};

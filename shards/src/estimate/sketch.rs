@@ -196,6 +196,37 @@ mod tests {
     }
 
     #[test]
+    fn quantiles_are_found_wherever_the_samples_are() {
+        let mut random = 1_u64;
+        for round in 0..2000 {
+            let mut sketch = Sketch::new();
+            for _ in 0..=random % 40 {
+                random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                // All octaves, the ends among them, and now and then a value twice.
+                sketch.add(match random >> 60 {
+                    0 => 0,
+                    1 => u64::MAX,
+                    _ => 1 << (random >> 32 & 31) << (random >> 40 & 15),
+                });
+            }
+            if round % 3 == 0 {
+                sketch.halve();
+            }
+            sketch.look_up();
+            let total: u64 = sketch.counts.iter().map(|&count| u64::from(count)).sum();
+            let expected = QUANTILES.map(|quantile| {
+                let mut below = 0;
+                let reaches = |count: &u16| {
+                    below += u64::from(*count);
+                    below * 100 >= total * quantile
+                };
+                upper_end(sketch.counts.iter().position(reaches).expect("all of them do"))
+            });
+            assert_eq!(sketch.quantiles(), expected, "round {round}");
+        }
+    }
+
+    #[test]
     fn old_samples_are_forgotten() {
         let mut sketch = of(std::iter::repeat_n(100_000_000, 1_000));
         for _ in 0..3_000 {

@@ -94,7 +94,12 @@ impl Buffers {
         self.offered.get() + self.spare.borrow().len() as u16
     }
 
-    /// The kernel has not found a buffer for so many receives.
+    #[cfg(test)]
+    pub(super) fn wanted(&self) -> u16 {
+        self.wanted.get()
+    }
+
+    /// The kernel has not found a buffer for so many receives: at least as many more are offered from now on, up to a power of two.
     pub(super) fn too_few(&self, missing: u32) {
         let wanted = (u32::from(self.wanted.get()) + missing).next_power_of_two();
         self.wanted.set(wanted.min(self.count.into()) as u16);
@@ -325,7 +330,9 @@ mod tests {
     fn what_is_held_is_not_offered() {
         for count in [1, 2, 64, 256] {
             let mut kernel = Kernel::new(count);
-            let held: Vec<_> = std::iter::from_fn(|| kernel.fill()).collect();
+            let held: Vec<_> = std::iter::from_fn(|| kernel.fill())
+                .take(2 * usize::from(count))
+                .collect();
             assert_eq!((held.len(), kernel.buffers.free()), (count.into(), 0));
             drop(held);
             assert_eq!((kernel.offered(), kernel.buffers.free()), (FEW.min(count), count));

@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use rustix::io::Errno;
+
 use super::{Chunk, OperationId};
 
 /// What has come of an operation. `owner` is what the caller had given with it.
@@ -21,7 +23,7 @@ pub(crate) enum Event {
     Received {
         /// Whose connection it is.
         owner: usize,
-        /// The bytes; `None` at the end of what the peer sends. [`NOBUFS`](rustix::io::Errno::NOBUFS): all buffers were full.
+        /// The bytes; `None` at the end of what the peer sends. [`NOBUFS`](rustix::io::Errno::NOBUFS): all buffers that were offered were full.
         result: io::Result<Option<Chunk>>,
         /// Nothing more comes of the operation.
         ended: bool,
@@ -59,6 +61,6 @@ impl Event {
         else {
             return false;
         };
-        rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::NOBUFS)
+        Errno::from_io_error(error) == Some(Errno::NOBUFS)
     }
 }
