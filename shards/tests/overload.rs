@@ -8,7 +8,7 @@ mod core;
 
 use std::time::Duration;
 
-use core::{Arrival, Costs, Fate, Kind, Random, config, goodput, poisson, run};
+use core::{Arrival, Costs, Fate, Kind, Random, config, fraction, goodput, poisson, run};
 use luge_shards::{PolicyKind, SchedulerConfig, TASK_OVERHEAD};
 
 const MS: Duration = Duration::from_millis(1);
@@ -101,7 +101,7 @@ fn liars_do_not_make_honest_work_late() {
                 firm: true,
             };
             kinds.push(liar);
-            let at = span.mul_f64(random.fraction());
+            let at = span.mul_f64(fraction(&mut random));
             arrivals.push(Arrival { at, kind: liar });
         }
         arrivals.sort_by_key(|arrival| arrival.at);

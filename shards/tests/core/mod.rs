@@ -6,12 +6,16 @@
 //!                           +-----Sliced------+
 //! ```
 
+#[path = "../random/mod.rs"]
+mod random;
+
 use std::time::Duration;
 
 use luge_shards::{
     Action, AnyPolicy, ClassConfig, Ending, Event, Instant, PolicyKind, Scheduler, SchedulerConfig,
     SliceOutcome, Step, TaskId, TaskMeta,
 };
+pub(crate) use random::Random;
 
 /// A kind of task.
 #[derive(Clone, Copy, Debug)]
@@ -226,7 +230,7 @@ pub(crate) fn poisson(kinds: &[Kind], load: f64, span: Duration, random: &mut Ra
         let mean = kind.cost.as_secs_f64() * kinds.len() as f64 / load;
         let mut at = 0.0;
         loop {
-            at -= (1.0 - random.fraction()).ln() * mean;
+            at -= (1.0 - fraction(random)).ln() * mean;
             if at > span.as_secs_f64() {
                 break;
             }
@@ -249,23 +253,7 @@ pub(crate) fn goodput(arrivals: &[Arrival], fates: &[Fate], span: Duration) -> f
     time.as_secs_f64() / span.as_secs_f64()
 }
 
-/// Marsaglia's xorshift64 (Journal of Statistical Software, 2003).
-pub(crate) struct Random(u64);
-
-impl Random {
-    pub(crate) fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
-    }
-
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % bound
-    }
-
-    /// At least 0 and less than 1.
-    pub(crate) fn fraction(&mut self) -> f64 {
-        self.below(1 << 40) as f64 / (1u64 << 40) as f64
-    }
+/// At least 0 and less than 1.
+pub(crate) fn fraction(random: &mut Random) -> f64 {
+    random.below(1 << 40) as f64 / (1u64 << 40) as f64
 }
