@@ -218,8 +218,8 @@ fn as_many_buffers_more_are_offered_as_were_missing() {
             (1..=SOCKETS - 31).contains(&without),
             "{without} without a buffer"
         );
-        // A power of two, and all would have sufficed.
-        assert_eq!(ring.buffers.wanted(), 128);
+        // A power of two that suffices; or twice as many, where some failed before more were offered and that was told after.
+        assert!([128, 256].contains(&ring.buffers.wanted()));
         drop(held);
         assert_eq!(ring.free_buffers(), (256, 256));
     }
