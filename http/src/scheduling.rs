@@ -35,6 +35,7 @@ pub fn shards_config(config: &Config, cores: usize, capabilities: &Capabilities)
         busy_poll: scheduling.busy_poll,
         policy: scheduling.policy,
         preemptive: config.preemption != PreemptionMode::Off,
+        fair_admission: scheduling.fair_admission,
         classes: config.functions.iter().map(class).collect(),
         tenants: config
             .tenants
@@ -148,6 +149,7 @@ mod tests {
         let mut config = Config::for_functions(Vec::new());
         config.scheduling.policy = PolicyKind::Fifo;
         config.scheduling.steering = Steering::Home;
+        config.scheduling.fair_admission = false;
         config.scheduling.spill = false;
         config.scheduling.steal = false;
         config.scheduling.receive_buffers = 64;
@@ -156,7 +158,7 @@ mod tests {
         let shards = shards_config(&config, 1, &machine(true));
         assert_eq!((shards.policy, shards.preemptive), (PolicyKind::Fifo, false));
         assert_eq!(shards.steering.steering, Steering::Home);
-        assert!(!shards.steering.spill);
+        assert!(!shards.steering.spill && !shards.fair_admission);
         assert_eq!((shards.stealing, shards.receive_buffers), (None, 64));
         assert_eq!(shards.busy_poll, Duration::from_micros(200));
     }

@@ -341,10 +341,12 @@ impl FunctionService {
     /// Where a run should take place.
     fn place(&self, meta: &TaskMeta, estimate: Option<Duration>, affinity: Option<u64>) -> Placement {
         self.shard.place(&luge_shards::Request {
+            class: meta.class,
             function: u64::from(meta.class),
             affinity,
             deadline: Some(meta.deadline),
             estimate: estimate.unwrap_or(Duration::ZERO),
+            held_back: Duration::ZERO,
             movable: true,
             spills: meta.movable,
             firm: meta.firm,

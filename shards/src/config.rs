@@ -51,6 +51,9 @@ pub struct ShardsConfig {
     pub policy: PolicyKind,
     /// Whether a more urgent task takes the core from one that has begun. Default: yes.
     pub preemptive: bool,
+    /// Whether, once tasks are refused, classes that took more than others leave these room, so that each gets what it asks for or an
+    /// equal part of what fits. Default: yes.
+    pub fair_admission: bool,
     /// What is known of each class of tasks before any has run, by its number.
     pub classes: Vec<ClassConfig>,
     /// What each tenant is granted, by its number.
@@ -102,6 +105,7 @@ impl Default for ShardsConfig {
             busy_poll: Duration::ZERO,
             policy: PolicyKind::default(),
             preemptive: true,
+            fair_admission: true,
             classes: Vec::new(),
             tenants: Vec::new(),
             steering: SteeringConfig::default(),
@@ -137,6 +141,7 @@ impl ShardsConfig {
             drain_grace: self.drain_grace,
             policy: self.policy,
             preemptive: self.preemptive,
+            fair_admission: self.fair_admission,
             classes: self.classes.clone(),
             tenants: self.tenants.clone(),
         }

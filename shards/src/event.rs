@@ -34,6 +34,13 @@ pub enum Event {
         /// How it ended.
         outcome: SliceOutcome,
     },
+    /// A firm task of this class that is due then was refused before it was submitted, because no shard has room for it.
+    TurnedAway {
+        /// Its class.
+        class: u32,
+        /// When it would have been due.
+        deadline: Instant,
+    },
     /// Nobody waits for this task any more. Ignored when it has ended.
     Cancel(TaskId),
     /// Another shard asks for work. Answered by the [`Action::End`] of the best task to give away, with

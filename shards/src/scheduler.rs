@@ -47,7 +47,7 @@ use std::time::Duration;
 
 use slab::Slab;
 
-use crate::admission::{Demand, Fit, Ledger, Shares, Supply};
+use crate::admission::{Demand, Fairness, Fit, Ledger, Shares, Supply};
 use crate::estimate::{Estimate, Estimates};
 use crate::event::{Action, Event, Load, SliceOutcome};
 use crate::policy::{Band, Candidate, Policy, Rules};
@@ -65,6 +65,8 @@ pub struct Scheduler<P> {
     rules: Rules,
     estimates: Estimates,
     shares: Shares,
+    /// What each class asks for and gets, where not all fits.
+    fairness: Fairness,
     /// What all live tasks still need.
     ledger: Ledger,
     /// What of the core there is for them.
@@ -104,10 +106,12 @@ struct Running {
 impl<P: Policy> Scheduler<P> {
     /// A scheduler without tasks.
     pub fn new(config: SchedulerConfig, policy: P) -> Self {
+        let rules = policy.rules();
         Self {
-            rules: policy.rules(),
+            rules,
             estimates: Estimates::new(&config.classes),
             shares: Shares::new(&config),
+            fairness: Fairness::new(config.fair_admission && rules.by_deadline),
             ledger: Ledger::default(),
             supply: Supply::new(),
             config,
@@ -146,6 +150,7 @@ impl<P: Policy> Scheduler<P> {
                 since,
                 outcome,
             } => self.passed(&meta, (wanted, since), outcome, now, actions),
+            Event::TurnedAway { class, deadline } => self.turned_away(class, deadline, now),
             Event::Cancel(id) => self.cancel(id, now, actions),
             // Nobody takes new work then.
             Event::Release { .. } if self.draining => {}
@@ -196,7 +201,7 @@ impl<P: Policy> Scheduler<P> {
     }
 
     /// Whether a task of this class with this deadline would fit if it came now: the test that a firm one has to pass, without
-    /// the exception for probes. Nothing changes. O(n).
+    /// the exception for probes, and as if what classes were given were last looked at when one asked. Nothing changes. O(n).
     pub fn fits(&self, class: u32, deadline: Instant, now: Instant) -> Fit {
         if let Err(reason) = self.has_room() {
             return Fit::No(reason);
@@ -205,10 +210,21 @@ impl<P: Policy> Scheduler<P> {
             return Fit::No(RejectReason::OverShare { retry_after });
         }
         let time = deadline.saturating_duration_since(now);
-        match self.room_for(deadline, self.estimates.for_new(class, time, now), now) {
-            Ok(slack) => Fit::Yes { slack },
+        let work = self.estimates.for_new(class, time, now);
+        let needed = self.needed(class, work, time, now);
+        match self.room_for(deadline, needed, now) {
+            Ok(slack) => Fit::Yes {
+                slack: slack + (needed - work),
+            },
             Err(retry_after) => Fit::No(RejectReason::DeadlineInfeasible { retry_after }),
         }
+    }
+
+    /// How much more than its own work has to fit so that a firm task of this class would be admitted: nothing, unless others are refused
+    /// of which it has taken more than its part.
+    pub fn held_back(&self, class: u32, work: Duration, deadline: Instant, now: Instant) -> Duration {
+        let time = deadline.saturating_duration_since(now);
+        self.needed(class, work, time, now) - work
     }
 
     /// How long all live tasks together will still need the core, by the estimates.

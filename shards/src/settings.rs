@@ -24,6 +24,8 @@ pub struct SchedulerConfig {
     /// Whether another task may take the core when a slice is over. If not, a task that was preempted goes on at once
     /// until it ends or blocks: the futures and the network get their turns, other tasks do not.
     pub preemptive: bool,
+    /// Whether, once tasks are refused, classes that took more than others leave these room.
+    pub fair_admission: bool,
     /// What is known of each class, by its number. A class that is not listed has the default.
     pub classes: Vec<ClassConfig>,
     /// What is known of each tenant, by its number, likewise.
@@ -31,7 +33,7 @@ pub struct SchedulerConfig {
 }
 
 impl Default for SchedulerConfig {
-    /// 1,024 tasks waiting and as many under way, slices of a millisecond, 30 s to drain, earliest deadline first.
+    /// 1,024 tasks waiting and as many under way, slices of a millisecond, 30 s to drain, earliest deadline first, fair admission.
     fn default() -> Self {
         Self {
             queue_bound: 1024,
@@ -40,6 +42,7 @@ impl Default for SchedulerConfig {
             drain_grace: Duration::from_secs(30),
             policy: PolicyKind::default(),
             preemptive: true,
+            fair_admission: true,
             classes: Vec::new(),
             tenants: Vec::new(),
         }

@@ -69,6 +69,8 @@ impl Default for SteeringConfig {
 /// What steering knows of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request {
+    /// Its class, as its shard's scheduler knows it.
+    pub class: u32,
     /// A hash of the function's identity.
     pub function: u64,
     /// A hash of the key that keeps requests together, where the route names one.
@@ -77,6 +79,8 @@ pub struct Request {
     pub deadline: Option<Instant>,
     /// How long it will occupy a core.
     pub estimate: Duration,
+    /// How much more than its own work has to fit so that `here` takes it: see [`Scheduler::held_back`](crate::Scheduler::held_back).
+    pub held_back: Duration,
     /// Whether it may be served elsewhere than on `here`: it has not moved before and nothing holds it.
     pub movable: bool,
     /// Whether it may be served elsewhere than on the shard of its first choice: it takes longer than handing it over.
@@ -137,7 +141,7 @@ pub fn place(
     }
     let over = |shard| {
         let cost = if shard == here {
-            Duration::ZERO
+            request.held_back
         } else {
             config.handoff
         };
@@ -230,6 +234,8 @@ mod tests {
     fn place_by(loads: &[u64], change: impl FnOnce(&mut Request, &mut SteeringConfig)) -> Placement {
         let now = Instant::now();
         let mut request = Request {
+            class: 0,
+            held_back: Duration::ZERO,
             function: 7,
             affinity: None,
             deadline: Some(now + 16 * MS),
@@ -271,6 +277,17 @@ mod tests {
     fn a_request_that_would_be_late_goes_where_it_is_over_first() {
         assert_eq!(place_by(&[16, 9, 3, 5], |_, _| ()), Placement::There(2));
         assert_eq!(place_by(&[500, 14], |_, _| ()), Placement::There(1));
+    }
+
+    #[test]
+    fn what_is_held_back_here_goes_where_there_is_room() {
+        let held_back = |request: &mut Request, _: &mut SteeringConfig| request.held_back = 12 * MS;
+        assert_eq!(place_by(&[3, 5], held_back), Placement::Here);
+        assert_eq!(place_by(&[4, 5], held_back), Placement::There(1));
+        assert!(matches!(
+            place_by(&[4, 16], held_back),
+            Placement::Infeasible { .. }
+        ));
     }
 
     #[test]

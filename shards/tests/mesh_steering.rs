@@ -48,6 +48,8 @@ impl Numbers {
 
     fn request(&mut self, now: Instant) -> Request {
         Request {
+            class: 0,
+            held_back: Duration::ZERO,
             function: self.below(50),
             affinity: self.odds(4).then(|| self.below(1000)),
             deadline: (!self.odds(8)).then(|| now + self.time()),

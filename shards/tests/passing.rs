@@ -46,6 +46,7 @@ impl Twins {
             drain_grace: US * random.below(20_000) as u32,
             policy,
             preemptive: random.below(4) > 0,
+            fair_admission: random.below(4) > 0,
             classes: (0..4).map(|_| class(&mut random)).collect(),
             tenants: vec![TenantConfig { cpu_share: None }; 2],
         };

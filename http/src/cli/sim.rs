@@ -59,6 +59,9 @@ pub struct SimArgs {
     /// Take every request that the bounds allow, even if it will be late
     #[arg(long)]
     pub no_admission: bool,
+    /// Let classes that take more than others leave these no room, where not all fits
+    #[arg(long)]
+    pub no_fairness: bool,
     /// Leave requests where they arrive, even if they are late there
     #[arg(long)]
     pub no_spill: bool,
@@ -168,6 +171,7 @@ fn run_all(args: &SimArgs) -> Vec<Point> {
         settings.duration = args.duration;
         settings.scheduler.policy = policy;
         settings.admission = !args.no_admission;
+        settings.scheduler.fair_admission = !args.no_fairness;
         settings.steering.spill = !args.no_spill;
         settings.steals = !args.no_steal;
         if args.faults {

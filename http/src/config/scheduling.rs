@@ -13,6 +13,8 @@ use luge_shards::{PolicyKind, Steering};
 pub struct SchedulingConfig {
     /// Whose turn it is on a core.
     pub policy: PolicyKind,
+    /// Whether functions that took more of a core than others leave these room, once requests are refused for want of it.
+    pub fair_admission: bool,
     /// On which core a request is served if nothing speaks against it.
     pub steering: Steering,
     /// Whether a request that would be late there is served on another core where it would not.
@@ -38,6 +40,7 @@ impl Default for SchedulingConfig {
     fn default() -> Self {
         Self {
             policy: PolicyKind::Edf,
+            fair_admission: true,
             steering: Steering::Local,
             spill: true,
             steal: true,

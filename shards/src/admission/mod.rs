@@ -1,13 +1,15 @@
 //! Admission: what the first band owes ([`Ledger`]), what of the core there is to pay with ([`Supply`]), what classes and
-//! tenants are granted ([`Shares`]), and what follows for a new task ([`Fit`]) and for whoever looks from another shard
+//! tenants are granted ([`Shares`]), who leaves room for others ([`Fairness`]), and what follows for a new task ([`Fit`]) and for whoever looks from another shard
 //! ([`Demand`]).
 
+mod fairness;
 mod ledger;
 mod shares;
 mod supply;
 
 use std::time::Duration;
 
+pub(crate) use fairness::Fairness;
 pub(crate) use ledger::{Front, Ledger, Owed};
 pub(crate) use shares::Shares;
 pub(crate) use supply::Supply;

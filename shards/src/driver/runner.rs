@@ -269,13 +269,32 @@ impl Runner {
         };
         // The common case: it is home here, and in time even if all that is here went before it, and took twice as long.
         let ahead = self.scheduler.borrow().work() + request.estimate;
-        let in_time = request
-            .deadline
-            .is_none_or(|deadline| deadline.saturating_duration_since(now) > ahead * 2);
+        let held_back = self.held_back(request, now);
+        let in_time = request.deadline.is_none_or(|deadline| {
+            deadline.saturating_duration_since(now) > (ahead * 2).max(ahead + held_back)
+        });
         if neighbours.is_home_here(request) && in_time {
             return Placement::Here;
         }
-        neighbours.place(request, &self.scheduler.borrow().demand(now), now)
+        let request = Request {
+            held_back,
+            ..*request
+        };
+        let placement = neighbours.place(&request, &self.scheduler.borrow().demand(now), now);
+        if let (Placement::Infeasible { .. }, Some(deadline)) = (&placement, request.deadline) {
+            let class = request.class;
+            self.handle(Event::TurnedAway { class, deadline }, now);
+        }
+        placement
+    }
+
+    /// How much room a request has to leave here beside its own work.
+    fn held_back(&self, request: &Request, now: Instant) -> Duration {
+        let deadline = request.deadline.filter(|_| request.firm);
+        deadline.map_or(Duration::ZERO, |deadline| {
+            let scheduler = self.scheduler.borrow();
+            scheduler.held_back(request.class, request.estimate, deadline, now)
+        })
     }
 
     pub(super) fn estimate(&self, class: u32) -> Option<Estimate> {

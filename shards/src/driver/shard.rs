@@ -169,7 +169,7 @@ impl Shard {
     }
 
     /// Where a request that has arrived here is to be served, by what this shard and the others have to do.
-    /// [`Request::lot`] is drawn here.
+    /// [`Request::lot`] is drawn here, and [`Request::held_back`] filled in.
     pub fn place(&self, request: &Request) -> Placement {
         self.inner.runner.place(request, recent())
     }

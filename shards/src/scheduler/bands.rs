@@ -1,7 +1,8 @@
 //! Who is let in, and the band in which each task stands: what estimates, admission and shares say comes down to that.
 //!
 //! ```text
-//!   new, firm       fits beside what was promised? ── no: a probe? ── no: refused, with the time after which it would
+//!   new, firm       fits beside what was promised, and the room that it owes others? ── no: a probe? ── no: refused, with
+//!                   the time after which it would
 //!   new, not firm   fits? first band ── no: second ── late even alone: late
 //!   overrun         unusual for its class: stands anew, as if it were new
 //!   core free       the first band cannot be in time as a whole: the longest that has not begun leaves it
@@ -11,10 +12,10 @@
 use std::time::Duration;
 
 use super::{Running, Scheduler};
-use crate::admission::{Front, Owed};
+use crate::admission::{Front, Owed, TASK_OVERHEAD};
 use crate::policy::{Band, Candidate, Policy, Rules};
 use crate::task::{RejectReason, TaskId, TaskMeta};
-use crate::time::Instant;
+use crate::time::{Instant, nanoseconds};
 
 impl<P: Policy> Scheduler<P> {
     /// The bounds, which hold for every task.
@@ -42,27 +43,79 @@ impl<P: Policy> Scheduler<P> {
             candidate.band = self.band_of(candidate, over, now);
             return Ok(false);
         }
-        if self
-            .ledger
-            .surely_fits(meta.deadline, candidate.estimate, &self.supply, now)
-        {
-            return Ok(false);
+        let time = meta.deadline.saturating_duration_since(now);
+        let estimate = candidate.estimate;
+        // What has no room even alone is nobody's fault.
+        let fits_alone = self.fits_alone(estimate, time);
+        if fits_alone {
+            self.fairness.ask(meta.class, estimate, now);
         }
-        let Err(mut retry_after) = self.room_for(meta.deadline, candidate.estimate, now) else {
+        let needed = self.needed(meta.class, estimate, time, now);
+        let Err(mut retry_after) = self.let_in_by(meta.deadline, needed, now) else {
+            self.fairness.give(meta.class, estimate, now);
             return Ok(false);
         };
-        let time = meta.deadline.saturating_duration_since(now);
-        let hopeless = candidate.estimate > time;
-        let probe = self.estimates.probe(meta.class, time, candidate.estimate, now);
-        if let Some(estimate) = probe.filter(|&estimate| self.has_room_for(meta.deadline, estimate, now)) {
-            candidate.estimate = estimate;
+        if needed > estimate {
+            let held_for = self.fairness.held_for(meta.class, now);
+            match self.let_in_by(meta.deadline, estimate, now) {
+                // It is refused for the sake of others alone.
+                Ok(()) => {
+                    let retry_after = retry_after.min(held_for);
+                    return Err(RejectReason::DeadlineInfeasible { retry_after });
+                }
+                Err(plain) => retry_after = retry_after.min(plain.max(held_for)),
+            }
+        }
+        let hopeless = estimate > time;
+        let probe = self.estimates.probe(meta.class, time, estimate, now);
+        if let Some(probe) = probe.filter(|&probe| self.has_room_for(meta.deadline, probe, now)) {
+            candidate.estimate = probe;
+            self.fairness.give(meta.class, probe, now);
             return Ok(true);
         }
         if hopeless {
             // An empty core would not help.
             retry_after = self.estimates.next_probe(meta.class, now);
+        } else if fits_alone {
+            self.fairness.refuse(meta.class, estimate, now);
         }
         Err(RejectReason::DeadlineInfeasible { retry_after })
+    }
+
+    /// Steering has refused a firm task.
+    pub(super) fn turned_away(&mut self, class: u32, deadline: Instant, now: Instant) {
+        let time = deadline.saturating_duration_since(now);
+        let estimate = self.estimates.for_new(class, time, now);
+        if !self.fits_alone(estimate, time) {
+            return;
+        }
+        self.fairness.ask(class, estimate, now);
+        self.fairness.refuse(class, estimate, now);
+    }
+
+    /// Whether a core without other work has so much before a deadline, to which there is so much time.
+    fn fits_alone(&self, work: Duration, time: Duration) -> bool {
+        work.saturating_add(TASK_OVERHEAD) <= self.supply_within(time)
+    }
+
+    fn supply_within(&self, time: Duration) -> Duration {
+        Duration::from_nanos(self.supply.of(nanoseconds(time)))
+    }
+
+    /// How much has to fit so that a firm task is let in, which has `time` to its deadline.
+    pub(super) fn needed(&self, class: u32, work: Duration, time: Duration, now: Instant) -> Duration {
+        if !self.fairness.is_contended(now) {
+            return work;
+        }
+        self.fairness.needed(class, work, self.supply_within(time), now)
+    }
+
+    /// Whether so much fits, or after which time it would.
+    fn let_in_by(&self, deadline: Instant, work: Duration, now: Instant) -> Result<(), Duration> {
+        if self.surely_has_room_for(deadline, work, now) {
+            return Ok(());
+        }
+        self.room_for(deadline, work, now).map(drop)
     }
 
     /// The band in which a task belongs that the ledger does not hold.
@@ -81,7 +134,7 @@ impl<P: Policy> Scheduler<P> {
 
     /// Whether this much work with this deadline fits beside what was promised, as is usually seen at a glance.
     fn has_room_for(&self, deadline: Instant, work: Duration, now: Instant) -> bool {
-        self.surely_has_room_for(deadline, work, now) || self.room_for(deadline, work, now).is_ok()
+        self.let_in_by(deadline, work, now).is_ok()
     }
 
     pub(super) fn surely_has_room_for(&self, deadline: Instant, work: Duration, now: Instant) -> bool {

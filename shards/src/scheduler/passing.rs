@@ -18,13 +18,15 @@ use crate::time::Instant;
 
 impl<P: Policy> Scheduler<P> {
     /// Whether a task that comes now may have the core at once: it would be admitted, no other is ready, none sleeps whose time has
-    /// come, nobody is over a share of the core, and nine of ten of its class have taken no longer than `longest`.
+    /// come, nobody is over a share of the core or was refused lately, and nine of ten of its class have taken no longer than `longest`.
     ///
     /// Gives its slice. When that is over, [`Event::Passed`](crate::Event::Passed) is to be told; until then nothing but submissions and
     /// cancellations. Nothing changes before. Costs the same for any number of tasks.
     pub fn passes(&self, meta: &TaskMeta, longest: Duration, now: Instant) -> Option<Slice> {
         let is_free = self.running.is_none() && self.policy.is_empty() && self.has_room().is_ok();
-        let is_quiet = self.alarms.first().is_none_or(|&(at, ..)| at > now) && !self.shares.is_any_over();
+        let is_quiet = self.alarms.first().is_none_or(|&(at, ..)| at > now)
+            && !self.shares.is_any_over()
+            && !self.fairness.is_contended(now);
         let may_start = self.load.started < self.config.started_bound;
         // What it is taken to need may be less: half of them need no more, where nine of ten would be late.
         let is_short = self.estimates.are_within(meta.class, longest);

@@ -21,14 +21,24 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
         let request = &self.requests[name.key];
         let class = request.arrival.class;
         let known = self.cores[shard].scheduler.estimate(class);
+        let estimate = known.map_or(Duration::ZERO, |known| known.p90);
+        let firm = self.is_firm(class);
+        let deadline = self.start + request.arrival.deadline;
+        let scheduler = &self.cores[shard].scheduler;
+        let held_back = match firm {
+            true => scheduler.held_back(class, estimate, deadline, now),
+            false => Duration::ZERO,
+        };
         let asked = Request {
+            class,
             function: u64::from(class),
             affinity: self.settings.has_keys.then_some(request.affinity),
-            deadline: Some(self.start + request.arrival.deadline),
-            estimate: known.map_or(Duration::ZERO, |known| known.p90),
+            deadline: Some(deadline),
+            estimate,
+            held_back,
             movable: true,
             spills: true,
-            firm: self.is_firm(class),
+            firm,
             lot: request.number,
         };
         self.show(shard);
@@ -44,6 +54,7 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
             Placement::There(to) if self.has_room(shard, to) => self.send(shard, to, name, false),
             Placement::Here | Placement::There(_) => self.submit(shard, name),
             Placement::Infeasible { retry_after } => {
+                self.tell(shard, Event::TurnedAway { class, deadline }, None);
                 self.answer(
                     name,
                     Answer::Rejected(RejectReason::DeadlineInfeasible { retry_after }),

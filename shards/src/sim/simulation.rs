@@ -220,7 +220,7 @@ impl<P: Policy, O: Observer> Simulation<P, O> {
                 let task = self.cores[shard].last.expect("a slice has run");
                 self.see_turn(shard, Turn::Sliced { task, outcome });
             }
-            Event::Submit(_) | Event::Release { .. } | Event::Passed { .. } => {}
+            Event::Submit(_) | Event::TurnedAway { .. } | Event::Release { .. } | Event::Passed { .. } => {}
         }
         let mut actions = Vec::new();
         let now = self.instant(self.now);

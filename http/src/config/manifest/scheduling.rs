@@ -28,6 +28,7 @@ pub(super) struct SchedulingTable {
     policy: Option<Spanned<String>>,
     /// Whether functions that state a deadline are admitted by it, if they do not say themselves.
     pub(super) admission: Option<bool>,
+    fair_admission: Option<bool>,
     spill: Option<bool>,
     steal: Option<bool>,
     steering: Option<Spanned<String>>,
@@ -53,6 +54,7 @@ impl Check<'_> {
                 Err(unknown) => self.problem(policy.span(), "scheduling.policy", Problem::Policy(unknown)),
             }
         }
+        config.fair_admission = table.fair_admission.unwrap_or(config.fair_admission);
         config.spill = table.spill.unwrap_or(config.spill);
         config.steal = table.steal.unwrap_or(config.steal);
         let steerings = [("local", Steering::Local), ("home", Steering::Home)];

@@ -240,6 +240,7 @@ fn scheduling_can_be_chosen() {
         [scheduling]
         policy = "least-slack"
         admission = false
+        fair_admission = false
         spill = false
         steal = false
         steering = "home"
@@ -249,6 +250,7 @@ fn scheduling_can_be_chosen() {
     let config = check(&(String::from(table) + &function("deadline = \"1s\""))).unwrap();
     let expected = SchedulingConfig {
         policy: PolicyKind::LeastSlack,
+        fair_admission: false,
         steering: Steering::Home,
         spill: false,
         steal: false,
@@ -273,6 +275,7 @@ fn scheduling_has_defaults() {
     let config = check(&function("")).unwrap();
     let expected = SchedulingConfig {
         policy: PolicyKind::Edf,
+        fair_admission: true,
         steering: Steering::Local,
         spill: true,
         steal: true,

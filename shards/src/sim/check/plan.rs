@@ -149,6 +149,7 @@ fn be_wild(settings: &mut Settings, classes: &mut [Class], random: &mut Stream) 
         quantum: Duration::from_micros(random.random_range(50..5000)),
         drain_grace: Duration::from_micros(random.random_range(0..50_000)),
         preemptive: random.random_bool(0.8),
+        fair_admission: random.random_bool(0.8),
         classes: known,
         tenants,
         ..settings.scheduler.clone()

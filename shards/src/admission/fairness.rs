@@ -1,0 +1,576 @@
+//! Who has to leave room for others where more is asked for than fits: max-min fairness between the classes of tasks.
+//!
+//! ```text
+//!   asked for   ▁▁  ██  ██     of 100 that fit: level 35
+//!               30  60  60
+//!   the demand-bound test alone, long deadlines last     10  30  60
+//!   max-min                                              30  35  35
+//! ```
+//! The demand-bound test lets in whatever fits, so a class with long deadlines fills the time up to these, and leaves nothing to one
+//! whose deadlines are short: whatever that adds would make one of the others late. So once something was refused, the work that
+//! each class asks for and is given is counted, and a *level* found: what each may take if those who want less get all that
+//! they want (Demers, Keshav and Shenker, *Analysis and Simulation of a Fair Queueing Algorithm*, SIGCOMM 1989; Wang and others, *LaSS*,
+//! HPDC 2021, share a machine among functions so). A class that lately took more than its level is *above* it, and is let in only
+//! where work takes no more than a part of the time up to its deadline: all of it while nobody below is refused much, down to
+//! a quarter otherwise. Whoever is below may fill the rest. So what those below do not want is still had by those above, and a core without
+//! work takes whatever comes.
+//!
+//! Work is what admission reckons with, which nine of ten tasks do not exceed; it is not put right by what they took.
+
+use std::time::Duration;
+
+use super::TASK_OVERHEAD;
+use crate::settings::CLASSES_MAX;
+use crate::time::{Instant, nanoseconds};
+
+/// The level is found anew after so many nanoseconds, from what was asked and given in them and, as much again, in all before.
+const WINDOW: u64 = 100_000_000;
+
+/// After so many windows without a refusal for want of room nothing is counted any more, when nothing is left free either.
+const QUIET_WINDOWS: u64 = 10;
+
+/// The part of the time up to its deadline that a class above its level leaves free is in parts of this.
+const PARTS: u64 = 32;
+
+/// At most so much is left free.
+const FREE_MAX: u64 = 24;
+
+/// So much more is, after each window in which a class that was given less than its level was refused much.
+const MORE: u64 = 8;
+
+/// So much less, after each in which none was.
+const LESS: u64 = 1;
+
+/// Much is more than one of so many of what it asked for; less than its level, by one of so many.
+const MUCH: u64 = 16;
+
+/// Of what fits, this much is dealt out by levels. What is left over keeps those above in the race for more, so that the
+/// level rises where more fits than was given.
+const DEALT: (u64, u64) = (15, 16);
+
+/// What classes ask for and are given, while not all fits.
+#[derive(Debug)]
+pub(crate) struct Fairness {
+    is_on: bool,
+    /// Nothing while all fits.
+    contention: Option<Box<Contention>>,
+}
+
+#[derive(Debug)]
+struct Contention {
+    /// When the window began.
+    began: Instant,
+    /// Windows since one in which something was refused for want of room.
+    quiet: u64,
+    /// Nanoseconds of work in a window that each class may take. Nothing in the first window, and where less than two ask.
+    level: Option<u64>,
+    /// What those above it leave free of the time to their deadlines, in [`PARTS`].
+    free: u64,
+    /// Those that have asked lately, by class.
+    takers: Vec<Taker>,
+    /// What they asked for, while the level is found.
+    asked: Vec<u64>,
+}
+
+/// A class that asks. All is nanoseconds of work.
+#[derive(Debug)]
+struct Taker {
+    class: u32,
+    asked: Work,
+    taken: Work,
+    /// What it was refused though it was not above its level.
+    denied: Work,
+    /// What it may still take: it grows by the level, and stands between a level and as much below nothing, or a task below.
+    credit: i64,
+    /// When that was counted.
+    counted: Instant,
+}
+
+/// Work in this window, and in [`WINDOW`] lately.
+#[derive(Clone, Copy, Debug, Default)]
+struct Work {
+    now: u64,
+    lately: u64,
+}
+
+impl Fairness {
+    pub(crate) fn new(is_on: bool) -> Self {
+        Self {
+            is_on,
+            contention: None,
+        }
+    }
+
+    /// Whether something was refused lately, so that what is asked for is counted.
+    pub(crate) fn is_contended(&self, now: Instant) -> bool {
+        self.contention
+            .as_ref()
+            .is_some_and(|contention| !contention.is_forgotten(now))
+    }
+
+    /// A firm task of this class asks for so much work, which would fit on a core without any other.
+    pub(crate) fn ask(&mut self, class: u32, work: Duration, now: Instant) {
+        if self
+            .contention
+            .as_mut()
+            .is_some_and(|contention| contention.turn(now))
+        {
+            self.contention = None;
+        }
+        let contention = self.contention.as_mut();
+        if let Some(taker) = contention.and_then(|contention| contention.taker(class, now)) {
+            taker.asked.add(work);
+        }
+    }
+
+    /// What has to fit so that a task of this class is let in, which needs `work` and has that much of the core until its deadline: the
+    /// work, or what is to be left free, its own work included.
+    pub(crate) fn needed(&self, class: u32, work: Duration, supply: Duration, now: Instant) -> Duration {
+        let contention = self.contention.as_ref();
+        let Some(contention) = contention.filter(|contention| contention.is_held(class, now)) else {
+            return work;
+        };
+        let free = supply.as_nanos().saturating_mul(contention.free.into()) / u128::from(PARTS);
+        let free = Duration::from_nanos(u64::try_from(free).unwrap_or(u64::MAX));
+        // It may always wait behind one like itself: where deadlines are short, the core would have nothing to do between two of them.
+        let most = supply.saturating_sub(work + 2 * TASK_OVERHEAD);
+        work.max(free.saturating_sub(TASK_OVERHEAD).min(most))
+    }
+
+    /// After which time this class will not be above its level, if it takes nothing until then.
+    pub(crate) fn held_for(&self, class: u32, now: Instant) -> Duration {
+        let contention = self.contention.as_ref();
+        contention.map_or(Duration::ZERO, |contention| contention.held_for(class, now))
+    }
+
+    /// What was asked for is given.
+    pub(crate) fn give(&mut self, class: u32, work: Duration, now: Instant) {
+        let Some(contention) = &mut self.contention else {
+            return;
+        };
+        let level = contention.level;
+        let Some(taker) = contention.taker(class, now) else {
+            return;
+        };
+        taker.taken.add(work);
+        if let Some(level) = level {
+            let (level, work) = (signed(level), signed(nanoseconds(work)));
+            // One task may be more than a level.
+            let least = -level.max(work);
+            taker.credit = taker.credit_at(level, now).saturating_sub(work).max(least);
+            taker.counted = now;
+        }
+    }
+
+    /// What was asked for is refused, because there is no room for it.
+    pub(crate) fn refuse(&mut self, class: u32, work: Duration, now: Instant) {
+        if !self.is_on {
+            return;
+        }
+        if self.contention.is_none() {
+            self.contention = Some(Box::new(Contention {
+                began: now,
+                quiet: 0,
+                level: None,
+                free: 0,
+                takers: Vec::new(),
+                asked: Vec::new(),
+            }));
+            self.ask(class, work, now);
+        }
+        let Some(contention) = &mut self.contention else {
+            return;
+        };
+        contention.quiet = 0;
+        if contention.level.is_some()
+            && !contention.is_above(class, now)
+            && let Some(taker) = contention.taker(class, now)
+        {
+            taker.denied.add(work);
+        }
+    }
+}
+
+impl Contention {
+    /// The class among those that ask; nothing beyond the bound.
+    fn taker(&mut self, class: u32, now: Instant) -> Option<&mut Taker> {
+        let at = match self.place_of(class) {
+            Ok(at) => at,
+            Err(_) if class as usize >= CLASSES_MAX => return None,
+            Err(at) => {
+                let taker = Taker {
+                    class,
+                    asked: Work::default(),
+                    taken: Work::default(),
+                    denied: Work::default(),
+                    credit: 0,
+                    counted: now,
+                };
+                self.takers.insert(at, taker);
+                at
+            }
+        };
+        Some(&mut self.takers[at])
+    }
+
+    fn place_of(&self, class: u32) -> Result<usize, usize> {
+        self.takers.binary_search_by_key(&class, |taker| taker.class)
+    }
+
+    /// Its credit where there is a level, and the level.
+    fn credit(&self, class: u32, now: Instant) -> Option<(i64, u64)> {
+        let level = self.level?;
+        let taker = &self.takers[self.place_of(class).ok()?];
+        Some((taker.credit_at(signed(level), now), level))
+    }
+
+    fn is_above(&self, class: u32, now: Instant) -> bool {
+        self.credit(class, now).is_some_and(|(credit, _)| credit < 0)
+    }
+
+    fn is_held(&self, class: u32, now: Instant) -> bool {
+        self.free > 0 && !self.is_forgotten(now) && self.is_above(class, now)
+    }
+
+    fn held_for(&self, class: u32, now: Instant) -> Duration {
+        let Some((credit, level)) = self.credit(class, now) else {
+            return Duration::ZERO;
+        };
+        let missing = u128::from(credit.min(0).unsigned_abs());
+        let time = missing * u128::from(WINDOW) / u128::from(level);
+        Duration::from_nanos(u64::try_from(time).unwrap_or(u64::MAX))
+    }
+
+    fn elapsed(&self, now: Instant) -> u64 {
+        nanoseconds(now.saturating_duration_since(self.began))
+    }
+
+    /// Whether nothing was asked for so long that nothing of it matters.
+    fn is_forgotten(&self, now: Instant) -> bool {
+        self.elapsed(now) >= WINDOW * (QUIET_WINDOWS + FREE_MAX / LESS)
+    }
+
+    /// Ends the window, if it is over, and finds the level anew. Gives whether all has fitted for so long that nobody needs one.
+    ///
+    /// O(n log n) in the number of classes that ask, once in a window.
+    fn turn(&mut self, now: Instant) -> bool {
+        let elapsed = self.elapsed(now);
+        let windows = elapsed / WINDOW;
+        if windows == 0 {
+            return false;
+        }
+        self.quiet = self.quiet.saturating_add(windows);
+        let before = self.level;
+        for taker in &mut self.takers {
+            if let Some(level) = before {
+                taker.credit = taker.credit_at(signed(level), now);
+            }
+            taker.counted = now;
+            for work in [&mut taker.asked, &mut taker.taken, &mut taker.denied] {
+                work.turn(elapsed);
+            }
+        }
+        self.takers.retain(|taker| taker.asked.lately > 0);
+        let sum = |sum: u64, taker: &Taker| sum.saturating_add(taker.taken.lately);
+        let taken = self.takers.iter().fold(0, sum);
+        self.asked.clear();
+        self.asked
+            .extend(self.takers.iter().map(|taker| taker.asked.lately));
+        self.level = level(&mut self.asked, taken / DEALT.1 * DEALT.0);
+        let level = self.level.unwrap_or(0);
+        self.free = if self.takers.iter().any(|taker| taker.is_denied(level)) {
+            (self.free + MORE).min(FREE_MAX)
+        } else {
+            self.free.saturating_sub(LESS.saturating_mul(windows))
+        };
+        for taker in &mut self.takers {
+            taker.credit = taker.credit.max(-signed(level));
+        }
+        let is_over = self.is_forgotten(now) || (self.quiet > QUIET_WINDOWS && self.free == 0);
+        self.began = now;
+        is_over
+    }
+}
+
+impl Taker {
+    /// Whether it lately was refused much, and given less than it may take.
+    fn is_denied(&self, level: u64) -> bool {
+        self.denied.lately > self.asked.lately / MUCH && self.taken.lately < level - level / MUCH
+    }
+
+    fn credit_at(&self, level: i64, now: Instant) -> i64 {
+        let since = nanoseconds(now.saturating_duration_since(self.counted));
+        let grown = i128::from(level) * i128::from(since) / i128::from(WINDOW);
+        let grown = i64::try_from(grown).unwrap_or(i64::MAX);
+        self.credit.saturating_add(grown).min(level)
+    }
+}
+
+impl Work {
+    fn add(&mut self, work: Duration) {
+        self.now = self.now.saturating_add(nanoseconds(work));
+    }
+
+    /// Ends the window, which has lasted for so long: what was done in it counts as if it had come at one rate.
+    fn turn(&mut self, elapsed: u64) {
+        let rate = u128::from(self.now) * u128::from(WINDOW) / u128::from(elapsed.max(1));
+        let rate = u64::try_from(rate).unwrap_or(u64::MAX);
+        let windows = (elapsed / WINDOW).min(63);
+        self.lately = if self.lately > rate {
+            rate + ((self.lately - rate) >> windows)
+        } else {
+            rate - ((rate - self.lately) >> windows)
+        };
+        self.now = 0;
+    }
+}
+
+/// How much each may take of `total` if those who ask for less get it all. Nothing where less than two ask, or the total is enough
+/// for all, which it never is where it is a part of what they were given.
+fn level(asked: &mut [u64], total: u64) -> Option<u64> {
+    asked.sort_unstable();
+    let mut left = total;
+    let mut takers = asked.len() as u64;
+    if takers < 2 {
+        return None;
+    }
+    for &mut asked in asked {
+        let share = left / takers;
+        if asked > share {
+            return Some(share.max(1));
+        }
+        left -= asked;
+        takers -= 1;
+    }
+    None
+}
+
+fn signed(nanoseconds: u64) -> i64 {
+    i64::try_from(nanoseconds).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: Duration = Duration::from_millis(1);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(time: Duration) -> Instant {
+        Instant::from_nanos(nanoseconds(SECOND + time))
+    }
+
+    /// Each millisecond for so long each class asks for so many microseconds of a core that does `supply` of the time, and gets them
+    /// where no more than 20 ms are to do by that; where it is above its level, no more than a quarter of it.
+    fn run(asked: &[u64], supply: f64, time: Duration) -> Fairness {
+        let mut fairness = Fairness::new(true);
+        let mut backlog = Duration::ZERO;
+        for number in 0..nanoseconds(time) / 1_000_000 {
+            let now = at(MS * u32::try_from(number).unwrap());
+            for (class, &asked) in (0..).zip(asked) {
+                let work = Duration::from_micros(asked);
+                fairness.ask(class, work, now);
+                if backlog + fairness.needed(class, work, 20 * MS, now) > 20 * MS {
+                    fairness.refuse(class, work, now);
+                } else {
+                    backlog += work;
+                    fairness.give(class, work, now);
+                }
+            }
+            backlog = backlog.saturating_sub(MS.mul_f64(supply));
+        }
+        fairness
+    }
+
+    fn level_of(fairness: &Fairness) -> Option<u64> {
+        fairness.contention.as_ref()?.level
+    }
+
+    #[test]
+    fn the_level_is_what_all_may_take_who_ask_for_more() {
+        assert_eq!(level(&mut [60, 30, 60], 100), Some(35));
+        assert_eq!(level(&mut [200, 10, 10], 100), Some(80));
+        assert_eq!(level(&mut [50, 50, 50, 50], 100), Some(25));
+        assert_eq!(level(&mut [0, 101], 100), Some(100));
+        // All fits, or nobody else is there.
+        assert_eq!(level(&mut [60, 40], 100), None);
+        assert_eq!(level(&mut [200], 100), None);
+        assert_eq!(level(&mut [], 100), None);
+    }
+
+    #[test]
+    fn nothing_is_counted_until_something_is_refused() {
+        let fairness = run(&[400, 500], 1.0, SECOND);
+        assert!(!fairness.is_contended(at(SECOND)));
+        let mut fairness = Fairness::new(false);
+        fairness.refuse(0, MS, at(MS));
+        assert!(!fairness.is_contended(at(MS)));
+    }
+
+    #[test]
+    fn what_is_dealt_comes_near_to_what_there_is() {
+        let fairness = run(&[300, 600, 600], 0.8, 2 * SECOND);
+        let level = level_of(&fairness).unwrap();
+        // Of 80 ms in a window 75 are dealt, less the 30 of the first in halves; it comes and goes.
+        assert!((20_000_000..26_000_000).contains(&level), "{level}");
+    }
+
+    #[test]
+    fn as_much_is_left_free_as_those_below_need() {
+        let mut fairness = run(&[900, 100], 0.8, SECOND);
+        let free = |fairness: &Fairness| fairness.contention.as_ref().unwrap().free;
+        let most = free(&fairness);
+        assert!((1..=FREE_MAX).contains(&most), "{most}");
+        // The one above goes on to be refused, the other is not.
+        let now = at(SECOND);
+        let until = now + Duration::from_nanos(WINDOW * (most + 8));
+        let mut at = now;
+        while at < until {
+            at += MS;
+            for class in [0, 1] {
+                fairness.ask(class, MS, at);
+                fairness.give(class, MS, at);
+            }
+            fairness.ask(0, 200 * MS, at);
+            fairness.give(0, 100 * MS, at);
+            fairness.refuse(0, 100 * MS, at);
+        }
+        assert_eq!(free(&fairness), 0);
+        // A sixteenth of what it asks for may be refused to one below; what is new counts half.
+        for (refused, expected) in [(12, 0), (13, MORE)] {
+            for number in 0..100 {
+                at += MS;
+                fairness.ask(1, MS, at);
+                if number < refused {
+                    fairness.refuse(1, MS, at);
+                }
+            }
+            fairness.ask(0, MS, at + MS);
+            assert_eq!(free(&fairness), expected, "{refused} of 100");
+        }
+    }
+
+    #[test]
+    fn it_ends_with_what_was_too_much() {
+        let mut fairness = run(&[300, 600, 600], 0.8, SECOND);
+        let mut since = SECOND;
+        while fairness.contention.is_some() {
+            since += 10 * MS;
+            fairness.ask(0, MS, at(since));
+            fairness.give(0, MS, at(since));
+        }
+        assert!(since < 3 * SECOND, "{since:?}");
+    }
+
+    #[test]
+    fn a_rate_is_found_however_long_windows_are() {
+        for every in [
+            MS,
+            30 * MS,
+            99 * MS,
+            150 * MS,
+            199 * MS,
+            200 * MS,
+            350 * MS,
+            2 * SECOND,
+        ] {
+            let mut work = Work::default();
+            let (mut began, mut now) = (Duration::ZERO, Duration::ZERO);
+            while now < 100 * every.max(20 * MS) {
+                now += every;
+                if now - began >= Duration::from_nanos(WINDOW) {
+                    work.turn(nanoseconds(now - began));
+                    began = now;
+                }
+                // A third of the time.
+                work.add(every / 3);
+            }
+            let third = WINDOW / 3;
+            let near = third * 9 / 10..third * 11 / 10;
+            assert!(near.contains(&work.lately), "{every:?}: {}", work.lately);
+        }
+    }
+
+    #[test]
+    fn a_class_alone_is_never_denied() {
+        let mut fairness = run(&[1500], 0.8, SECOND);
+        assert_eq!(fairness.contention.as_ref().unwrap().free, 0);
+        // Nor is anything held against it as soon as another comes.
+        fairness.ask(1, MS, at(SECOND));
+        for _ in 0..3 {
+            fairness.ask(0, MS, at(SECOND + MS * 120));
+            assert_eq!(fairness.contention.as_ref().unwrap().free, 0);
+        }
+    }
+
+    #[test]
+    fn debt_shrinks_with_the_level() {
+        let mut fairness = run(&[600, 600], 0.8, SECOND);
+        fairness.give(0, SECOND, at(SECOND));
+        for class in 2..50 {
+            fairness.ask(class, 100 * MS, at(SECOND));
+        }
+        let later = at(SECOND + 100 * MS);
+        fairness.ask(0, MS, later);
+        assert!(fairness.contention.as_ref().unwrap().is_above(0, later));
+        let held_for = fairness.held_for(0, later);
+        assert!(held_for <= Duration::from_nanos(WINDOW), "{held_for:?}");
+        assert!(
+            !fairness
+                .contention
+                .as_ref()
+                .unwrap()
+                .is_above(0, later + held_for)
+        );
+    }
+
+    #[test]
+    fn a_pause_is_many_windows() {
+        let mut fairness = run(&[300, 600, 600], 0.8, SECOND);
+        assert!(fairness.is_contended(at(SECOND * 4)) && !fairness.is_contended(at(SECOND * 5)));
+        fairness.ask(0, MS, at(SECOND * 5));
+        assert!(fairness.contention.is_none());
+    }
+
+    #[test]
+    fn who_is_above_needs_a_core_with_time_left_but_no_more_than_that() {
+        let mut fairness = run(&[600, 600], 0.5, SECOND);
+        let now = at(SECOND);
+        fairness.give(0, SECOND, now);
+        fairness.contention.as_mut().unwrap().free = FREE_MAX;
+        let needed = |work, supply| fairness.needed(0, work, supply, now);
+        assert_eq!(needed(MS, 100 * MS), 75 * MS - TASK_OVERHEAD);
+        // More than is to be left is needed as it is.
+        assert_eq!(needed(80 * MS, 100 * MS), 80 * MS);
+        for micros in [0, 1, 10, 20, 30, 100, 1_000, 1_000_000] {
+            let supply = Duration::from_micros(micros);
+            let fits = needed(Duration::ZERO, supply) + TASK_OVERHEAD <= supply.max(TASK_OVERHEAD);
+            assert!(fits, "{micros} us");
+        }
+    }
+
+    #[test]
+    fn credit_is_bounded_and_debt_is_forgiven() {
+        let mut fairness = run(&[600, 600], 0.5, SECOND);
+        let level = level_of(&fairness).unwrap();
+        let now = at(SECOND);
+        fairness.give(0, 1_000 * SECOND, now);
+        fairness.give(0, MS, now);
+        let contention = fairness.contention.as_ref().unwrap();
+        assert_eq!(contention.takers[0].credit, -signed(level));
+        assert!(contention.is_above(0, now + 90 * MS) && !contention.is_above(0, now + 100 * MS));
+        let later = contention.takers[1].credit_at(signed(level), now + SECOND * 1_000);
+        assert_eq!(later, signed(level));
+    }
+
+    #[test]
+    fn classes_beyond_the_bound_are_not_counted() {
+        let mut fairness = Fairness::new(true);
+        for class in [u32::MAX, CLASSES_MAX as u32] {
+            fairness.refuse(class, MS, at(MS));
+            fairness.ask(class, MS, at(MS));
+            fairness.give(class, MS, at(MS));
+        }
+        assert!(fairness.contention.unwrap().takers.is_empty());
+    }
+}
