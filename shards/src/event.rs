@@ -34,7 +34,8 @@ pub enum Event {
         /// How it ended.
         outcome: SliceOutcome,
     },
-    /// A firm task of this class that is due then was refused before it was submitted, because no shard has room for it.
+    /// A firm task of this class that is due then was refused before it was submitted: by what shards show of
+    /// themselves none has room for it, or for what it would have to leave.
     TurnedAway {
         /// Its class.
         class: u32,

@@ -168,6 +168,30 @@ fn short_deadlines_leave_the_core_busy() {
     }
 }
 
+/// One task of a long class is many windows' worth, and counts as that.
+#[test]
+fn a_class_of_long_tasks_leaves_room_too() {
+    let kinds = [kind(0, 5 * MS, 20 * MS), kind(1, 300 * MS, 2_000 * MS)];
+    for seed in 0..3 {
+        let mut random = Random::new(seed);
+        let mut arrivals = poisson(&kinds[..1], 0.4, SPAN, &mut random);
+        arrivals.extend(poisson(&kinds[1..], 2.0, SPAN, &mut random));
+        arrivals.sort_by_key(|arrival| arrival.at);
+        let short = |fair| {
+            let config = SchedulerConfig {
+                fair_admission: fair,
+                ..config(PolicyKind::Edf, MS, &kinds)
+            };
+            got(&arrivals, &run(config, &arrivals, Costs::default(), seed))[0]
+        };
+        let [with, without] = [true, false].map(short);
+        assert!(
+            with > 0.2 && with > 1.5 * without,
+            "{with:.3}, without {without:.3}"
+        );
+    }
+}
+
 /// What can never be served takes nothing from others.
 #[test]
 fn what_never_fits_is_nobodys_fault() {

@@ -172,9 +172,11 @@ impl World {
             [Action::Reject(RejectReason::QueueFull { .. })] => assert_eq!(queued, self.config.queue_bound),
             [Action::Reject(RejectReason::DeadlineInfeasible { retry_after })] => {
                 assert!(meta.firm && retry_after > Duration::ZERO);
+                let held_back = self
+                    .scheduler
+                    .held_back(meta.class, assumed, meta.deadline, self.now);
                 // A core without tasks takes whatever fits.
-                let is_held_back = self.config.fair_admission && !self.live.is_empty();
-                assert!(has_room.is_none() || is_held_back);
+                assert!(has_room.is_none() || (held_back > Duration::ZERO && !self.live.is_empty()));
             }
             [Action::Reject(RejectReason::OverShare { retry_after })] => {
                 assert!(meta.firm && retry_after > Duration::ZERO);
@@ -466,7 +468,6 @@ impl World {
             tasks: self.live.iter().map(|task| candidate(task.id)).collect(),
             running: front.map(|(id, since)| (candidate(id), since)),
             preemptive: self.config.preemptive,
-            fair_admission: self.config.fair_admission,
         }
     }
 

@@ -80,7 +80,7 @@ struct Taker {
     taken: Work,
     /// What it was refused though it was not above its level.
     denied: Work,
-    /// What it may still take: it grows by the level, and stands between a level and as much below nothing, or a task below.
+    /// What it may still take: it grows by the level, and stands between a level and as much below nothing, or the last task below.
     credit: i64,
     /// When that was counted.
     counted: Instant,
@@ -237,7 +237,7 @@ impl Contention {
             return Duration::ZERO;
         };
         let missing = u128::from(credit.min(0).unsigned_abs());
-        let time = missing * u128::from(WINDOW) / u128::from(level);
+        let time = (missing * u128::from(WINDOW)).div_ceil(u128::from(level));
         Duration::from_nanos(u64::try_from(time).unwrap_or(u64::MAX))
     }
 
@@ -284,7 +284,7 @@ impl Contention {
             self.free.saturating_sub(LESS.saturating_mul(windows))
         };
         for taker in &mut self.takers {
-            taker.credit = taker.credit.max(-signed(level));
+            taker.level_fell(before.unwrap_or(level), level);
         }
         let is_over = self.is_forgotten(now) || (self.quiet > QUIET_WINDOWS && self.free == 0);
         self.began = now;
@@ -293,6 +293,14 @@ impl Contention {
 }
 
 impl Taker {
+    /// What it owes is owed for as long as before.
+    fn level_fell(&mut self, from: u64, to: u64) {
+        if to < from && self.credit < 0 {
+            let credit = i128::from(self.credit) * i128::from(to) / i128::from(from);
+            self.credit = i64::try_from(credit).unwrap_or(i64::MIN);
+        }
+    }
+
     /// Whether it lately was refused much, and given less than it may take.
     fn is_denied(&self, level: u64) -> bool {
         self.denied.lately > self.asked.lately / MUCH && self.taken.lately < level - level / MUCH
@@ -506,22 +514,20 @@ mod tests {
     #[test]
     fn debt_shrinks_with_the_level() {
         let mut fairness = run(&[600, 600], 0.8, SECOND);
-        fairness.give(0, SECOND, at(SECOND));
+        let before = level_of(&fairness).unwrap();
+        fairness.give(0, 4 * Duration::from_nanos(before), at(SECOND));
         for class in 2..50 {
             fairness.ask(class, 100 * MS, at(SECOND));
         }
         let later = at(SECOND + 100 * MS);
         fairness.ask(0, MS, later);
-        assert!(fairness.contention.as_ref().unwrap().is_above(0, later));
+        assert!(level_of(&fairness).unwrap() < before);
+        // Four windows at most, of which one is over; less what it had left.
+        let is_above = |after| fairness.contention.as_ref().unwrap().is_above(0, later + after);
         let held_for = fairness.held_for(0, later);
-        assert!(held_for <= Duration::from_nanos(WINDOW), "{held_for:?}");
-        assert!(
-            !fairness
-                .contention
-                .as_ref()
-                .unwrap()
-                .is_above(0, later + held_for)
-        );
+        let expected = Duration::from_nanos(WINDOW * 2)..=Duration::from_nanos(WINDOW * 3);
+        assert!(expected.contains(&held_for), "{held_for:?}");
+        assert!(is_above(held_for - MS) && !is_above(held_for));
     }
 
     #[test]

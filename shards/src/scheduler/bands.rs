@@ -82,11 +82,12 @@ impl<P: Policy> Scheduler<P> {
         Err(RejectReason::DeadlineInfeasible { retry_after })
     }
 
-    /// Steering has refused a firm task.
+    /// Steering has refused a firm task: that counts as if it had been refused here, but for where there is another reason for it.
     pub(super) fn turned_away(&mut self, class: u32, deadline: Instant, now: Instant) {
         let time = deadline.saturating_duration_since(now);
         let estimate = self.estimates.for_new(class, time, now);
-        if !self.fits_alone(estimate, time) {
+        let has_reason = self.has_room().is_err() || self.shares.over_for(class, now).is_some();
+        if has_reason || !self.fits_alone(estimate, time) {
             return;
         }
         self.fairness.ask(class, estimate, now);

@@ -21,8 +21,6 @@ pub(crate) struct Oracle {
     /// The task that has the core, and since when.
     pub(crate) running: Option<(Candidate, Instant)>,
     pub(crate) preemptive: bool,
-    /// Whether less may be admitted than fits.
-    pub(crate) fair_admission: bool,
 }
 
 impl Oracle {
@@ -137,7 +135,9 @@ impl Oracle {
         match scheduler.fits(class, deadline, self.now) {
             Fit::Yes { slack } => assert_eq!(Some(slack), room),
             Fit::No(RejectReason::DeadlineInfeasible { .. }) => {
-                assert!(room.is_none() || (self.fair_admission && !self.tasks.is_empty()));
+                let assumed = self.assumed(scheduler, class, deadline);
+                let held_back = scheduler.held_back(class, assumed, deadline, self.now);
+                assert!(room.is_none() || (held_back > Duration::ZERO && !self.tasks.is_empty()));
             }
             Fit::No(_) => {}
         }
