@@ -220,8 +220,8 @@ impl<P: Policy> Scheduler<P> {
         }
     }
 
-    /// How much more than its own work has to fit so that a firm task of this class would be admitted: nothing, unless others are refused
-    /// of which it has taken more than its part.
+    /// How much more than its own work has to fit so that a firm task of this class would be admitted: nothing, unless the class
+    /// has lately taken more than its part while others were refused.
     pub fn held_back(&self, class: u32, work: Duration, deadline: Instant, now: Instant) -> Duration {
         let time = deadline.saturating_duration_since(now);
         self.needed(class, work, time, now) - work
