@@ -400,6 +400,7 @@ fn plan(args: &CommonArgs, target: Target, scenario: Scenario) -> Plan {
         drain: args.drain,
         spin: args.spin.unwrap_or_default(),
         window: Duration::ZERO,
+        looks: Vec::new(),
         nice: args.nice,
         cpus: Vec::new(),
         classes: scenario.classes,

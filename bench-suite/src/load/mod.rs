@@ -38,6 +38,7 @@ mod request;
 mod run;
 mod scenario;
 mod table;
+mod taken;
 mod units;
 mod worker;
 
@@ -53,4 +54,5 @@ pub use report::{ClassReport, Deadlines, Generator, Percentiles, Report, Server,
 pub use run::{RunError, may_have_nice, run, run_on};
 pub use scenario::{SCENARIOS, Scenario, ScenarioError, body_of, read_bounded};
 pub use table::table;
+pub use taken::Taken;
 pub use units::{duration_text, parse_duration};

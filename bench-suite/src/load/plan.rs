@@ -23,6 +23,8 @@ const BODY_BYTES_MAX: usize = 64 << 20;
 const RATE_MAX: f64 = 1e7;
 /// Most windows of a run.
 const WINDOWS_MAX: u128 = 100_000;
+/// Most looks at what is taken of the cores.
+const LOOKS_MAX: usize = 1000;
 /// Longest run, and longest timeout: what the latency histograms hold.
 const TIME_MAX: Duration = Duration::from_secs(3600);
 
@@ -49,6 +51,9 @@ pub struct Plan {
     pub spin: Duration,
     /// What became of requests is also counted by their intended start, in windows of this length; zero counts none.
     pub window: Duration,
+    /// When to look at what others than the server take of the cores, from the start of the run, in ascending order; none before the end of
+    /// the warm-up.
+    pub looks: Vec<Duration>,
     /// The workers' nice value. Where the generator shares its cores with the server, a low one makes it a client that has
     /// cores of its own and takes little of theirs; it needs a privilege, see [`super::may_have_nice`].
     pub nice: i32,
@@ -229,6 +234,11 @@ pub enum PlanError {
     /// Windows without number.
     #[error("more than {WINDOWS_MAX} windows: make them longer")]
     Windows,
+    /// Looks that are not where the workers measure.
+    #[error(
+        "looks at the cores are at most {LOOKS_MAX}, in ascending order, between the end of the warm-up and that of the run"
+    )]
+    Looks,
     /// Two classes with one name.
     #[error("two classes are called {0}")]
     DuplicateName(String),
@@ -266,6 +276,13 @@ impl Plan {
         }
         if self.warmup >= self.duration {
             return Err(PlanError::Warmup);
+        }
+        let times = [self.warmup]
+            .into_iter()
+            .chain(self.looks.iter().copied())
+            .chain([self.duration]);
+        if self.looks.len() > LOOKS_MAX || !times.is_sorted() {
+            return Err(PlanError::Looks);
         }
         for (i, class) in self.classes.iter().enumerate() {
             if self.classes[..i].iter().any(|other| other.name == class.name) {
@@ -507,6 +524,7 @@ mod tests {
             drain: Duration::from_secs(1),
             spin: Duration::ZERO,
             window: Duration::ZERO,
+            looks: Vec::new(),
             nice: 0,
             cpus: Vec::new(),
             classes: vec![class],
@@ -539,5 +557,15 @@ mod tests {
         let mut warm = plan(class());
         warm.warmup = warm.duration;
         assert_eq!(warm.check(), Err(PlanError::Warmup));
+        let looking = |at: &[u64]| {
+            let mut plan = plan(class());
+            plan.warmup = Duration::from_millis(100);
+            plan.looks = at.iter().copied().map(Duration::from_millis).collect();
+            plan.check()
+        };
+        assert_eq!(looking(&[100, 100, 1000]), Ok(()));
+        for wrong in [&[99][..], &[1001], &[300, 200]] {
+            assert_eq!(looking(wrong), Err(PlanError::Looks), "{wrong:?}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::plan::{Class, Mode, Path, Plan};
 use super::process::Usage;
 use super::record::{ErrorKind, Record};
+use super::taken::Taken;
 
 /// Lateness at the 99th percentile beyond this share of the latency there is worth a warning.
 const LATE_SHARE_WARNING: f64 = 0.1;
@@ -41,6 +42,9 @@ pub struct Report {
     pub server: Option<Server>,
     /// Why there is nothing of it although it was given: it ended during the run, for instance.
     pub server_lost: Option<String>,
+    /// What was taken of the cores by the plan's looks.
+    #[serde(skip)]
+    pub taken: Vec<Taken>,
 }
 
 /// The figures of a class.
@@ -166,6 +170,7 @@ pub(super) struct Measured {
     pub(super) cpu: Duration,
     pub(super) busiest: Duration,
     pub(super) wall: Duration,
+    pub(super) taken: Vec<Taken>,
 }
 
 impl Report {
@@ -234,6 +239,7 @@ impl Report {
             total,
             server,
             server_lost,
+            taken: measured.taken,
         }
     }
 }
@@ -397,6 +403,7 @@ mod tests {
             drain: Duration::ZERO,
             spin: Duration::ZERO,
             window: Duration::ZERO,
+            looks: Vec::new(),
             nice: 0,
             cpus: Vec::new(),
             classes: Vec::new(),

@@ -1,7 +1,7 @@
 //! Carries a plan out: opens connections, starts the workers together, looks at the server before and after.
 //!
 //! ```text
-//!   main    open connections ─► look at /proc ─► start ── sleep ──► look (end of warm-up) ── join ──► look ─► Report
+//!   main    open connections ─► look at /proc ─► start ── sleep ──► look (end of warm-up) ─ looks ─ join ──► look ─► Report
 //!   worker                                         ├─ warm-up ──────┼─ measured ─────────┼─ drain ─┤
 //! ```
 
@@ -20,6 +20,7 @@ use super::plan::{Connections, Mode, Plan, PlanError};
 use super::process::{ProcessError, Snapshot};
 use super::record::Record;
 use super::report::{Measured, Report};
+use super::taken::Taken;
 use super::worker::{Outcome, Worker};
 
 /// Longest time for a connection that is opened before the start.
@@ -134,7 +135,7 @@ fn keep_to(cpus: &[usize]) -> Result<(), Errno> {
 fn drive(plan: &Plan, pid: Option<u32>, opened: Vec<Vec<(usize, OwnedFd)>>) -> Result<Report, RunError> {
     let start = pid.map(Snapshot::read).transpose()?;
     let base = Instant::now() + LEAD;
-    let (outcomes, before) = thread::scope(|scope| {
+    let (outcomes, before, taken) = thread::scope(|scope| {
         let mut workers = Vec::new();
         for (number, opened) in opened.into_iter().enumerate() {
             let work = move || {
@@ -147,12 +148,18 @@ fn drive(plan: &Plan, pid: Option<u32>, opened: Vec<Vec<(usize, OwnedFd)>>) -> R
                 .spawn_scoped(scope, work);
             workers.push(worker.map_err(RunError::System)?);
         }
-        thread::sleep((base + plan.warmup).saturating_duration_since(Instant::now()));
+        let sleep_until = |at| thread::sleep((base + at).saturating_duration_since(Instant::now()));
+        sleep_until(plan.warmup);
         let before = if plan.warmup.is_zero() {
             start.map(Ok)
         } else {
             pid.map(Snapshot::read)
         };
+        let mut taken = Vec::new();
+        for at in &plan.looks {
+            sleep_until(*at);
+            taken.push(Taken::look(base.elapsed()));
+        }
         let mut outcomes = Vec::new();
         for worker in workers {
             match worker.join() {
@@ -160,7 +167,7 @@ fn drive(plan: &Plan, pid: Option<u32>, opened: Vec<Vec<(usize, OwnedFd)>>) -> R
                 Err(panic) => std::panic::resume_unwind(panic),
             }
         }
-        Ok::<_, RunError>((outcomes, before))
+        Ok::<_, RunError>((outcomes, before, taken))
     })?;
     let wall = base.elapsed();
     // A server that fell over under the load is a reason to show the report, not to throw it away.
@@ -168,7 +175,9 @@ fn drive(plan: &Plan, pid: Option<u32>, opened: Vec<Vec<(usize, OwnedFd)>>) -> R
         let usage = before.and_then(|before| Snapshot::read(pid)?.since(&before));
         usage.map_err(|error| error.to_string())
     });
-    Ok(Report::new(plan, join(plan, outcomes, wall), server))
+    let mut measured = join(plan, outcomes, wall);
+    measured.taken = taken;
+    Ok(Report::new(plan, measured, server))
 }
 
 /// The workers' records, added up by class.
@@ -179,6 +188,7 @@ fn join(plan: &Plan, outcomes: Vec<Outcome>, wall: Duration) -> Measured {
         cpu: Duration::ZERO,
         busiest: Duration::ZERO,
         wall,
+        taken: Vec::new(),
     };
     for outcome in outcomes {
         for (sum, record) in measured.records.iter_mut().zip(&outcome.records) {

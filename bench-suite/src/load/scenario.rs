@@ -322,6 +322,7 @@ mod tests {
                 drain: Duration::from_secs(1),
                 spin: Duration::ZERO,
                 window: Duration::ZERO,
+                looks: Vec::new(),
                 nice: 0,
                 cpus: Vec::new(),
                 classes: scenario.classes,

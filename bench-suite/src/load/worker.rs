@@ -599,6 +599,7 @@ mod tests {
             drain: Duration::ZERO,
             spin: Duration::ZERO,
             window: Duration::ZERO,
+            looks: Vec::new(),
             nice: 0,
             cpus: Vec::new(),
             classes: vec![Class::new("a", Path::Fixed("/".to_owned()), 1.0)],

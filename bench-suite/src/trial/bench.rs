@@ -32,6 +32,15 @@ pub(super) struct Running {
     pub(super) server: Server,
 }
 
+/// What a server can do of a function alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Capacity {
+    /// Requests a second.
+    pub(super) rate: f64,
+    /// The part of its cores, from 0 to 1, that it could have had meanwhile: see [`Taken`](crate::load::Taken).
+    pub(super) left: f64,
+}
+
 /// A trial under way.
 pub(super) struct Bench<'a> {
     pub(super) definition: &'a Definition,
@@ -263,6 +272,7 @@ impl<'a> Bench<'a> {
             drain: DRAIN,
             spin: Duration::ZERO,
             window: Duration::ZERO,
+            looks: Vec::new(),
             nice: self.nice,
             cpus: self.running[variant].generator.clone(),
             classes,
@@ -295,19 +305,35 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// Requests a second of a function alone that a server completes in a phase, with two for each of its cores under way.
-    pub(super) fn capacity(&mut self, variant: usize, name: &str) -> Result<f64, TrialError> {
+    /// What a server can do of a function alone in a phase, with two requests for each of its cores under way.
+    pub(super) fn capacity(&mut self, variant: usize, name: &str) -> Result<Capacity, TrialError> {
         let mut class = self.class(name, 1.0);
         class.opened = 2 * self.running[variant].cores;
-        let plan = self.plan(variant, Mode::Closed, vec![class]);
-        let rate = self.run(variant, "capacity", &plan)?.total.good_per_second;
+        let mut plan = self.plan(variant, Mode::Closed, vec![class]);
+        plan.looks = vec![plan.warmup, plan.duration];
+        let report = self.run(variant, "capacity", &plan)?;
+        let left = self.left(variant, &report);
+        let rate = report.total.good_per_second;
         let variant = self.running[variant].name.clone();
         if rate <= 0.0 {
             let phase = format!("capacity of {name}");
             return Err(TrialError::NoAnswer { variant, phase });
         }
         self.say(&format!("capacity of {variant}: {rate:.1} of {name} a second"));
-        Ok(rate)
+        Ok(Capacity { rate, left })
+    }
+
+    /// The part of a server's cores, from 0 to 1, that was left to it between the first of a report's looks and the last.
+    pub(super) fn left(&self, variant: usize, report: &Report) -> f64 {
+        let [first, .., last] = report.taken.as_slice() else {
+            return 1.0;
+        };
+        let running = &self.running[variant];
+        let cpus = allowed();
+        let own = &cpus[..running.cores.min(cpus.len())];
+        // With other CPUs to choose from nobody knows whose time the generator took.
+        let shares = running.generator.is_empty() && own.len() == cpus.len();
+        last.left_since(first, own, shares)
     }
 
     /// The part of a phase that is not counted.
@@ -324,9 +350,15 @@ impl<'a> Bench<'a> {
 
 /// The CPUs that this process may use beside the first so many, which are the server's; nothing where there are none.
 fn beside(cores: usize) -> Option<Vec<usize>> {
-    let allowed = sched_getaffinity(None).unwrap_or_default();
-    let allowed = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
-    Some(allowed.skip(cores).collect()).filter(|left: &Vec<_>| !left.is_empty())
+    let mut cpus = allowed();
+    let left = cpus.split_off(cores.min(cpus.len()));
+    Some(left).filter(|left| !left.is_empty())
+}
+
+/// The CPUs that this process may use. A server of N cores takes the first N.
+fn allowed() -> Vec<usize> {
+    let set = sched_getaffinity(None).unwrap_or_default();
+    (0..CpuSet::MAX_CPU).filter(|cpu| set.is_set(*cpu)).collect()
 }
 
 #[cfg(test)]

@@ -32,8 +32,8 @@ const MS: f64 = 1e6;
 
 /// Runs it.
 pub(super) fn run(bench: &mut Bench<'_>, of: &Mixed) -> Result<Outcome, TrialError> {
-    let long_capacity = bench.capacity(0, &of.long)?;
-    let short_share = of.rate / bench.capacity(0, &of.short)?;
+    let long_capacity = bench.capacity(0, &of.long)?.rate;
+    let short_share = of.rate / bench.capacity(0, &of.short)?.rate;
     for round in 1..=bench.rounds {
         for variant in bench.order(round) {
             let name = bench.running[variant].name.clone();

@@ -16,12 +16,15 @@
 //! - *admitted* is what was scheduled and not turned away with 429 or 503: whatever else becomes of a request, its client has
 //!   waited for it. *Met* is a good answer in time, as the client counts;
 //! - *goodput* is what was met, each request counting as the part of a second of the whole server that it takes at capacity;
+//! - *goodput by CPU time* is the same by what was left of the server's cores, then and now: without what the generator took of
+//!   them, where they are all that it has, and without what the machine's other guests took. A request of the open loop costs the generator more than one of
+//!   the closed loop that capacity is measured with, and that is no loss of the server's;
 //! - all is *normal again* from the first of five windows in a row in which every request met its deadline.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::bench::{Bench, Running};
+use super::bench::{Bench, Capacity, Running};
 use super::definition::{Mix, Overload};
 use super::samples::{Samples, Table, bar, cell, time_cell};
 use super::{Outcome, TrialError};
@@ -32,9 +35,8 @@ const NORMAL_WINDOWS: usize = 5;
 
 /// Figures of capacity, with the function as their phase.
 const CAPACITY: &str = "capacity_per_s";
-
-/// What a server can do: requests a second of each function of a mix, in the mix's order, at which it alone takes the whole server.
-type Capacity = Vec<f64>;
+/// What others left of the server's cores, in percent, in any phase.
+const LEFT: &str = "left_percent";
 
 /// Runs it.
 pub(super) fn run(bench: &mut Bench<'_>, of: &Overload) -> Result<Outcome, TrialError> {
@@ -49,7 +51,12 @@ pub(super) fn run(bench: &mut Bench<'_>, of: &Overload) -> Result<Outcome, Trial
                 ));
                 let report = load(bench, of, mix, variant, &before)?;
                 let after = capacity(bench, mix, (round, variant), Look::After)?;
-                keep(bench, of, mix, (round, variant), &report, &mean(&before, &after));
+                let costs: Vec<_> = before
+                    .iter()
+                    .zip(&after)
+                    .map(|(before, after)| Cost::between(before, after))
+                    .collect();
+                keep(bench, of, mix, (round, variant), &report, &costs);
             }
         }
     }
@@ -105,7 +112,7 @@ fn capacity(
     mix: &Mix,
     (round, variant): (u32, usize),
     look: Look,
-) -> Result<Capacity, TrialError> {
+) -> Result<Vec<Capacity>, TrialError> {
     let server = reference(bench, variant);
     let name = bench.running[server].name.clone();
     let mut functions: Vec<_> = mix.shares.keys().collect();
@@ -114,9 +121,11 @@ fn capacity(
     }
     let mut capacity = Vec::new();
     for function in functions {
-        let rate = bench.capacity(server, function)?;
-        bench.samples.add(round, (&name, function), CAPACITY, rate);
-        capacity.push(rate);
+        let found = bench.capacity(server, function)?;
+        let key = (name.as_str(), function.as_str());
+        bench.samples.add(round, key, CAPACITY, found.rate);
+        bench.samples.add(round, key, LEFT, found.left * 100.0);
+        capacity.push(found);
     }
     if look == Look::After {
         capacity.reverse();
@@ -124,12 +133,23 @@ fn capacity(
     Ok(capacity)
 }
 
-/// The capacity between two looks at it: by the mean of what requests took.
-fn mean(one: &[f64], other: &[f64]) -> Capacity {
-    let pairs = one.iter().zip(other);
-    pairs
-        .map(|(one, other)| 2.0 / (1.0 / one + 1.0 / other))
-        .collect()
+/// What a request of a function takes, in seconds of the whole server.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Cost {
+    /// By the clock.
+    wall: f64,
+    /// Of what was left of its cores.
+    cpu: f64,
+}
+
+impl Cost {
+    /// The mean of two looks at the capacity.
+    fn between(one: &Capacity, other: &Capacity) -> Cost {
+        Cost {
+            wall: f64::midpoint(1.0 / one.rate, 1.0 / other.rate),
+            cpu: f64::midpoint(one.left / one.rate, other.left / other.rate),
+        }
+    }
 }
 
 /// Offers what is too much, and then less.
@@ -138,12 +158,12 @@ fn load(
     of: &Overload,
     mix: &Mix,
     variant: usize,
-    capacity: &[f64],
+    capacity: &[Capacity],
 ) -> Result<Report, TrialError> {
     let mut classes = Vec::new();
     for ((name, share), capacity) in mix.shares.iter().zip(capacity) {
         let with = |suffix: &str, by_capacity: f64| {
-            let mut class = bench.class(name, share * capacity * by_capacity);
+            let mut class = bench.class(name, share * capacity.rate * by_capacity);
             class.name = format!("{name}{suffix}");
             class
         };
@@ -154,6 +174,7 @@ fn load(
     let mut plan = bench.plan(variant, Mode::Open, classes);
     plan.duration = bench.phase * 2;
     plan.window = of.window;
+    plan.looks = vec![plan.warmup, bench.phase];
     bench.run(variant, &mix.name, &plan)
 }
 
@@ -164,23 +185,27 @@ fn keep(
     mix: &Mix,
     (round, variant): (u32, usize),
     report: &Report,
-    capacity: &[f64],
+    costs: &[Cost],
 ) {
     let (load_start, load_end) = (bench.warmup(), bench.phase);
-    let costs: Vec<_> = capacity.iter().flat_map(|rate| [1.0 / rate; 2]).collect();
-    let seen = Seen::of(report, &costs, of.window, (load_start, load_end));
+    // Two classes of each function.
+    let by_class: Vec<_> = costs.iter().flat_map(|cost| [*cost; 2]).collect();
+    let left = bench.left(variant, report);
+    let seen = Seen::of(report, &by_class, left, of.window, (load_start, load_end));
     let name = bench.running[variant].name.clone();
-    for (function, capacity) in mix.shares.keys().zip(capacity) {
+    for (function, cost) in mix.shares.keys().zip(costs) {
         let phase = format!("{}: {function}", mix.name);
         bench
             .samples
-            .add(round, (&name, &phase), "mean_capacity_per_s", *capacity);
+            .add(round, (&name, &phase), "mean_capacity_per_s", 1.0 / cost.wall);
     }
     let key = (name.as_str(), mix.name.as_str());
     let mut add = |metric, value| bench.samples.add(round, key, metric, value);
     add("admitted_met_percent", seen.admitted_met_percent);
     add("refused_percent", seen.refused_percent);
     add("goodput_percent", seen.goodput_percent);
+    add("goodput_by_cpu_percent", seen.goodput_by_cpu_percent);
+    add(LEFT, left * 100.0);
     // What never came back to normal took the whole rest.
     add(
         "normal_after_ns",
@@ -211,24 +236,33 @@ struct Seen {
     admitted_met_percent: f64,
     refused_percent: f64,
     goodput_percent: f64,
+    goodput_by_cpu_percent: f64,
     /// None when it never was.
     normal_after: Option<Duration>,
 }
 
 impl Seen {
-    /// `costs` are seconds of the whole server that a request of each class takes; the load lasts from `start` to `end`.
-    fn of(report: &Report, costs: &[f64], window: Duration, (start, end): (Duration, Duration)) -> Seen {
+    /// `costs` are what a request of each class takes; the load lasts from `start` to `end`, and `left` is the part of the server's
+    /// cores that was left to it meanwhile.
+    fn of(
+        report: &Report,
+        costs: &[Cost],
+        left: f64,
+        window: Duration,
+        (start, end): (Duration, Duration),
+    ) -> Seen {
         let by_class: Vec<_> = report
             .classes
             .iter()
             .map(|class| class.record.windows.as_slice())
             .collect();
-        Seen::of_windows(&by_class, costs, window, (start, end))
+        Seen::of_windows(&by_class, costs, left, window, (start, end))
     }
 
     fn of_windows(
         by_class: &[&[Window]],
-        costs: &[f64],
+        costs: &[Cost],
+        left: f64,
         window: Duration,
         (start, end): (Duration, Duration),
     ) -> Seen {
@@ -236,13 +270,15 @@ impl Seen {
         // Whole windows only.
         let first = (start.as_nanos().div_ceil(window.as_nanos())) as usize;
         let loaded = first..index(end);
-        let (mut all, mut used) = (Window::default(), 0.0);
+        let mut all = Window::default();
+        let (mut used, mut used_cpu) = (0.0, 0.0);
         for (windows, cost) in by_class.iter().zip(costs) {
             for one in windows.get(loaded.clone()).unwrap_or_default() {
                 all.scheduled += one.scheduled;
                 all.met += one.met;
                 all.refused += one.refused;
-                used += one.met as f64 * cost;
+                used += one.met as f64 * cost.wall;
+                used_cpu += one.met as f64 * cost.cpu;
             }
         }
         let percent = |part: u64, whole: u64| part as f64 * 100.0 / whole.max(1) as f64;
@@ -251,6 +287,7 @@ impl Seen {
             admitted_met_percent: percent(all.met, all.scheduled - all.refused),
             refused_percent: percent(all.refused, all.scheduled),
             goodput_percent: used * 100.0 / seconds,
+            goodput_by_cpu_percent: used_cpu * 100.0 / (seconds * left.max(f64::EPSILON)),
             normal_after: normal_after(by_class, index(end)).map(|windows| window * windows as u32),
         }
     }
@@ -280,6 +317,7 @@ fn table(samples: &Samples, of: &Overload, names: &[String]) -> String {
         "refused",
         "admitted: met",
         "goodput",
+        "by CPU time",
         "refusal p50",
         "p99",
         "normal after",
@@ -295,6 +333,7 @@ fn table(samples: &Samples, of: &Overload, names: &[String]) -> String {
                 cell(median("refused_percent"), 1, " %"),
                 cell(median("admitted_met_percent"), 2, " %"),
                 cell(median("goodput_percent"), 1, " %"),
+                cell(median("goodput_by_cpu_percent"), 1, " %"),
                 time_cell(median("refused_p50_ns")),
                 time_cell(median("refused_p99_ns")),
                 time_cell(median("normal_after_ns")),
@@ -317,6 +356,11 @@ fn bars(samples: &Samples, of: &Overload, server: &str) -> String {
         let goodput = median("goodput_percent");
         let what = format!("{name}: goodput, at least 95 % of capacity");
         bar(&mut text, &what, goodput, &cell(goodput, 1, " %"), |goodput| {
+            goodput >= 95.0
+        });
+        let by_cpu = median("goodput_by_cpu_percent");
+        let what = format!("{name}: goodput by CPU time, at least 95 % of capacity");
+        bar(&mut text, &what, by_cpu, &cell(by_cpu, 1, " %"), |goodput| {
             goodput >= 95.0
         });
         let refusal = median("refused_p99_ns");
@@ -358,20 +402,27 @@ mod tests {
         // The last one of a record is the part of a window beyond the end.
         windows.push(window(0, 0, 0));
         let of_load = (WINDOW, WINDOW * 6);
-        // 200 requests a second are the capacity.
-        let seen = Seen::of_windows(&[&windows], &[1.0 / 200.0], WINDOW, of_load);
+        // 200 requests a second are the capacity, when a twentieth of the cores is taken; now a tenth is.
+        let cost = Cost {
+            wall: 1.0 / 200.0,
+            cpu: 0.95 / 200.0,
+        };
+        let seen = Seen::of_windows(&[&windows], &[cost], 0.9, WINDOW, of_load);
         assert_eq!(seen.admitted_met_percent, 95.0);
         assert!((seen.refused_percent - 100.0 / 3.0).abs() < 1e-9);
         assert!((seen.goodput_percent - 95.0).abs() < 1e-9, "{seen:?}");
+        let by_cpu = 95.0 * 0.95 / 0.9;
+        assert!((seen.goodput_by_cpu_percent - by_cpu).abs() < 1e-9, "{seen:?}");
         assert_eq!(seen.normal_after, Some(WINDOW * 2));
     }
 
     #[test]
     fn capacity_lies_between_two_looks_at_it() {
-        let between = mean(&[1000.0, 100.0], &[1000.0, 300.0]);
-        // Requests of the second took 10 ms and 3.3 ms.
-        assert_eq!(between[0], 1000.0);
-        assert!((between[1] - 150.0).abs() < 1e-9, "{between:?}");
+        let one = |rate, left| Capacity { rate, left };
+        // Requests took 10 ms of the server, of which it had nine tenths; and 5 ms, which it had all.
+        let between = Cost::between(&one(100.0, 0.9), &one(200.0, 1.0));
+        assert!((between.wall - 7.5e-3).abs() < 1e-12, "{between:?}");
+        assert!((between.cpu - 7e-3).abs() < 1e-12, "{between:?}");
     }
 
     #[test]

@@ -149,6 +149,7 @@ pub(crate) fn plan(url: &str, requests: u64, classes: Vec<Class>) -> Plan {
         drain: Duration::from_secs(60),
         spin: Duration::ZERO,
         window: Duration::ZERO,
+        looks: Vec::new(),
         nice: 0,
         cpus: Vec::new(),
         classes,

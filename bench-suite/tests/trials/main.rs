@@ -142,6 +142,11 @@ fn overload_tells_what_became_of_each_mix() {
         servers,
         "{text}"
     );
+    assert_eq!(
+        text.matches("- two: goodput by CPU time, at least 95 %").count(),
+        servers,
+        "{text}"
+    );
 }
 
 fn hello_takes_ratios_of_cpu_time() {
