@@ -3,15 +3,20 @@
 //!
 //! The connection runs on a scripted transport without sockets; a strict decoder of its own reads the output.
 
-#[path = "../script/mod.rs"]
-mod script;
+mod desk;
+mod random;
+mod reader;
+mod service;
 mod story;
 
 use std::task::Poll;
 use std::time::Duration;
 
+use desk::{Connection, Desk};
 use luge_http::h1::{ConnectionEnd, Limits};
-use script::{Answer, Connection, Desk, OWN_DATE, Order, Random, When, pattern, read_answer};
+use random::Random;
+use reader::{Answer, read_answer};
+use service::{OWN_DATE, Order, When, pattern};
 use story::{Asked, Kind, Story};
 
 /// Names the seed that a test was at when it failed.

@@ -2,7 +2,12 @@
 
 use luge_http::h1::ConnectionEnd;
 
-use crate::script::{Answer, Framing, OWN_DATE, Order, PANICKED, Random, When, pattern, read_answer};
+use crate::random::Random;
+use crate::reader::{Answer, Framing, read_answer};
+use crate::service::{OWN_DATE, Order, When, pattern};
+
+/// The service's reason for a panic.
+const PANICKED: &str = "the service panicked";
 
 /// What a request is besides its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
