@@ -206,6 +206,9 @@ struct TrialArgs {
     /// Requests, of trials that are counted by them
     #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     requests: Option<u64>,
+    /// On a virtual machine: measure a phase again, up to nine times, when other guests took more than this part of a core's time
+    #[arg(long, value_name = "PERCENT", value_parser = parse_percent)]
+    max_steal: Option<f64>,
     /// Where all randomness comes from
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -358,6 +361,7 @@ fn run_trial(args: &TrialArgs) -> anyhow::Result<ExitCode> {
         cores: args.cores.map(usize::from),
         variants: args.variants.clone(),
         requests: args.requests,
+        max_steal: args.max_steal.map(|percent| percent / 100.0),
         seed: args.seed,
     };
     let mut progress = |text: &str| {
@@ -458,6 +462,13 @@ fn print(text: &str) -> anyhow::Result<ExitCode> {
 
 fn parse_time(text: &str) -> Result<Duration, String> {
     load::parse_duration(text).ok_or_else(|| "write a number and ns, us, ms, s or min".to_owned())
+}
+
+fn parse_percent(text: &str) -> Result<f64, String> {
+    let percent = text.trim_end_matches('%').trim_end().parse().ok();
+    percent
+        .filter(|percent| (0.0..=100.0).contains(percent))
+        .ok_or_else(|| "write a number from 0 to 100".to_owned())
 }
 
 fn parse_header(text: &str) -> Result<(String, String), String> {

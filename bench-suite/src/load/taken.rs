@@ -25,7 +25,7 @@ pub struct Taken {
 
 impl Taken {
     /// Looks now, `at` from the start of the run.
-    pub(super) fn look(at: Duration) -> Taken {
+    pub(crate) fn look(at: Duration) -> Taken {
         let time = clock_gettime(ClockId::ProcessCPUTime);
         let ticks_per_second = rustix::param::clock_ticks_per_second();
         // Where there is no such file nothing is known to be stolen.
@@ -37,16 +37,26 @@ impl Taken {
         }
     }
 
+    /// The part of its time, from 0 to 1, that was stolen since `before` from the one of these CPUs that lost most.
+    #[must_use]
+    pub fn most_stolen_since(&self, before: &Taken, cpus: &[usize]) -> f64 {
+        let all = self.at.saturating_sub(before.at).as_secs_f64();
+        let most = cpus.iter().map(|&cpu| self.stolen_since(before, cpu)).max();
+        most.unwrap_or_default().as_secs_f64() / all.max(f64::EPSILON)
+    }
+
+    fn stolen_since(&self, before: &Taken, cpu: usize) -> Duration {
+        // Of a CPU that is not in the file nothing is known to be stolen.
+        let at = |taken: &Taken| taken.stolen.get(cpu).copied().unwrap_or_default();
+        at(self).saturating_sub(at(before))
+    }
+
     /// The part of the time of these CPUs, from 0 to 1, that was left to a server between `before` and this: not stolen, nor
     /// the generator's, where that `shares` them all and has no other.
     #[must_use]
     pub fn left_since(&self, before: &Taken, cpus: &[usize], shares: bool) -> f64 {
         let all = self.at.saturating_sub(before.at).as_secs_f64() * cpus.len() as f64;
-        let at = |taken: &Taken, cpu: usize| taken.stolen.get(cpu).copied().unwrap_or_default();
-        let stolen = cpus
-            .iter()
-            .map(|&cpu| at(self, cpu).saturating_sub(at(before, cpu)));
-        let mut taken: Duration = stolen.sum();
+        let mut taken: Duration = cpus.iter().map(|&cpu| self.stolen_since(before, cpu)).sum();
         if shares {
             taken += self.generator.saturating_sub(before.generator);
         }
@@ -113,6 +123,9 @@ mod tests {
         assert!((left(&[0, 1], true) - 0.8).abs() < 1e-9);
         // Of a CPU that nobody knows nothing was stolen.
         assert!((left(&[7], false) - 1.0).abs() < 1e-9);
+        let most = |cpus: &[usize]| after.most_stolen_since(&before, cpus);
+        assert!((most(&[0, 1]) - 0.1).abs() < 1e-9 && (most(&[1, 2]) - 0.9).abs() < 1e-9);
+        assert!(most(&[]).abs() < 1e-9 && most(&[7]).abs() < 1e-9);
         // More than there was, by the grain of the clocks; and no time at all.
         assert!(left(&[2], true).abs() < 1e-9);
         assert!((after.left_since(&after, &[0], true) - 1.0).abs() < 1e-9);

@@ -1,6 +1,7 @@
 //! What all trials share: the servers, the functions' calibrated work, the figures.
 
-use std::time::Duration;
+use std::cell::Cell;
+use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity};
 use tempfile::TempDir;
@@ -9,7 +10,7 @@ use super::definition::{Definition, Function, Module};
 use super::samples::Samples;
 use super::server::{Server, ServerError};
 use super::{Settings, TrialError};
-use crate::load::{self, Class, Mode, Path, Plan, Report, Snapshot};
+use crate::load::{self, Class, Mode, Path, Plan, Report, Snapshot, Taken};
 
 /// The generator's priority where it is allowed: see the module's top.
 const NICE: i32 = -10;
@@ -19,6 +20,8 @@ const CALIBRATION_STEPS: u64 = 4_000_000;
 const CALIBRATION_REQUESTS: u64 = 100;
 /// Part of a phase that is not counted: what the phase before has left behind ends in it.
 const WARMUP_SHARE: f64 = 0.1;
+/// How often a phase is measured at most where too much is stolen from it.
+const TRIES: u32 = 10;
 /// How long a phase waits for its last answers.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -55,6 +58,10 @@ pub(super) struct Bench<'a> {
     pub(super) notices: Vec<String>,
     progress: &'a mut dyn FnMut(&str),
     nice: i32,
+    /// Phases that were measured again.
+    repeated: Cell<u32>,
+    /// Phases that were disturbed each time.
+    disturbed: Cell<u32>,
     /// Steps of `work` in a nanosecond of CPU time.
     steps_per_ns: f64,
     /// Holds manifests, modules, peers.
@@ -86,6 +93,8 @@ impl<'a> Bench<'a> {
             notices: Vec::new(),
             progress,
             nice: if may_hurry { NICE } else { 0 },
+            repeated: Cell::new(0),
+            disturbed: Cell::new(0),
             steps_per_ns: 1.0,
             _folder: folder,
         };
@@ -213,6 +222,14 @@ impl<'a> Bench<'a> {
         for notice in &self.notices {
             text += &format!("- {notice}\n");
         }
+        let times = self.repeated.get();
+        if let Some(most) = self.settings.max_steal.filter(|_| times > 0) {
+            text += &format!(
+                "- {times} times a phase was measured again, as more than {} % of a core's time was stolen in it; {} phases still have more\n",
+                most * 100.0,
+                self.disturbed.get()
+            );
+        }
         text
     }
 
@@ -282,8 +299,31 @@ impl<'a> Bench<'a> {
     /// Carries a plan out; a phase without any answer is an error.
     pub(super) fn run(&self, variant: usize, phase: &str, plan: &Plan) -> Result<Report, TrialError> {
         let running = &self.running[variant];
-        let report = load::run(plan, Some(running.server.pid()));
-        self.judge(variant, phase, report)
+        self.undisturbed(|| {
+            let report = load::run(plan, Some(running.server.pid()));
+            self.judge(variant, phase, report)
+        })
+    }
+
+    /// Measures something, and again while too much of the machine's time is stolen meanwhile, if the settings say what that is. What came
+    /// of it does not matter.
+    pub(super) fn undisturbed<T>(
+        &self,
+        mut measure: impl FnMut() -> Result<T, TrialError>,
+    ) -> Result<T, TrialError> {
+        let Some(most) = self.settings.max_steal else {
+            return measure();
+        };
+        let cpus = allowed();
+        let (found, repeated, disturbed) = until_quiet(most, || {
+            let (began, before) = (Instant::now(), Taken::look(Duration::ZERO));
+            let found = measure()?;
+            let stolen = Taken::look(began.elapsed()).most_stolen_since(&before, &cpus);
+            Ok::<_, TrialError>((found, stolen))
+        })?;
+        self.repeated.set(self.repeated.get() + repeated);
+        self.disturbed.set(self.disturbed.get() + u32::from(disturbed));
+        Ok(found)
     }
 
     /// A report, or the reason why there is none.
@@ -305,10 +345,11 @@ impl<'a> Bench<'a> {
         }
     }
 
-    /// What a server can do of a function alone in a phase, with two requests for each of its cores under way.
+    /// What a server can do of a function alone in a phase, with four requests for each of its cores under way: with two it waits now and then
+    /// for a generator that has a core of its own.
     pub(super) fn capacity(&mut self, variant: usize, name: &str) -> Result<Capacity, TrialError> {
         let mut class = self.class(name, 1.0);
-        class.opened = 2 * self.running[variant].cores;
+        class.opened = 4 * self.running[variant].cores;
         let mut plan = self.plan(variant, Mode::Closed, vec![class]);
         plan.looks = vec![plan.warmup, plan.duration];
         let report = self.run(variant, "capacity", &plan)?;
@@ -348,6 +389,23 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// Calls `measure`, which gives something and the part of a core's time that was stolen meanwhile, until that is no more than `most`,
+/// [`TRIES`] times at most. Gives what the last call gave, how many there were before it, and whether that was disturbed too.
+fn until_quiet<T, E>(
+    most: f64,
+    mut measure: impl FnMut() -> Result<(T, f64), E>,
+) -> Result<(T, u32, bool), E> {
+    let mut repeated = 0;
+    loop {
+        let (found, stolen) = measure()?;
+        let disturbed = stolen > most;
+        if !disturbed || repeated + 1 == TRIES {
+            return Ok((found, repeated, disturbed));
+        }
+        repeated += 1;
+    }
+}
+
 /// The CPUs that this process may use beside the first so many, which are the server's; nothing where there are none.
 fn beside(cores: usize) -> Option<Vec<usize>> {
     let mut cpus = allowed();
@@ -364,6 +422,23 @@ fn allowed() -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_disturbed_is_measured_again_but_not_for_ever() {
+        let measured = |stolen: &[f64]| {
+            let mut calls = 0;
+            let found = until_quiet(0.02, || {
+                calls += 1;
+                Ok::<_, TrialError>((calls, stolen[calls - 1]))
+            });
+            found.expect("no measurement failed")
+        };
+        assert_eq!(measured(&[0.02]), (1, 0, false));
+        assert_eq!(measured(&[0.03, 0.5, 0.0, 0.9]), (3, 2, false));
+        assert_eq!(measured(&[0.03; 10]), (10, 9, true));
+        let failed = until_quiet(0.0, || Err::<((), f64), _>("no server"));
+        assert_eq!(failed, Err("no server"));
+    }
 
     #[test]
     fn the_generator_has_what_the_server_leaves() {

@@ -110,14 +110,18 @@ fn saturate(bench: &mut Bench<'_>, of: &Mixed, (round, variant): (u32, usize)) -
     let closed = bench.plan(variant, Mode::Closed, vec![long]);
     let urgent = bench.plan(variant, Mode::Open, vec![bench.class(&of.short, of.rate)]);
     let pid = bench.running[variant].server.pid();
-    let (long, short) = thread::scope(|scope| {
-        let long = scope.spawn(|| load::run(&closed, None));
-        let short = load::run(&urgent, Some(pid));
-        (long.join(), short)
-    });
-    let long = long.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    let long = bench.judge(variant, SATURATED, long)?;
-    let short = bench.judge(variant, SATURATED, short)?;
+    let (long, short) = bench.undisturbed(|| {
+        let (long, short) = thread::scope(|scope| {
+            let long = scope.spawn(|| load::run(&closed, None));
+            let short = load::run(&urgent, Some(pid));
+            (long.join(), short)
+        });
+        let long = long.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        Ok((
+            bench.judge(variant, SATURATED, long)?,
+            bench.judge(variant, SATURATED, short)?,
+        ))
+    })?;
     let name = bench.running[variant].name.clone();
     short_figures(&mut bench.samples, round, (&name, SATURATED), &short);
     let key = (name.as_str(), SATURATED);

@@ -58,6 +58,8 @@ pub struct Settings {
     pub variants: Vec<String>,
     /// Number of requests, where the trial is counted by them.
     pub requests: Option<u64>,
+    /// A phase in which more than this part of any core's time was stolen, from 0 to 1, is measured again; none where nothing is said.
+    pub max_steal: Option<f64>,
     /// Where all randomness comes from.
     pub seed: u64,
 }

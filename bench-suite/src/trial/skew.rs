@@ -70,10 +70,16 @@ fn phase(bench: &mut Bench<'_>, of: &Skew, (round, variant): (u32, usize)) -> Re
             .metrics()
             .map_err(|source| bench.server_error(&name, source))
     };
-    let (before, start) = (metrics()?, Instant::now());
-    let report = load::run_on(&plan, Some(running.server.pid()), streams);
-    let (after, wall) = (metrics()?, start.elapsed().as_secs_f64());
-    let report = bench.judge(variant, PHASE, report)?;
+    let (report, before, after, wall) = bench.undisturbed(|| {
+        let streams = streams
+            .iter()
+            .map(TcpStream::try_clone)
+            .collect::<Result<_, _>>()?;
+        let (before, start) = (metrics()?, Instant::now());
+        let report = load::run_on(&plan, Some(running.server.pid()), streams);
+        let (after, wall) = (metrics()?, start.elapsed().as_secs_f64());
+        Ok((bench.judge(variant, PHASE, report)?, before, after, wall))
+    })?;
     let (before, after) = (before.busy_seconds(bench.cores), after.busy_seconds(bench.cores));
     let shares: Vec<_> = after
         .iter()

@@ -161,7 +161,7 @@ fn hello_takes_ratios_of_cpu_time() {
 
 fn skew_keeps_connections_of_one_shard() {
     let of = "[skew]\nfunction = \"long\"\nconnections = 3\n";
-    let text = text(&trial(of, &[]));
+    let text = text(&trial(of, &["--max-steal", "50"]));
     assert!(text.contains("3 connections on shard 0"), "{text}");
 }
 
