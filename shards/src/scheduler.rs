@@ -209,6 +209,9 @@ impl<P: Policy> Scheduler<P> {
         if let Some(retry_after) = self.shares.over_for(class, now) {
             return Fit::No(RejectReason::OverShare { retry_after });
         }
+        if let Err(reason) = self.place_for(class, now) {
+            return Fit::No(reason);
+        }
         let time = deadline.saturating_duration_since(now);
         let work = self.estimates.for_new(class, time, now);
         let needed = self.needed(class, work, time, now);
@@ -220,11 +223,16 @@ impl<P: Policy> Scheduler<P> {
         }
     }
 
-    /// How much more than its own work has to fit so that a firm task of this class would be admitted: nothing, unless the class
-    /// has lately taken more than its part while others were refused.
+    /// How much of the time to its deadline may not be taken by work, beside its own, so that a firm task of this class would be admitted:
+    /// nothing, unless the class has lately taken more than its part while others were refused. Then it is what is to be left free, and what the
+    /// core is lately kept from tasks.
     pub fn held_back(&self, class: u32, work: Duration, deadline: Instant, now: Instant) -> Duration {
         let time = deadline.saturating_duration_since(now);
-        self.needed(class, work, time, now) - work
+        let needed = self.needed(class, work, time, now);
+        if needed <= work {
+            return Duration::ZERO;
+        }
+        (needed - work).saturating_add(time.saturating_sub(self.supply_within(time)))
     }
 
     /// How long all live tasks together will still need the core, by the estimates.
@@ -269,8 +277,8 @@ impl<P: Policy> Scheduler<P> {
     }
 
     fn submit(&mut self, meta: TaskMeta, now: Instant) -> Result<TaskId, RejectReason> {
-        self.has_room()?;
         let over_for = self.shares.over_for(meta.class, now);
+        self.find_place(&meta, over_for.is_some(), now)?;
         if let Some(retry_after) = over_for.filter(|_| meta.firm) {
             return Err(RejectReason::OverShare { retry_after });
         }

@@ -79,7 +79,8 @@ pub struct Request {
     pub deadline: Option<Instant>,
     /// How long it will occupy a core.
     pub estimate: Duration,
-    /// How much more than its own work has to fit so that `here` takes it: see [`Scheduler::held_back`](crate::Scheduler::held_back).
+    /// How much of the time to its deadline may not be taken by work, beside its own: see [`Scheduler::held_back`](crate::Scheduler::held_back).
+    /// What `here` says counts for all.
     pub held_back: Duration,
     /// Whether it may be served elsewhere than on `here`: it has not moved before and nothing holds it.
     pub movable: bool,
@@ -140,10 +141,11 @@ pub fn place(
         return at(first);
     }
     let over = |shard| {
+        // Who holds it back is not shown. Mostly others do as well, as they are asked for the same.
         let cost = if shard == here {
             request.held_back
         } else {
-            config.handoff
+            request.held_back + config.handoff
         };
         let due = loads(shard).due(deadline, now);
         Due {
@@ -280,12 +282,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_back_here_goes_where_there_is_room() {
+    fn what_is_held_back_goes_where_as_much_is_free() {
         let held_back = |request: &mut Request, _: &mut SteeringConfig| request.held_back = 12 * MS;
-        assert_eq!(place_by(&[3, 5], held_back), Placement::Here);
-        assert_eq!(place_by(&[4, 5], held_back), Placement::There(1));
+        assert_eq!(place_by(&[3, 2], held_back), Placement::Here);
+        assert_eq!(place_by(&[4, 2], held_back), Placement::There(1));
+        // Another that is as busy would send it back.
         assert!(matches!(
-            place_by(&[4, 16], held_back),
+            place_by(&[4, 3], held_back),
             Placement::Infeasible { .. }
         ));
     }

@@ -151,7 +151,8 @@ pub enum RejectReason {
         /// When a place should be free, by the estimates.
         retry_after: Duration,
     },
-    /// By the estimates the task, or one that was accepted before it, would miss its deadline.
+    /// By the estimates the task, or one that was accepted before it, would miss its deadline; or its class, which lately took more than its
+    /// part, would take what others need of the core's time or of the queue.
     #[error("the task cannot meet its deadline")]
     DeadlineInfeasible {
         /// When a task with as much time to its deadline should fit, if nothing else comes.

@@ -26,8 +26,11 @@ use crate::time::{Instant, nanoseconds};
 /// The level is found anew after so many nanoseconds, from what was asked and given in them and, as much again, in all before.
 const WINDOW: u64 = 100_000_000;
 
-/// After so many windows without a refusal for want of room nothing is counted any more, when nothing is left free either.
+/// After so many windows in which nothing was refused, for want of room or to leave some free, nothing is counted any more.
 const QUIET_WINDOWS: u64 = 10;
+
+/// Nor after so many in which nothing was asked for.
+const FORGOTTEN_WINDOWS: u64 = 34;
 
 /// The part of the time up to its deadline that a class above its level leaves free is in parts of this.
 const PARTS: u64 = 32;
@@ -35,11 +38,15 @@ const PARTS: u64 = 32;
 /// At most so much is left free.
 const FREE_MAX: u64 = 24;
 
-/// So much more is, after each window in which a class that was given less than its level was refused much.
+/// So much more is, after each window in which a class was refused that lately was refused much and given less than its level.
 const MORE: u64 = 8;
 
-/// So much less, after each in which none was.
+/// So much less, after each in which there was no such class, and somebody was refused for the sake of what is left free.
 const LESS: u64 = 1;
+
+/// But so much stays. Were it nothing, those above would fill the time to their deadlines, and those below be refused until that is over,
+/// which may be many windows.
+const FREE_LEAST: u64 = 4;
 
 /// Much is more than one of so many of what it asked for; less than its level, by one of so many.
 const MUCH: u64 = 16;
@@ -60,12 +67,14 @@ pub(crate) struct Fairness {
 struct Contention {
     /// When the window began.
     began: Instant,
-    /// Windows since one in which something was refused for want of room.
+    /// Windows since one in which something was refused, for want of room or to leave some free.
     quiet: u64,
     /// Nanoseconds of work in a window that each class may take. Nothing in the first window, and where less than two ask.
     level: Option<u64>,
     /// What those above it leave free of the time to their deadlines, in [`PARTS`].
     free: u64,
+    /// Whether one of them was refused for that alone in this window.
+    spared: bool,
     /// Those that have asked lately, by class.
     takers: Vec<Taker>,
     /// What they asked for, while the level is found.
@@ -80,6 +89,8 @@ struct Taker {
     taken: Work,
     /// What it was refused though it was not above its level.
     denied: Work,
+    /// Whether that was in the window that has ended, too.
+    denied_last: bool,
     /// What it may still take: it grows by the level, and stands between a level and as much below nothing, or the last task below.
     credit: i64,
     /// When that was counted.
@@ -155,11 +166,28 @@ impl Fairness {
         taker.taken.add(work);
         if let Some(level) = level {
             let (level, work) = (signed(level), signed(nanoseconds(work)));
-            // One task may be more than a level.
-            let least = -level.max(work);
-            taker.credit = taker.credit_at(level, now).saturating_sub(work).max(least);
+            let before = taker.credit_at(level, now);
+            // One task may be more than a level, and a small one after it takes nothing off what is owed.
+            let least = (-level.max(work)).min(before);
+            taker.credit = before.saturating_sub(work).max(least);
             taker.counted = now;
         }
+    }
+
+    /// What was asked for is refused only because room is to be left free for others.
+    pub(crate) fn spare(&mut self) {
+        if let Some(contention) = &mut self.contention {
+            contention.quiet = 0;
+            contention.spared = true;
+        }
+    }
+
+    /// How many of so many places in a queue this class may have a part in: all but those that it is to leave free, and one at least.
+    pub(crate) fn places(&self, class: u32, all: usize, now: Instant) -> usize {
+        let contention = self.contention.as_ref();
+        let held = contention.filter(|contention| contention.is_held(class, now));
+        let free = held.map_or(0, |contention| contention.free as usize);
+        (all - all.saturating_mul(free) / PARTS as usize).max(1)
     }
 
     /// What was asked for is refused, because there is no room for it.
@@ -173,6 +201,7 @@ impl Fairness {
                 quiet: 0,
                 level: None,
                 free: 0,
+                spared: false,
                 takers: Vec::new(),
                 asked: Vec::new(),
             }));
@@ -203,6 +232,7 @@ impl Contention {
                     asked: Work::default(),
                     taken: Work::default(),
                     denied: Work::default(),
+                    denied_last: false,
                     credit: 0,
                     counted: now,
                 };
@@ -247,7 +277,7 @@ impl Contention {
 
     /// Whether nothing was asked for so long that nothing of it matters.
     fn is_forgotten(&self, now: Instant) -> bool {
-        self.elapsed(now) >= WINDOW * (QUIET_WINDOWS + FREE_MAX / LESS)
+        self.elapsed(now) >= WINDOW * FORGOTTEN_WINDOWS
     }
 
     /// Ends the window, if it is over, and finds the level anew. Gives whether all has fitted for so long that nobody needs one.
@@ -266,29 +296,41 @@ impl Contention {
                 taker.credit = taker.credit_at(signed(level), now);
             }
             taker.counted = now;
+            taker.denied_last = taker.denied.now > 0;
             for work in [&mut taker.asked, &mut taker.taken, &mut taker.denied] {
                 work.turn(elapsed);
             }
         }
-        self.takers.retain(|taker| taker.asked.lately > 0);
+        self.takers
+            .retain(|taker| taker.asked.lately > 0 || taker.credit < 0);
         let sum = |sum: u64, taker: &Taker| sum.saturating_add(taker.taken.lately);
-        let taken = self.takers.iter().fold(0, sum);
+        // One task may be many windows' worth, but no core gives more than it has.
+        let taken = self.takers.iter().fold(0, sum).min(WINDOW);
         self.asked.clear();
-        self.asked
-            .extend(self.takers.iter().map(|taker| taker.asked.lately));
+        let asked = self.takers.iter().map(|taker| taker.asked.lately);
+        self.asked.extend(asked.filter(|asked| *asked > 0));
         self.level = level(&mut self.asked, taken / DEALT.1 * DEALT.0);
         let level = self.level.unwrap_or(0);
-        self.free = if self.takers.iter().any(|taker| taker.is_denied(level)) {
-            (self.free + MORE).min(FREE_MAX)
-        } else {
-            self.free.saturating_sub(LESS.saturating_mul(windows))
-        };
+        self.leave_free(level);
         for taker in &mut self.takers {
             taker.level_fell(before.unwrap_or(level), level);
         }
-        let is_over = self.is_forgotten(now) || (self.quiet > QUIET_WINDOWS && self.free == 0);
+        let is_over = self.is_forgotten(now) || self.quiet > QUIET_WINDOWS;
         self.began = now;
         is_over
+    }
+
+    /// Finds out how much is to be left free from now on: more where those below were refused, and less where that keeps those above from what
+    /// nobody below wants.
+    fn leave_free(&mut self, level: u64) {
+        let denied = self.takers.iter().filter(|taker| taker.is_denied(level));
+        let (any, new) = denied.fold((false, false), |(_, new), taker| (true, new || taker.denied_last));
+        if new {
+            self.free = (self.free + MORE).min(FREE_MAX);
+        } else if self.spared && !any {
+            self.free = self.free.saturating_sub(LESS).max(self.free.min(FREE_LEAST));
+        }
+        self.spared = false;
     }
 }
 
@@ -429,23 +471,33 @@ mod tests {
         let free = |fairness: &Fairness| fairness.contention.as_ref().unwrap().free;
         let most = free(&fairness);
         assert!((1..=FREE_MAX).contains(&most), "{most}");
-        // The one above goes on to be refused, the other is not.
-        let now = at(SECOND);
-        let until = now + Duration::from_nanos(WINDOW * (most + 8));
-        let mut at = now;
-        while at < until {
-            at += MS;
-            for class in [0, 1] {
-                fairness.ask(class, MS, at);
-                fairness.give(class, MS, at);
+        let mut at = at(SECOND);
+        let mut go_on = |fairness: &mut Fairness, is_spared: bool| {
+            let until = at + Duration::from_nanos(WINDOW * (most + 8));
+            while at < until {
+                at += MS;
+                for class in [0, 1] {
+                    fairness.ask(class, MS, at);
+                    fairness.give(class, MS, at);
+                }
+                fairness.ask(0, 200 * MS, at);
+                fairness.give(0, 100 * MS, at);
+                if is_spared {
+                    fairness.spare();
+                } else {
+                    fairness.refuse(0, 100 * MS, at);
+                }
             }
-            fairness.ask(0, 200 * MS, at);
-            fairness.give(0, 100 * MS, at);
-            fairness.refuse(0, 100 * MS, at);
-        }
-        assert_eq!(free(&fairness), 0);
+            at
+        };
+        // The one above goes on to be refused, the other is not: as long as that is for want of room, less free would not help.
+        go_on(&mut fairness, false);
+        let still = free(&fairness);
+        assert!(still + MORE >= most && still > FREE_LEAST, "{still} of {most}");
+        let mut at = go_on(&mut fairness, true);
+        assert_eq!(free(&fairness), FREE_LEAST);
         // A sixteenth of what it asks for may be refused to one below; what is new counts half.
-        for (refused, expected) in [(12, 0), (13, MORE)] {
+        for (refused, expected) in [(12, FREE_LEAST), (13, FREE_LEAST + MORE)] {
             for number in 0..100 {
                 at += MS;
                 fairness.ask(1, MS, at);
@@ -456,6 +508,47 @@ mod tests {
             fairness.ask(0, MS, at + MS);
             assert_eq!(free(&fairness), expected, "{refused} of 100");
         }
+        // Refusals count once, though in the next window they still are much of what it lately asked for.
+        let before = free(&fairness);
+        for (refused, expected) in [(60, before + MORE), (0, before + MORE)] {
+            fairness.ask(0, 200 * MS, at);
+            fairness.give(0, 100 * MS, at);
+            fairness.spare();
+            for number in 0..100 {
+                at += MS;
+                fairness.ask(1, MS, at);
+                if number < refused {
+                    fairness.refuse(1, MS, at);
+                }
+            }
+            fairness.ask(0, MS, at + MS);
+            let contention = fairness.contention.as_ref().unwrap();
+            assert!(contention.takers[1].is_denied(contention.level.unwrap()));
+            assert_eq!(free(&fairness), expected, "{refused} of 100");
+        }
+    }
+
+    #[test]
+    fn those_above_leave_places_as_they_leave_time() {
+        let mut fairness = run(&[600, 600], 0.5, SECOND);
+        let now = at(SECOND);
+        fairness.give(0, SECOND, now);
+        fairness.contention.as_mut().unwrap().free = FREE_MAX;
+        let places = |class, all| fairness.places(class, all, now);
+        assert_eq!([1024, 100, 4, 1, 0].map(|all| places(0, all)), [256, 25, 1, 1, 1]);
+        assert_eq!([1024, 1].map(|all| places(1, all)), [1024, 1]);
+        assert_eq!(Fairness::new(true).places(0, 7, now), 7);
+    }
+
+    #[test]
+    fn no_task_is_more_than_the_core_gives() {
+        // A second's task in a window of a tenth; the other asks for a third of the core and gets most of it.
+        let mut fairness = run(&[330], 0.3, SECOND);
+        fairness.ask(1, 8 * SECOND, at(SECOND));
+        fairness.give(1, SECOND, at(SECOND));
+        fairness.ask(0, MS, at(SECOND + 100 * MS));
+        let level = level_of(&fairness).unwrap();
+        assert!(level < WINDOW, "{level}");
     }
 
     #[test]
@@ -562,9 +655,15 @@ mod tests {
         let now = at(SECOND);
         fairness.give(0, 1_000 * SECOND, now);
         fairness.give(0, MS, now);
+        for _ in 0..1_000 {
+            fairness.give(1, MS, now);
+        }
         let contention = fairness.contention.as_ref().unwrap();
-        assert_eq!(contention.takers[0].credit, -signed(level));
-        assert!(contention.is_above(0, now + 90 * MS) && !contention.is_above(0, now + 100 * MS));
+        // That of many small ones is no more than a level; that of a large one is its own, and no small one behind it shortens it.
+        let owed = -signed(nanoseconds(1_000 * SECOND));
+        assert_eq!(contention.takers[0].credit, owed);
+        assert_eq!(contention.takers[1].credit, -signed(level));
+        assert!(contention.is_above(1, now + 90 * MS) && !contention.is_above(1, now + 100 * MS));
         let later = contention.takers[1].credit_at(signed(level), now + SECOND * 1_000);
         assert_eq!(later, signed(level));
     }

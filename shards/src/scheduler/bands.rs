@@ -31,6 +31,46 @@ impl<P: Policy> Scheduler<P> {
         Ok(())
     }
 
+    /// Whether a firm task of this class finds a place in the queue that it does not have to leave to others, or after which time it may.
+    pub(super) fn place_for(&self, class: u32, now: Instant) -> Result<(), RejectReason> {
+        if self.load.queued < self.fairness.places(class, self.config.queue_bound, now) {
+            return Ok(());
+        }
+        let held_for = self.fairness.held_for(class, now);
+        Err(RejectReason::DeadlineInfeasible {
+            retry_after: self.place_free_after().min(held_for),
+        })
+    }
+
+    /// The bounds for a new task, which is `over` its share or not. Places are dealt out as the core's time is: with brief tasks the queue may
+    /// be full long before there is no time left.
+    pub(super) fn find_place(
+        &mut self,
+        meta: &TaskMeta,
+        over: bool,
+        now: Instant,
+    ) -> Result<(), RejectReason> {
+        let room = self.has_room();
+        if self.is_draining() || !meta.firm || over {
+            return room;
+        }
+        let has_room = room.is_ok();
+        let Err(reason) = room.and_then(|()| self.place_for(meta.class, now)) else {
+            return Ok(());
+        };
+        let time = meta.deadline.saturating_duration_since(now);
+        let estimate = self.assumed(meta, now);
+        if self.fits_alone(estimate, time) {
+            self.fairness.ask(meta.class, estimate, now);
+            if has_room {
+                self.fairness.spare();
+            } else {
+                self.fairness.refuse(meta.class, estimate, now);
+            }
+        }
+        Err(reason)
+    }
+
     /// Finds the band for a new task, or the reason to refuse it. Gives whether it is let in to see how long it takes.
     pub(super) fn admit(
         &mut self,
@@ -60,6 +100,7 @@ impl<P: Policy> Scheduler<P> {
             match self.let_in_by(meta.deadline, estimate, now) {
                 // It is refused for the sake of others alone.
                 Ok(()) => {
+                    self.fairness.spare();
                     let retry_after = retry_after.min(held_for);
                     return Err(RejectReason::DeadlineInfeasible { retry_after });
                 }
@@ -86,12 +127,17 @@ impl<P: Policy> Scheduler<P> {
     pub(super) fn turned_away(&mut self, class: u32, deadline: Instant, now: Instant) {
         let time = deadline.saturating_duration_since(now);
         let estimate = self.estimates.for_new(class, time, now);
-        let has_reason = self.has_room().is_err() || self.shares.over_for(class, now).is_some();
+        let has_reason = self.is_draining() || self.shares.over_for(class, now).is_some();
         if has_reason || !self.fits_alone(estimate, time) {
             return;
         }
         self.fairness.ask(class, estimate, now);
-        self.fairness.refuse(class, estimate, now);
+        let needed = self.needed(class, estimate, time, now);
+        if needed > estimate && self.has_room_for(deadline, estimate, now) {
+            self.fairness.spare();
+        } else {
+            self.fairness.refuse(class, estimate, now);
+        }
     }
 
     /// Whether a core without other work has so much before a deadline, to which there is so much time.
@@ -99,7 +145,7 @@ impl<P: Policy> Scheduler<P> {
         work.saturating_add(TASK_OVERHEAD) <= self.supply_within(time)
     }
 
-    fn supply_within(&self, time: Duration) -> Duration {
+    pub(super) fn supply_within(&self, time: Duration) -> Duration {
         Duration::from_nanos(self.supply.of(nanoseconds(time)))
     }
 
