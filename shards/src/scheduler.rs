@@ -81,6 +81,8 @@ pub struct Scheduler<P> {
     /// End of the grace period, once draining.
     drain_at: Option<Instant>,
     load: Load,
+    /// Those of the queued that are firm.
+    firm: usize,
     /// Those of the queued that may move.
     movable: u32,
     /// Where the time of all tasks went, those that live included.
@@ -124,6 +126,7 @@ impl<P: Policy> Scheduler<P> {
             drain_at: None,
             load: Load::default(),
             movable: 0,
+            firm: 0,
             total: Account::default(),
             arrivals: 0,
         }
@@ -333,6 +336,7 @@ impl<P: Policy> Scheduler<P> {
         self.alarms.insert((meta.deadline, arrival, id));
         self.load.queued += 1;
         self.movable += u32::from(meta.movable);
+        self.firm += usize::from(meta.firm);
         self.ledger.add(candidate, now);
     }
 
@@ -423,6 +427,7 @@ impl<P: Policy> Scheduler<P> {
         let entry = &mut self.tasks[id.slot()];
         let fresh = !std::mem::replace(&mut entry.candidate.started, true);
         self.movable -= u32::from(fresh && entry.candidate.meta.movable);
+        self.firm -= usize::from(fresh && entry.candidate.meta.firm);
         self.running = Some(Running { id, since: now });
     }
 
@@ -562,8 +567,11 @@ impl<P: Policy> Scheduler<P> {
         self.ledger.remove(&candidate);
         self.held = self.held.filter(|&held| held != id);
         let account = life.account();
-        let TaskMeta { class, movable, .. } = candidate.meta;
+        let TaskMeta {
+            class, movable, firm, ..
+        } = candidate.meta;
         self.movable -= u32::from(movable && !candidate.started);
+        self.firm -= usize::from(firm && !candidate.started);
         self.estimates.ended(class, id, ending, account.ran, now);
         actions.push(Action::End { id, ending, account });
     }

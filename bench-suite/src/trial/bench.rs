@@ -298,11 +298,13 @@ impl<'a> Bench<'a> {
 
     /// Carries a plan out; a phase without any answer is an error.
     pub(super) fn run(&self, variant: usize, phase: &str, plan: &Plan) -> Result<Report, TrialError> {
-        let running = &self.running[variant];
-        self.undisturbed(|| {
-            let report = load::run(plan, Some(running.server.pid()));
-            self.judge(variant, phase, report)
-        })
+        self.undisturbed(|| self.run_once(variant, phase, plan))
+    }
+
+    /// As [`Bench::run`], however much is stolen meanwhile.
+    pub(super) fn run_once(&self, variant: usize, phase: &str, plan: &Plan) -> Result<Report, TrialError> {
+        let report = load::run(plan, Some(self.running[variant].server.pid()));
+        self.judge(variant, phase, report)
     }
 
     /// Measures something, and again while too much of the machine's time is stolen meanwhile, if the settings say what that is. What came
@@ -354,7 +356,8 @@ impl<'a> Bench<'a> {
         plan.looks = vec![plan.warmup, plan.duration];
         let report = self.run(variant, "capacity", &plan)?;
         let left = self.left(variant, &report);
-        let rate = report.total.good_per_second;
+        // Of all that began in this time; the last of them end after it, as those did before that began before.
+        let rate = report.total.good as f64 / (plan.duration - plan.warmup).as_secs_f64();
         let variant = self.running[variant].name.clone();
         if rate <= 0.0 {
             let phase = format!("capacity of {name}");

@@ -26,8 +26,11 @@ use crate::time::{Instant, nanoseconds};
 /// The level is found anew after so many nanoseconds, from what was asked and given in them and, as much again, in all before.
 const WINDOW: u64 = 100_000_000;
 
-/// After so many windows in which nothing was refused, for want of room or to leave some free, nothing is counted any more.
+/// After so many windows in which nothing was refused for want of room, nor more asked for than a core can do, nothing is counted any more.
 const QUIET_WINDOWS: u64 = 10;
+
+/// What all ask for is the mean of some so many windows: long tasks come seldom.
+const LOAD_WINDOWS: u64 = 16;
 
 /// Nor after so many in which nothing was asked for.
 const FORGOTTEN_WINDOWS: u64 = 34;
@@ -67,8 +70,10 @@ pub(crate) struct Fairness {
 struct Contention {
     /// When the window began.
     began: Instant,
-    /// Windows since one in which something was refused, for want of room or to leave some free.
+    /// Windows since one in which something was refused for want of room; or to leave some free, while more was asked for than a core can do.
     quiet: u64,
+    /// Nanoseconds of work in a window that all ask for, by some [`LOAD_WINDOWS`].
+    load: u64,
     /// Nanoseconds of work in a window that each class may take. Nothing in the first window, and where less than two ask.
     level: Option<u64>,
     /// What those above it leave free of the time to their deadlines, in [`PARTS`].
@@ -177,7 +182,6 @@ impl Fairness {
     /// What was asked for is refused only because room is to be left free for others.
     pub(crate) fn spare(&mut self) {
         if let Some(contention) = &mut self.contention {
-            contention.quiet = 0;
             contention.spared = true;
         }
     }
@@ -199,6 +203,7 @@ impl Fairness {
             self.contention = Some(Box::new(Contention {
                 began: now,
                 quiet: 0,
+                load: 2 * WINDOW,
                 level: None,
                 free: 0,
                 spared: false,
@@ -289,7 +294,11 @@ impl Contention {
         if windows == 0 {
             return false;
         }
-        self.quiet = self.quiet.saturating_add(windows);
+        let sum = |sum: u64, taker: &Taker| sum.saturating_add(taker.asked.now);
+        let asked = rate(self.takers.iter().fold(0, sum), elapsed);
+        for _ in 0..windows.min(8 * LOAD_WINDOWS) {
+            self.load = self.load - self.load / LOAD_WINDOWS + asked / LOAD_WINDOWS;
+        }
         let before = self.level;
         for taker in &mut self.takers {
             if let Some(level) = before {
@@ -311,6 +320,11 @@ impl Contention {
         self.asked.extend(asked.filter(|asked| *asked > 0));
         self.level = level(&mut self.asked, taken / DEALT.1 * DEALT.0);
         let level = self.level.unwrap_or(0);
+        self.quiet = self.quiet.saturating_add(windows);
+        // Who is refused for others' sake alone asks for too much only if all together do.
+        if self.spared && self.load > WINDOW {
+            self.quiet = 0;
+        }
         self.leave_free(level);
         for taker in &mut self.takers {
             taker.level_fell(before.unwrap_or(level), level);
@@ -363,8 +377,7 @@ impl Work {
 
     /// Ends the window, which has lasted for so long: what was done in it counts as if it had come at one rate.
     fn turn(&mut self, elapsed: u64) {
-        let rate = u128::from(self.now) * u128::from(WINDOW) / u128::from(elapsed.max(1));
-        let rate = u64::try_from(rate).unwrap_or(u64::MAX);
+        let rate = rate(self.now, elapsed);
         let windows = (elapsed / WINDOW).min(63);
         self.lately = if self.lately > rate {
             rate + ((self.lately - rate) >> windows)
@@ -373,6 +386,12 @@ impl Work {
         };
         self.now = 0;
     }
+}
+
+/// What is in a window if so much was in the time that elapsed.
+fn rate(work: u64, elapsed: u64) -> u64 {
+    let rate = u128::from(work) * u128::from(WINDOW) / u128::from(elapsed.max(1));
+    u64::try_from(rate).unwrap_or(u64::MAX)
 }
 
 /// How much each may take of `total` if those who ask for less get it all. Nothing where less than two ask, or the total is enough

@@ -31,9 +31,10 @@ impl<P: Policy> Scheduler<P> {
         Ok(())
     }
 
-    /// Whether a firm task of this class finds a place in the queue that it does not have to leave to others, or after which time it may.
+    /// Whether a firm task of this class finds a place in the queue that it does not have to leave to other firm ones, or after which time it
+    /// may.
     pub(super) fn place_for(&self, class: u32, now: Instant) -> Result<(), RejectReason> {
-        if self.load.queued < self.fairness.places(class, self.config.queue_bound, now) {
+        if self.firm < self.fairness.places(class, self.config.queue_bound, now) {
             return Ok(());
         }
         let held_for = self.fairness.held_for(class, now);
@@ -51,7 +52,9 @@ impl<P: Policy> Scheduler<P> {
         now: Instant,
     ) -> Result<(), RejectReason> {
         let room = self.has_room();
-        if self.is_draining() || !meta.firm || over {
+        // Nearly always there is a place, and nobody to leave one to.
+        let is_plain = room.is_ok() && !self.fairness.is_contended(now);
+        if is_plain || self.is_draining() || !meta.firm || over {
             return room;
         }
         let has_room = room.is_ok();
@@ -81,6 +84,9 @@ impl<P: Policy> Scheduler<P> {
         let meta = candidate.meta;
         if !meta.firm {
             candidate.band = self.band_of(candidate, over, now);
+            // It is never held back, but whoever takes less is not above it.
+            self.fairness.ask(meta.class, candidate.estimate, now);
+            self.fairness.give(meta.class, candidate.estimate, now);
             return Ok(false);
         }
         let time = meta.deadline.saturating_duration_since(now);
