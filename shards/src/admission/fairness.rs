@@ -19,14 +19,15 @@
 
 use std::time::Duration;
 
-use super::TASK_OVERHEAD;
+use super::{Supply, TASK_OVERHEAD};
 use crate::settings::CLASSES_MAX;
 use crate::time::{Instant, nanoseconds};
 
 /// The level is found anew after so many nanoseconds, from what was asked and given in them and, as much again, in all before.
 const WINDOW: u64 = 100_000_000;
 
-/// After so many windows in which nothing was refused for want of room, nor more asked for than a core can do, nothing is counted any more.
+/// After so many windows in which nothing was refused for want of room, nor to leave some free while more was asked for than the core can do, nothing
+/// is counted any more.
 const QUIET_WINDOWS: u64 = 10;
 
 /// What all ask for is the mean of some so many windows: long tasks come seldom.
@@ -70,10 +71,14 @@ pub(crate) struct Fairness {
 struct Contention {
     /// When the window began.
     began: Instant,
-    /// Windows since one in which something was refused for want of room; or to leave some free, while more was asked for than a core can do.
+    /// Windows since one in which something was refused for want of room; or to leave some free, while more was asked for than the core can do.
     quiet: u64,
-    /// Nanoseconds of work in a window that all ask for, by some [`LOAD_WINDOWS`].
+    /// Nanoseconds that the core would need in a window for all that is asked for, by some [`LOAD_WINDOWS`].
     load: u64,
+    /// The same in this window so far.
+    asked_now: u64,
+    /// Nanoseconds of a window that the core has for tasks.
+    supply: u64,
     /// Nanoseconds of work in a window that each class may take. Nothing in the first window, and where less than two ask.
     level: Option<u64>,
     /// What those above it leave free of the time to their deadlines, in [`PARTS`].
@@ -124,7 +129,14 @@ impl Fairness {
             .is_some_and(|contention| !contention.is_forgotten(now))
     }
 
-    /// A firm task of this class asks for so much work, which would fit on a core without any other.
+    /// Tasks lately had this part of the core.
+    pub(crate) fn supplied_by(&mut self, supply: &Supply) {
+        if let Some(contention) = &mut self.contention {
+            contention.supply = supply.of(WINDOW);
+        }
+    }
+
+    /// A task of this class asks for so much work, which would fit on a core without any other.
     pub(crate) fn ask(&mut self, class: u32, work: Duration, now: Instant) {
         if self
             .contention
@@ -133,8 +145,12 @@ impl Fairness {
         {
             self.contention = None;
         }
-        let contention = self.contention.as_mut();
-        if let Some(taker) = contention.and_then(|contention| contention.taker(class, now)) {
+        let Some(contention) = &mut self.contention else {
+            return;
+        };
+        let core = nanoseconds(work.saturating_add(TASK_OVERHEAD));
+        contention.asked_now = contention.asked_now.saturating_add(core);
+        if let Some(taker) = contention.taker(class, now) {
             taker.asked.add(work);
         }
     }
@@ -204,6 +220,8 @@ impl Fairness {
                 began: now,
                 quiet: 0,
                 load: 2 * WINDOW,
+                asked_now: 0,
+                supply: WINDOW,
                 level: None,
                 free: 0,
                 spared: false,
@@ -294,8 +312,7 @@ impl Contention {
         if windows == 0 {
             return false;
         }
-        let sum = |sum: u64, taker: &Taker| sum.saturating_add(taker.asked.now);
-        let asked = rate(self.takers.iter().fold(0, sum), elapsed);
+        let asked = rate(std::mem::take(&mut self.asked_now), elapsed);
         for _ in 0..windows.min(8 * LOAD_WINDOWS) {
             self.load = self.load - self.load / LOAD_WINDOWS + asked / LOAD_WINDOWS;
         }
@@ -314,7 +331,7 @@ impl Contention {
             .retain(|taker| taker.asked.lately > 0 || taker.credit < 0);
         let sum = |sum: u64, taker: &Taker| sum.saturating_add(taker.taken.lately);
         // One task may be many windows' worth, but no core gives more than it has.
-        let taken = self.takers.iter().fold(0, sum).min(WINDOW);
+        let taken = self.takers.iter().fold(0, sum).min(self.supply);
         self.asked.clear();
         let asked = self.takers.iter().map(|taker| taker.asked.lately);
         self.asked.extend(asked.filter(|asked| *asked > 0));
@@ -322,7 +339,7 @@ impl Contention {
         let level = self.level.unwrap_or(0);
         self.quiet = self.quiet.saturating_add(windows);
         // Who is refused for others' sake alone asks for too much only if all together do.
-        if self.spared && self.load > WINDOW {
+        if self.spared && self.load > self.supply {
             self.quiet = 0;
         }
         self.leave_free(level);

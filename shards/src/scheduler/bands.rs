@@ -64,7 +64,7 @@ impl<P: Policy> Scheduler<P> {
         let time = meta.deadline.saturating_duration_since(now);
         let estimate = self.assumed(meta, now);
         if self.fits_alone(estimate, time) {
-            self.fairness.ask(meta.class, estimate, now);
+            self.ask(meta.class, estimate, now);
             if has_room {
                 self.fairness.spare();
             } else {
@@ -84,9 +84,11 @@ impl<P: Policy> Scheduler<P> {
         let meta = candidate.meta;
         if !meta.firm {
             candidate.band = self.band_of(candidate, over, now);
-            // It is never held back, but whoever takes less is not above it.
-            self.fairness.ask(meta.class, candidate.estimate, now);
-            self.fairness.give(meta.class, candidate.estimate, now);
+            if candidate.band == Band::First {
+                // It is never held back, but whoever takes less is not above it.
+                self.ask(meta.class, candidate.estimate, now);
+                self.fairness.give(meta.class, candidate.estimate, now);
+            }
             return Ok(false);
         }
         let time = meta.deadline.saturating_duration_since(now);
@@ -94,7 +96,7 @@ impl<P: Policy> Scheduler<P> {
         // What has no room even alone is nobody's fault.
         let fits_alone = self.fits_alone(estimate, time);
         if fits_alone {
-            self.fairness.ask(meta.class, estimate, now);
+            self.ask(meta.class, estimate, now);
         }
         let needed = self.needed(meta.class, estimate, time, now);
         let Err(mut retry_after) = self.let_in_by(meta.deadline, needed, now) else {
@@ -129,6 +131,11 @@ impl<P: Policy> Scheduler<P> {
         Err(RejectReason::DeadlineInfeasible { retry_after })
     }
 
+    fn ask(&mut self, class: u32, work: Duration, now: Instant) {
+        self.fairness.supplied_by(&self.supply);
+        self.fairness.ask(class, work, now);
+    }
+
     /// Steering has refused a firm task: that counts as if it had been refused here, but for where there is another reason for it.
     pub(super) fn turned_away(&mut self, class: u32, deadline: Instant, now: Instant) {
         let time = deadline.saturating_duration_since(now);
@@ -137,7 +144,7 @@ impl<P: Policy> Scheduler<P> {
         if has_reason || !self.fits_alone(estimate, time) {
             return;
         }
-        self.fairness.ask(class, estimate, now);
+        self.ask(class, estimate, now);
         let needed = self.needed(class, estimate, time, now);
         if needed > estimate && self.has_room_for(deadline, estimate, now) {
             self.fairness.spare();
